@@ -1,0 +1,71 @@
+# make run    install, start a server on 127.0.0.1:9997 with tiny-chat answering
+# make test   install what the tests need, check and test everything (no accelerator needed)
+# make lint   only the static checks
+# make bench  figures as ratios within one run
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+CONSTRAINTS := constraints/cpu-py311.txt
+LLAMA_CPP := $(shell grep '^llama-cpp-python==' $(CONSTRAINTS))
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
+
+# Run one named stage of an installation and print how long it took.
+stage = @start=$$(date +%s); printf '%s ...\n' '$(1)'; $(2) && printf '%s: %s s\n' '$(1)' $$(($$(date +%s) - start))
+
+.PHONY: run install llama-cpp test test-slow ui-test lint bench browser clean
+
+run: install
+	$(BIN)/xinference-local --model tiny-chat
+
+install: $(VENV)/base.stamp
+
+$(VENV)/base.stamp: pyproject.toml hatch_build.py $(CONSTRAINTS) $(shell find ui -path ui/node_modules -prune -o -type f -print)
+	$(call stage,virtual environment,$(PYTHON) -m venv $(VENV))
+	$(call stage,base install with the web page,$(PIP) --editable .)
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/base.stamp
+	$(call stage,test tools,$(PIP) --editable '.[dev]')
+	@touch $@
+
+# The reference engine for GGUF; compiled once for each version and set of CMAKE_ARGS.
+llama-cpp: $(VENV)/base.stamp
+	$(call stage,llama-cpp-python,$(BIN)/python tools/compiled_wheel.py $(LLAMA_CPP))
+
+# The browser of the page's test. A machine without apt brings its own chromium.
+browser:
+	@command -v chromium >/dev/null || { \
+	  echo 'chromium ...'; \
+	  apt-get update -qq >/dev/null && apt-get install -y -qq chromium >/dev/null; }
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy --python-version 3.13
+	$(BIN)/lint-imports
+	$(BIN)/python tools/check_sizes.py
+
+# The page's own types and tests; needs npm.
+ui-test: $(VENV)/dev.stamp
+	$(call stage,tools of the page,npm --prefix ui ci --silent)
+	npm --prefix ui run --silent check
+	npm --prefix ui test --silent
+
+test: lint ui-test browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow'
+
+# Retrains tiny-chat and holds it to the committed score; the torch it needs lives apart.
+test-slow: $(VENV)/train.stamp
+	$(BIN)/python -m pytest -m slow
+
+$(VENV)/train.stamp: $(VENV)/dev.stamp
+	$(call stage,training tools,$(PIP) --editable '.[train]')
+	@touch $@
+
+bench: $(VENV)/dev.stamp
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist xinfer/api/static ui/node_modules

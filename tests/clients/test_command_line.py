@@ -1,0 +1,65 @@
+"""The `xinference` command against a real server."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+from tests.support.server import Server
+
+
+def run(server: Server, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "xinfer.deploy.cli", *words],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "XINFERENCE_ENDPOINT": server.url},
+    )
+
+
+def test_launch_list_chat_logs_terminate(server: Server) -> None:
+    launched = run(server, "launch", "-n", "echo", "-u", "cli", "--token_interval", "0.001")
+    assert launched.returncode == 0, launched.stderr
+    assert launched.stdout == "Model uid: cli\n"
+    listed = run(server, "list")
+    assert "cli" in listed.stdout
+    assert "UID" in listed.stdout
+    rows = json.loads(run(server, "list", "--format", "json").stdout)
+    assert any(row["id"] == "cli" for row in rows)
+    chat = run(server, "chat", "--model-uid", "cli", stdin="good morning\n早上好\n")
+    assert chat.returncode == 0, chat.stderr
+    assert "good morning" in chat.stdout
+    assert "早上好" in chat.stdout
+    assert run(server, "logs", "--model-uid", "cli").returncode == 0
+    assert run(server, "terminate", "--model-uid", "cli").returncode == 0
+    again = run(server, "terminate", "--model-uid", "cli-unknown")
+    assert again.returncode == 1
+    assert "cli-unknown" in again.stderr
+
+
+def test_a_failed_launch_exits_non_zero_with_the_reason(server: Server) -> None:
+    failed = run(server, "launch", "-n", "echo", "-u", "bad", "--fail_on_load", "no such luck")
+    assert failed.returncode == 1
+    assert "no such luck" in failed.stderr
+    server.terminate("bad")
+    unknown = run(server, "launch", "-n", "ekko")
+    assert unknown.returncode == 1
+    assert "echo" in unknown.stderr
+    option = run(server, "launch", "-n", "echo", "--no_such_option", "1")
+    assert option.returncode == 1
+    assert "token_interval" in option.stderr
+
+
+def test_without_a_server_the_fix_is_named() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "xinfer.deploy.cli", "list", "-e", "http://127.0.0.1:9"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "xinference-local" in done.stderr

@@ -1,0 +1,92 @@
+"""xinference-client, unmodified, and our own client under the incumbent's name."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.server import Server
+from tests.support.waiting import eventually
+
+# The third-party client leaves its connections to the garbage collector.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(params=["xinference_client", "xinference.client"])
+def client(request: pytest.FixtureRequest, server: Server) -> Iterator[Any]:
+    made = importlib.import_module(request.param).RESTfulClient(server.url)
+    yield made
+    made.close()
+    gc.collect()  # while the filters above hold
+
+
+def test_launch_chat_stream_generate_list_terminate(client: Any) -> None:
+    uid = client.launch_model(model_name="echo", model_type="LLM", model_uid="classic")
+    assert uid == "classic"
+    assert client.list_models()[uid]["model_name"] == "echo"
+    assert client.describe_model(uid)["model_type"] == "LLM"
+    model = client.get_model(uid)
+    answer = model.chat(
+        messages=[{"role": "user", "content": "hello there"}],
+        generate_config={"max_tokens": 64, "temperature": 0.1},
+    )
+    assert answer["choices"][0]["message"]["content"] == "hello there"
+    chunks = list(
+        model.chat(
+            messages=[{"role": "user", "content": "hello there"}],
+            generate_config={"stream": True},
+        )
+    )
+    text = "".join(
+        choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"]
+    )
+    assert text == "hello there"
+    assert model.generate("plain")["choices"][0]["text"] == "plain"
+    info = client.get_instance_info(model_name="echo", model_uid=uid)
+    assert info[0]["status"] == "READY"
+    client.terminate_model(uid)
+    eventually(lambda: uid not in client.list_models(), 20)
+
+
+def test_launch_without_waiting_and_watch_the_progress(client: Any, server: Server) -> None:
+    uid = client.launch_model(
+        model_name="echo", model_uid="classic-slow", load_seconds=0.5, wait_ready=False
+    )
+    seen = []
+
+    def ready() -> bool:
+        seen.append(client.get_launch_model_progress(uid)["progress"])
+        return bool(client.get_instance_info("echo", uid)[0]["status"] == "READY")
+
+    eventually(ready, 30)
+    assert all(0 <= progress <= 1 for progress in seen)
+    assert seen == sorted(seen)
+    server.terminate(uid)
+
+
+def test_errors_carry_the_detail(client: Any, server: Server) -> None:
+    with pytest.raises(RuntimeError, match="nothing-like-it"):
+        client.launch_model(model_name="nothing-like-it")
+    with pytest.raises(RuntimeError, match="missing"):
+        client.get_model("missing")
+    with pytest.raises(RuntimeError, match="model_uid"):
+        client.launch_model(model_name="echo", model_uid="a/b")
+    uid = client.launch_model(model_name="echo", model_uid="twice")
+    with pytest.raises(RuntimeError, match="twice"):
+        client.launch_model(model_name="echo", model_uid="twice")
+    server.terminate(uid)
+
+
+def test_cancelled_launches_end(client: Any, server: Server) -> None:
+    uid = client.launch_model(
+        model_name="echo", model_uid="cancelled", load_seconds=60, wait_ready=False
+    )
+    client.cancel_launch_model(uid)
+    eventually(lambda: not server.instances(uid), 20)

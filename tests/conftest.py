@@ -1,0 +1,29 @@
+"""Shared by all tests: the async backend, no time limits on single hypothesis examples, and one
+server for all tests that do not harm it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import hypothesis
+import pytest
+
+from tests.support.server import Server, running_server
+
+# A busy machine is not a failure.
+hypothesis.settings.register_profile(
+    "xinfer", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("xinfer")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A whole server; tests launch models of their own uid on it and end them."""
+    with running_server() as running:
+        yield running

@@ -1,0 +1,15 @@
+"""Which rows of the list of faults and attacks are answered by a test here.
+
+A row's test is named after it: `test_f02_…`, `test_s15_…`. Rows still to come stand in `PENDING`.
+"""
+
+COVERED = frozenset(
+    {"f01", "f02", "f03", "f07", "f11", "f12", "f14", "f15", "f16", "f24", "f28"}
+    | {"s01", "s06", "s15"}
+)
+
+ALL = frozenset(
+    {f"f{number:02}" for number in range(1, 33)} | {f"s{number:02}" for number in range(1, 18)}
+)
+
+PENDING = ALL - COVERED

@@ -1,0 +1,114 @@
+"""Strangers: without a key on HTTP, with a pickle on an actor's port."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import socket
+from pathlib import Path
+
+import httpx
+import psutil
+
+from tests.support.server import Server, running_server
+from tests.support.waiting import eventually
+
+PUBLIC = {
+    "/livez",
+    "/readyz",
+    "/health",
+    "/status",
+    "/v1/cluster/auth",
+}
+"""Routes that answer without a key; the page's static files besides."""
+
+
+def test_s01_every_route_wants_a_key_once_there_is_one() -> None:
+    with running_server(XINFERENCE_API_KEY="s3cret-key-for-the-test") as server:
+        key = {"Authorization": "Bearer s3cret-key-for-the-test"}
+        schema = server.http.get("/openapi.json", headers=key).json()
+        seen = 0
+        for path, methods in schema["paths"].items():
+            for method in methods:
+                filled = re.sub(r"\{\w+\}", "x", path)
+                answer = server.http.request(method.upper(), filled)
+                if path in PUBLIC:
+                    assert answer.status_code != 401, path
+                    continue
+                seen += 1
+                assert answer.status_code == 401, (method, path, answer.status_code)
+                assert answer.headers["www-authenticate"].startswith("Bearer")
+                assert answer.json()["error"]["type"] == "authentication_error"
+                wrong = server.http.request(
+                    method.upper(), filled, headers={"Authorization": "Bearer wrong"}
+                )
+                assert wrong.status_code == 401, (method, path)
+        assert seen >= 12
+        for path in ("/openapi.json", "/docs", "/docs/", "/redoc", "/metrics", "/v1/nothing"):
+            assert server.http.get(path).status_code in (401, 404), path
+        assert server.http.get("/docs").status_code == 401
+        assert server.http.get("/").status_code == 200
+        assert server.http.get("/v1/cluster/auth").json() == {"auth": True}
+        assert server.http.get("/v1/models", headers=key).status_code == 200
+        assert "s3cret" not in server.log
+
+
+class Gadget:
+    """Unpickling it creates a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str, int]]:
+        return os.open, (str(self.path), os.O_CREAT)
+
+
+def _actor_ports(server: Server) -> dict[str, list[int]]:
+    """TCP ports on which the server's processes listen, besides the REST API's."""
+    rest = int(server.url.rpartition(":")[2])
+    ports: dict[str, list[int]] = {}
+    for child in psutil.Process(server.process.pid).children(recursive=True):
+        for connection in child.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port != rest:
+                ports.setdefault(connection.laddr.ip, []).append(connection.laddr.port)
+    return ports
+
+
+def test_s06_actor_ports_are_on_loopback_and_unpickle_nothing_of_strangers(
+    server: Server, tmp_path: Path
+) -> None:
+    ports = _actor_ports(server)
+    assert set(ports) == {"127.0.0.1"}
+    assert len(ports["127.0.0.1"]) >= 2  # the supervisor's and the worker's
+    mark = tmp_path / "it-ran"
+    payload = pickle.dumps(Gadget(mark))
+    # xoscar's own framing of a pickled message: a header with the lengths, then the buffers.
+    header = pickle.dumps([{}, [len(payload)], [False]])
+    frame = len(header).to_bytes(8, "little") + header + payload
+    for port in ports["127.0.0.1"]:
+        for attack in (payload, frame, b"\x00" * 11 + frame):
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as stranger:
+                stranger.sendall(attack)
+                stranger.shutdown(socket.SHUT_WR)
+                try:
+                    while stranger.recv(4096):
+                        pass
+                except ConnectionError:
+                    pass
+    assert not mark.exists()
+    assert eventually(lambda: httpx.get(server.url + "/readyz", trust_env=False).is_success)
+
+
+def test_s06_the_gadget_itself_works(tmp_path: Path) -> None:
+    """Were it unpickled, the attack above would be seen."""
+    mark = tmp_path / "it-ran"
+    os.close(pickle.loads(pickle.dumps(Gadget(mark))))
+    assert mark.exists()
+
+
+def test_actors_refuse_to_listen_beyond_loopback() -> None:
+    """The REST API may; the actors' ports stay on loopback whatever -H says."""
+    with running_server(host="0.0.0.0") as server:
+        assert set(_actor_ports(server)) == {"127.0.0.1"}
+        assert "without a key" in server.log

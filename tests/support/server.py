@@ -1,0 +1,132 @@
+"""A real server for tests: `xinference-local` with a home and a port of its own."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from tests.support.waiting import eventually
+
+START_WITHIN = 60.0
+STOP_WITHIN = 60.0
+
+
+class Server:
+    """A running `xinference-local`; `log` is what it wrote so far."""
+
+    def __init__(self, url: str, process: subprocess.Popen[bytes], log_path: Path) -> None:
+        self.url = url
+        self.process = process
+        self._log_path = log_path
+        self.http = httpx.Client(base_url=url, timeout=60.0, trust_env=False)
+
+    @property
+    def log(self) -> str:
+        return self._log_path.read_text(errors="replace")
+
+    def launch(self, model: str = "echo", **body: Any) -> str:
+        """Launch and wait until READY; the uid."""
+        answer = self.http.post("/v1/models", json={"model_name": model, **body})
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["model_uid"])
+
+    def terminate(self, uid: str) -> None:
+        self.http.delete(f"/v1/models/{uid}").raise_for_status()
+        eventually(lambda: not self.instances(uid), 30, f"the end of {uid}")
+
+    def instances(self, uid: str) -> list[dict[str, Any]]:
+        answer = self.http.get("/v1/models/instances", params={"model_uid": uid})
+        answer.raise_for_status()
+        return list(answer.json())
+
+    def replicas(self, uid: str) -> list[dict[str, Any]]:
+        answer = self.http.get(f"/v1/models/{uid}/replicas")
+        answer.raise_for_status()
+        return list(answer.json())
+
+    def pids(self, module: str) -> list[int]:
+        """Pids of the server's processes that run `module`, such as xinfer.api."""
+        return [
+            child.pid
+            for child in psutil.Process(self.process.pid).children(recursive=True)
+            if child.is_running() and module in child.cmdline()
+        ]
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Ask it to leave; its exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(STOP_WITHIN)
+
+
+def _limit_files(files: int) -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+
+
+@contextmanager
+def running_server(
+    *arguments: str,
+    host: str = "127.0.0.1",
+    port: int | None = 0,
+    files: int = 0,
+    **environment: str,
+) -> Iterator[Server]:
+    """Start a server, wait until it is whole, and end it with everything it started.
+
+    `port` None gives no flag; `files` limits the descriptors of each of its processes.
+    """
+    flags = ["-H", host, *(("-p", str(port)) if port is not None else ()), *arguments]
+    home = Path(tempfile.mkdtemp(prefix="xinfer-test-"))
+    log_path = home / "server.log"
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "xinfer.deploy.servers", *flags],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "XINFERENCE_HOME": str(home), **environment},
+            preexec_fn=(lambda: _limit_files(files)) if files else None,
+        )
+
+    def endpoint() -> str | None:
+        assert process.poll() is None, log_path.read_text(errors="replace")
+        for line in log_path.read_text(errors="replace").splitlines():
+            if "Endpoint: " in line:
+                return line.rpartition("Endpoint: ")[2].strip()
+        return None
+
+    descendants: list[psutil.Process] = []
+    try:
+        url = eventually(endpoint, START_WITHIN, "the endpoint")
+        assert url is not None
+        server = Server(url, process, log_path)
+        try:
+            eventually(lambda: "The page is at" in server.log, START_WITHIN, "the whole server")
+            yield server
+        finally:
+            server.http.close()
+            if process.poll() is None:
+                descendants = psutil.Process(process.pid).children(recursive=True)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(STOP_WITHIN)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        _, alive = psutil.wait_procs(descendants, timeout=10)
+        for left in alive:
+            left.kill()
+    assert not alive, f"left behind: {alive}"
+    shutil.rmtree(home)  # kept, with the log, when a test has failed

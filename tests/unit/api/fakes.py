@@ -1,0 +1,317 @@
+"""Stands in for what lies below the API: a gateway with scripted answers, a control plane that
+remembers what it was asked, and a client that speaks ASGI itself where httpx hides too much."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import msgspec
+from fastapi import FastAPI
+
+from xinfer.api.app import create_app
+from xinfer.api.lifetime import Drain
+from xinfer.core.gateway import Completion, RoutingTable
+from xinfer.errors import XinferError
+from xinfer.settings import Settings
+from xinfer.types.control import Launch, Operation
+from xinfer.types.deployment import (
+    Deployment,
+    DeploymentState,
+    DeploymentStatus,
+    LaunchSpec,
+    ReplicaStatus,
+    Snapshot,
+)
+from xinfer.types.event import Delta, Finished, Usage
+from xinfer.types.failure import Failure
+from xinfer.types.link import Inspected, Load
+from xinfer.types.model import Abilities, EngineStats, Loaded, ModelSpec, Progress
+from xinfer.types.request import Request
+
+Batch = list[Delta | Finished]
+Script = list[Batch | XinferError | asyncio.Event]
+
+USAGE = Usage(prompt_tokens=5, completion_tokens=2, cached_tokens=1)
+
+
+def answer(*texts: str, reason: str = "stop", usage: Usage = USAGE) -> Script:
+    """A script that gives these texts, a batch each, and ends."""
+    return [*([Delta(1, text, [])] for text in texts), [Finished(1, reason, usage)]]
+
+
+def deployment(
+    uid: str = "echo",
+    *,
+    state: DeploymentState = DeploymentState.READY,
+    replicas: int = 1,
+    generation: int = 1,
+    failure: XinferError | None = None,
+    **model: Any,
+) -> DeploymentStatus:
+    """A deployment whose replicas are all in its own state."""
+    spec: dict[str, Any] = {
+        "name": uid,
+        "family": "echo",
+        "context_length": 4096,
+        "abilities": ("generate", "chat"),
+        "description": "Repeats its prompt.",
+    }
+    loaded = Loaded(context_length=2048, concurrency=4, abilities=Abilities())
+    ready = state is DeploymentState.READY
+    return DeploymentStatus(
+        deployment=Deployment(
+            uid=uid,
+            generation=generation,
+            created=1_700_000_000,
+            spec=LaunchSpec(model_name=uid),
+            model=ModelSpec(**{**spec, **model}),
+            engine="echo",
+            options={},
+            replicas=replicas,
+            max_queue=100,
+        ),
+        state=state,
+        replicas=tuple(
+            ReplicaStatus(
+                replica_id=f"{uid}-{ordinal}-abc",
+                ordinal=ordinal,
+                state=state,
+                worker="127.0.0.1:4000",
+                pid=4321 + ordinal,
+                address=f"unix:/run/{uid}-{ordinal}",
+                restarts=ordinal,
+                created=1_700_000_001,
+                progress=Progress(1.0 if ready else 0.25, "loading"),
+                loaded=loaded if ready else None,
+            )
+            for ordinal in range(replicas)
+        ),
+        failure=Failure.of(failure) if failure else None,
+        loaded=loaded if ready or state is DeploymentState.RESTARTING else None,
+    )
+
+
+def snapshot(*deployments: DeploymentStatus, version: int = 1, draining: bool = False) -> Snapshot:
+    return Snapshot(
+        epoch="e",
+        version=version,
+        deployments={one.deployment.uid: one for one in deployments},
+        link_token=b"t" * 32,
+        started=1_700_000_000.0,
+        draining=draining,
+        workers=1,
+    )
+
+
+class FakeStream:
+    """Plays a script: a batch is given, an error raised, an event waited for."""
+
+    prompt_tokens = USAGE.prompt_tokens
+
+    def __init__(self, script: Script) -> None:
+        self._script = iter(script)
+        self.left = False
+
+    async def __aenter__(self) -> FakeStream:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.left = True
+
+    def __aiter__(self) -> FakeStream:
+        return self
+
+    async def __anext__(self) -> Batch:
+        for step in self._script:
+            if isinstance(step, asyncio.Event):
+                await step.wait()
+            elif isinstance(step, XinferError):
+                raise step
+            else:
+                return step
+        raise StopAsyncIteration
+
+
+class FakeGateway:
+    """Answers each request by the next script; an error as script refuses it."""
+
+    def __init__(self, table: RoutingTable) -> None:
+        self.table = table
+        self.scripts: list[Script | XinferError] = []
+        self.admission: asyncio.Event | None = None
+        self.requests: list[Request] = []
+        self.request_ids: list[str] = []
+        self.streams: list[FakeStream] = []
+        self.waiting = asyncio.Event()
+        self.opened = asyncio.Event()
+        self.given_up = 0
+        self.aborts: list[tuple[str, str]] = []
+        self.abort_finds = True
+
+    async def open(self, uid: str, request: Request, *, request_id: str) -> FakeStream:
+        self.table.require_ready(uid)
+        self.requests.append(request)
+        self.request_ids.append(request_id)
+        if self.admission is not None:
+            self.waiting.set()
+            try:
+                await self.admission.wait()
+            except asyncio.CancelledError:
+                self.given_up += 1
+                raise
+        script = self.scripts.pop(0) if self.scripts else answer("Hello", " there")
+        if isinstance(script, XinferError):
+            raise script
+        stream = FakeStream(script)
+        self.streams.append(stream)
+        self.opened.set()
+        return stream
+
+    async def complete(self, uid: str, request: Request, *, request_id: str) -> Completion:
+        text = ""
+        async with await self.open(uid, request, request_id=request_id) as stream:
+            async for batch in stream:
+                for event in batch:
+                    if isinstance(event, Finished):
+                        return Completion(text, event.reason, event.usage)
+                    text += event.text
+        raise AssertionError("the script has no end")
+
+    async def inspect(self, uid: str) -> dict[str, Inspected]:
+        return {
+            replica.replica_id: Inspected(0, Load(1, 2, 20), EngineStats())
+            for replica in self.table.ready_replicas(uid)
+        }
+
+    async def abort(self, uid: str, request_id: str) -> bool:
+        self.table.status(uid)
+        self.aborts.append((uid, request_id))
+        return self.abort_finds
+
+
+class FakeControl:
+    """Answers by `handlers`, by the operation's type; a launch appears in the table."""
+
+    def __init__(self, table: RoutingTable) -> None:
+        self.table = table
+        self.operations: list[Operation] = []
+        self.called = asyncio.Event()
+        self.handlers: dict[type, Callable[[Any], Any]] = {Launch: self._launch}
+
+    async def call(self, operation: Operation) -> Any:
+        self.operations.append(operation)
+        self.called.set()
+        handler = self.handlers.get(type(operation))
+        return msgspec.to_builtins(handler(operation)) if handler else None
+
+    def _launch(self, operation: Launch) -> str:
+        uid = operation.spec.model_uid or operation.spec.model_name
+        self.show(deployment(uid, replicas=operation.spec.replica))
+        return uid
+
+    def show(self, *statuses: DeploymentStatus) -> None:
+        """Push a snapshot in which these have changed."""
+        before = self.table.snapshot
+        known = dict(before.deployments) if before else {}
+        known.update({status.deployment.uid: status for status in statuses})
+        self.table.update(snapshot(*known.values(), version=(before.version if before else 0) + 1))
+
+    def drop(self, uid: str) -> None:
+        """Push a snapshot without this deployment."""
+        before = self.table.snapshot
+        assert before is not None
+        left = [one for name, one in before.deployments.items() if name != uid]
+        self.table.update(snapshot(*left, version=before.version + 1))
+
+
+class Api:
+    """An application on fakes, with `echo` running."""
+
+    def __init__(self, *deployments: DeploymentStatus, **settings: Any) -> None:
+        self.table = RoutingTable()
+        self.table.connected = True
+        self.table.update(snapshot(*(deployments or (deployment(),))))
+        self.gateway = FakeGateway(self.table)
+        self.control = FakeControl(self.table)
+        self.drain = Drain()
+        self.app: FastAPI = create_app(
+            self.gateway,  # type: ignore[arg-type]
+            self.control,  # type: ignore[arg-type]
+            Settings(**settings),
+            drain=self.drain,
+        )
+        self.http = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=self.app, raise_app_exceptions=False),
+            base_url="http://api",
+        )
+
+    async def chat(self, **body: Any) -> httpx.Response:
+        """A chat request; `messages` and `model` have defaults."""
+        whole = {"model": "echo", "messages": [{"role": "user", "content": "Hi"}], **body}
+        return await self.http.post("/v1/chat/completions", json=whole)
+
+    async def complete(self, **body: Any) -> httpx.Response:
+        return await self.http.post(
+            "/v1/completions", json={"model": "echo", "prompt": "Hi", **body}
+        )
+
+
+class Exchange:
+    """One request spoken in ASGI: `hang_up` leaves, `sent` is what came so far."""
+
+    def __init__(self, app: FastAPI, path: str, body: Any, method: str = "POST") -> None:
+        raw = msgspec.json.encode(body)
+        self._scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "root_path": "",
+            "headers": [(b"content-type", b"application/json")],
+            "client": ("127.0.0.1", 1),
+            "server": ("api", 80),
+        }
+        self._incoming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._incoming.put_nowait({"type": "http.request", "body": raw, "more_body": False})
+        self.sent: list[dict[str, Any]] = []
+        self.something = asyncio.Event()
+        self._app = app
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[asyncio.Task[None]]:
+        """The application at work on it."""
+        task = asyncio.create_task(self._app(self._scope, self._incoming.get, self._send))
+        try:
+            yield task
+        finally:
+            task.cancel()
+            await asyncio.wait((task,))
+
+    async def _send(self, message: Any) -> None:
+        self.sent.append(message)
+        self.something.set()
+
+    def hang_up(self) -> None:
+        self._incoming.put_nowait({"type": "http.disconnect"})
+
+    async def receives(self, part: bytes) -> None:
+        """Wait until the body has this part."""
+        while part not in self.body:
+            self.something.clear()
+            await asyncio.wait_for(self.something.wait(), 10)
+
+    @property
+    def status(self) -> int | None:
+        return next((m["status"] for m in self.sent if m["type"] == "http.response.start"), None)
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(m.get("body", b"") for m in self.sent)

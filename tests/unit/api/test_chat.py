@@ -1,0 +1,261 @@
+"""POST /v1/chat/completions: what goes down to the gateway and what comes back."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.unit.api.fakes import USAGE, Api, answer, deployment
+from xinfer.errors import InvalidRequest, ReplicaLost, Unavailable
+from xinfer.types.deployment import DeploymentState
+from xinfer.types.event import Delta, Finished
+from xinfer.types.request import Sampling
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_whole_answer_has_openais_shape() -> None:
+    api = Api()
+    response = await api.chat()
+    body = response.json()
+    assert response.status_code == 200
+    assert body["id"] == "chatcmpl-" + response.headers["x-request-id"]
+    assert body["object"] == "chat.completion"
+    assert body["model"] == "echo"
+    assert body["choices"] == [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": "Hello there"},
+            "logprobs": None,
+            "finish_reason": "stop",
+        }
+    ]
+    assert body["usage"] == {
+        "prompt_tokens": 5,
+        "completion_tokens": 2,
+        "total_tokens": 7,
+        "prompt_tokens_details": {"cached_tokens": 1},
+    }
+
+
+async def test_a_stream_is_exact_to_the_byte() -> None:
+    api = Api()
+    api.gateway.scripts = [answer("Hi", ' "you"\n')]
+    response = await api.chat(stream=True)
+    created = json.loads(response.text.split("\n\n")[0].removeprefix("data: "))["created"]
+    head = (
+        f'data: {{"id":"chatcmpl-{response.headers["x-request-id"]}",'
+        f'"object":"chat.completion.chunk","created":{created},"model":"echo","choices":['
+        '{"index":0,"delta":'
+    )
+    open_end = ',"logprobs":null,"finish_reason":null}]}\n\n'
+    assert response.text == (
+        head
+        + '{"content":"","role":"assistant"}'
+        + open_end
+        + head
+        + '{"content":"Hi"}'
+        + open_end
+        + head
+        + '{"content":" \\"you\\"\\n"}'
+        + open_end
+        + head
+        + '{},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":5,'
+        '"completion_tokens":2,"total_tokens":7,"prompt_tokens_details":{"cached_tokens":1}}}\n\n'
+        "data: [DONE]\n\n"
+    )
+    assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert response.headers["cache-control"] == "no-cache"
+    assert response.headers["x-accel-buffering"] == "no"
+
+
+def _chunks(text: str) -> list[dict[str, object]]:
+    lines = [line.removeprefix("data: ") for line in text.split("\n\n") if line]
+    assert lines.pop() == "[DONE]"
+    return [json.loads(line) for line in lines]
+
+
+async def test_without_include_usage_only_the_last_choice_tells_it() -> None:
+    chunks = _chunks((await Api().chat(stream=True)).text)
+    assert ["usage" in chunk for chunk in chunks] == [False, False, False, True]
+    assert chunks[-1]["choices"]
+
+
+async def test_with_include_usage_only_the_chunk_without_choices_tells_it() -> None:
+    response = await Api().chat(stream=True, stream_options={"include_usage": True})
+    chunks = _chunks(response.text)
+    assert [chunk["usage"] for chunk in chunks[:-1]] == [None] * 4
+    assert chunks[-1]["choices"] == []
+    assert chunks[-1]["usage"]["total_tokens"] == 7  # type: ignore[index]
+
+
+async def test_a_long_delta_is_split_into_lines_that_every_reader_takes() -> None:
+    api = Api()
+    text = "\x01中" * 50_000
+    api.gateway.scripts = [answer(text)]
+    lines = (await api.chat(stream=True)).text.split("\n\n")
+    assert max(len(line.encode()) for line in lines) < 64 * 1024
+    parts = [json.loads(line.removeprefix("data: ")) for line in lines if "content" in line]
+    assert "".join(part["choices"][0]["delta"]["content"] for part in parts) == text
+
+
+async def test_all_events_of_a_batch_go_out_and_empty_text_makes_no_chunk() -> None:
+    api = Api()
+    api.gateway.scripts = [
+        [[Delta(1, "a", []), Delta(1, "", []), Delta(1, "b", [])], [Finished(1, "length", USAGE)]]
+    ]
+    chunks = _chunks((await api.chat(stream=True)).text)
+    deltas = [chunk["choices"][0]["delta"].get("content") for chunk in chunks]  # type: ignore[index]
+    assert deltas == ["", "a", "b", None]
+    assert chunks[-1]["choices"][0]["finish_reason"] == "length"  # type: ignore[index]
+
+
+async def test_an_error_before_the_first_byte_is_a_status() -> None:
+    api = Api()
+    for stream in (False, True):
+        api.gateway.scripts = [Unavailable("The model is full.", retry_after=2.5)]
+        response = await api.chat(stream=stream)
+        assert response.status_code == 503
+        assert response.headers["retry-after"] == "3"
+        assert response.json()["error"]["code"] == "overloaded"
+        assert response.json()["detail"] == "The model is full."
+
+
+async def test_an_error_after_the_first_byte_is_the_last_frame_without_done() -> None:
+    api = Api()
+    api.gateway.scripts = [[[Delta(1, "Hel", [])], ReplicaLost("It died.", retry_after=1)]]
+    response = await api.chat(stream=True)
+    assert response.status_code == 200
+    assert "[DONE]" not in response.text
+    last = json.loads(response.text.rstrip().rpartition("\n\n")[2].removeprefix("data: "))
+    assert last["error"]["code"] == "replica_lost"
+    assert last["detail"] == "It died."
+
+
+async def test_a_stream_that_just_stops_is_not_taken_for_complete() -> None:
+    api = Api()
+    api.gateway.scripts = [[[Delta(1, "Hel", [])]]]
+    response = await api.chat(stream=True)
+    assert "[DONE]" not in response.text
+    assert '"engine_error"' in response.text
+
+
+async def test_the_stream_is_left_at_its_end() -> None:
+    api = Api()
+    await api.chat(stream=True)
+    assert api.gateway.streams[0].left
+
+
+async def test_parameters_reach_the_request_and_what_is_left_out_stays_out() -> None:
+    api = Api()
+    await api.chat(
+        temperature=0.5, top_p=0.9, top_k=20, min_p=0.1, seed=7, max_tokens=9, stop="END",
+        presence_penalty=1, frequency_penalty=-1, repetition_penalty=1.1,
+        logit_bias={"42": -100}, stop_token_ids=[3],
+    )  # fmt: skip
+    await api.chat(max_tokens=9, max_completion_tokens=4, stop=["a", "b"])
+    first, second = api.gateway.requests
+    assert first.sampling == Sampling(
+        temperature=0.5, top_p=0.9, top_k=20, min_p=0.1, seed=7, max_tokens=9,
+        presence_penalty=1, frequency_penalty=-1, repetition_penalty=1.1, logit_bias={42: -100},
+    )  # fmt: skip
+    assert (first.stop, first.stop_token_ids) == (("END",), (3,))
+    assert second.sampling == Sampling(max_tokens=4)
+    assert second.stop == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ({"enable_thinking": True}, {"enable_thinking": True, "thinking": True}),
+        ({"thinking": False}, {"enable_thinking": False, "thinking": False}),
+        ({"thinking": {"type": "enabled"}}, {"enable_thinking": True, "thinking": True}),
+        ({"thinking": True, "enable_thinking": False}, {"enable_thinking": False,
+                                                        "thinking": False}),
+        ({"chat_template_kwargs": {"a": 1}}, {"a": 1}),
+        ({"chat_template_kwargs": '{"enable_thinking": false}'}, {"enable_thinking": False}),
+        ({"chat_template_kwargs": {"enable_thinking": False}, "thinking": True},
+         {"enable_thinking": False, "thinking": True}),
+        ({"reasoning_effort": "low"}, {"reasoning_effort": "low"}),
+        ({"kwargs": '{"enable_thinking": true}'}, {"enable_thinking": True, "thinking": True}),
+        ({}, {}),
+    ],
+)  # fmt: skip
+async def test_ways_of_asking_to_think_end_in_the_templates_variables(
+    sent: dict[str, object], expected: dict[str, object]
+) -> None:
+    api = Api()
+    assert (await api.chat(**sent)).status_code == 200
+    assert api.gateway.requests[0].template_kwargs == expected
+
+
+async def test_the_top_level_wins_over_kwargs() -> None:
+    api = Api()
+    await api.chat(temperature=0.1, kwargs='{"temperature": 0.9, "top_p": 0.5}')
+    sampling = api.gateway.requests[0].sampling
+    assert (sampling.temperature, sampling.top_p) == (0.1, 0.5)
+
+
+async def test_older_message_forms_reach_the_template_in_the_newer_one() -> None:
+    api = Api()
+    call = {"name": "f", "arguments": "{}"}
+    await api.chat(
+        messages=[
+            {"role": "developer", "content": "Be brief."},
+            {"role": "user", "content": [{"type": "text", "text": "Hi"}]},
+            {"role": "assistant", "content": "", "function_call": call},
+            {"role": "tool", "tool_call_id": "call_9", "name": "f", "content": "1"},
+            {"role": "function", "name": "f", "content": "2"},
+            {"role": "assistant", "tool_calls": [{"id": "x", "type": "function",
+                                                  "function": call}]},
+        ]
+    )  # fmt: skip
+    assert api.gateway.requests[0].messages == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "text", "text": "Hi"}]},
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [{"id": "call_9", "type": "function", "function": call}],
+        },
+        {"role": "tool", "tool_call_id": "call_9", "name": "f", "content": "1"},
+        {"role": "tool", "name": "f", "content": "2"},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "x", "type": "function", "function": call}],
+        },
+    ]
+
+
+async def test_unknown_model_offers_the_nearest_name() -> None:
+    response = await Api().chat(model="ehco")
+    assert response.status_code == 404
+    assert response.json()["error"]["code"] == "model_not_found"
+    assert "'echo'" in response.json()["detail"]
+
+
+async def test_a_model_of_another_type_is_refused_by_name_of_the_field() -> None:
+    api = Api(deployment("bge", type="embedding"), deployment("base", abilities=("generate",)))
+    for model in ("bge", "base"):
+        response = await api.chat(model=model)
+        assert response.status_code == 400
+        assert response.json()["error"]["param"] == "model"
+        assert model in response.json()["detail"]
+
+
+async def test_a_loading_model_says_how_far_it_is() -> None:
+    response = await Api(deployment(state=DeploymentState.LOADING)).chat()
+    assert response.status_code == 503
+    assert response.headers["retry-after"]
+    error = response.json()["error"]
+    assert error["code"] == "model_loading"
+    assert error["loading"] == {"state": "LOADING", "progress": 0.25, "eta_seconds": None}
+
+
+async def test_a_failed_model_says_why() -> None:
+    failed = deployment(state=DeploymentState.ERROR, failure=InvalidRequest("No such file."))
+    response = await Api(failed).chat()
+    assert response.status_code == 503
+    assert "No such file." in response.json()["detail"]

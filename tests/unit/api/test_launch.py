@@ -1,0 +1,228 @@
+"""Launching, waiting, terminating, cancelling, aborting."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.unit.api.fakes import Api, Exchange, deployment
+from xinfer.errors import Conflict, EngineFailed, NotFound
+from xinfer.types.control import CancelLaunch, Launch, Terminate
+from xinfer.types.deployment import DeploymentState, LaunchSpec
+
+pytestmark = pytest.mark.anyio
+
+
+async def _launch(api: Api, wait_ready: bool = True, **body: Any) -> httpx.Response:
+    return await api.http.post(
+        "/v1/models",
+        params={"wait_ready": wait_ready},
+        json={"model_name": "tiny", **body},
+    )
+
+
+def _launches_as(api: Api, state: DeploymentState, **fields: Any) -> asyncio.Event:
+    """Make the next launch appear in this state; the event tells that it did."""
+    launched = asyncio.Event()
+
+    def launch(operation: Launch) -> str:
+        api.control.show(deployment(operation.spec.model_name, state=state, **fields))
+        launched.set()
+        return operation.spec.model_name
+
+    api.control.handlers[Launch] = launch
+    return launched
+
+
+async def test_a_launch_reaches_the_control_plane_with_its_options() -> None:
+    api = Api()
+    response = await _launch(
+        api,
+        model_uid="mine",
+        model_engine="llama.cpp",
+        model_size_in_billions="0_5",
+        replica=2,
+        n_ctx=512,
+    )
+    assert response.json() == {"model_uid": "mine", "model_engine": "echo", "engine_reason": ""}
+    assert api.control.operations == [
+        Launch(
+            LaunchSpec(
+                model_name="tiny",
+                model_uid="mine",
+                model_engine="llama.cpp",
+                model_size_in_billions=0.5,
+                replica=2,
+                options={"n_ctx": 512},
+            )
+        )
+    ]
+
+
+async def test_what_xinferences_client_sends_by_default_is_accepted() -> None:
+    response = await _launch(
+        Api(), model_uid=None, model_engine=None, peft_model_config=None, model_type="LLM",
+        model_size_in_billions=None, model_format=None, quantization=None, replica=1, n_worker=1,
+        n_gpu="auto", request_limits=None, worker_ip=None, gpu_idx=None, replica_config=None,
+        model_path=None, enable_thinking=None, enable_virtual_env=None, virtual_env_packages=None,
+        virtual_env_find_links=None, envs=None, trust_remote_code=True,
+    )  # fmt: skip
+    assert response.status_code == 200, response.text
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"replica": 0}, "replica"),
+        ({"replica": True}, "replica"),
+        ({"replica": 1.5}, "replica"),
+        ({"model_name": None}, "model_name"),
+        ({"model_name": ""}, "model_name"),
+        ({"model_size_in_billions": "big"}, "model_size_in_billions"),
+        ({"max_queue": -1}, "max_queue"),
+        ({"n_gpu": 1}, "n_gpu"),
+        ({"gpu_idx": [0]}, "gpu_idx"),
+        ({"worker_ip": "10.0.0.1"}, "worker_ip"),
+        ({"envs": {"LD_PRELOAD": "/x.so"}}, "envs"),
+        ({"virtual_env_packages": ["x"]}, "virtual_env_packages"),
+        ({"keep_alive": 60}, "keep_alive"),
+    ],
+)
+async def test_a_bad_launch_is_refused_by_name_before_anything_is_done(
+    fields: dict[str, Any], param: str
+) -> None:
+    api = Api()
+    response = await _launch(api, **fields)
+    assert response.status_code == 400, response.text
+    assert response.json()["error"]["param"] == param
+    assert api.control.operations == []
+
+
+async def test_waiting_ends_when_every_replica_is_ready() -> None:
+    api = Api()
+    launched = _launches_as(api, DeploymentState.LOADING, replicas=2)
+    waiting = asyncio.create_task(_launch(api))
+    await launched.wait()
+    api.control.show(deployment("tiny", replicas=1))  # one of two
+    half = deployment("tiny", replicas=2)
+    api.control.show(half)
+    assert (await waiting).json() == {
+        "model_uid": "tiny",
+        "model_engine": "echo",
+        "engine_reason": "",
+    }
+
+
+async def test_without_waiting_the_answer_comes_while_it_loads() -> None:
+    api = Api()
+    _launches_as(api, DeploymentState.LOADING)
+    assert (await _launch(api, wait_ready=False)).status_code == 200
+    assert (await api.http.get("/v1/models/tiny/progress")).status_code == 200
+
+
+async def test_waiting_ends_with_the_failure_and_its_log() -> None:
+    api = Api()
+    launched = _launches_as(api, DeploymentState.LOADING)
+    waiting = asyncio.create_task(_launch(api))
+    await launched.wait()
+    failure = EngineFailed("The file is broken.", details={"log": ["last line"]})
+    api.control.show(deployment("tiny", state=DeploymentState.ERROR, failure=failure))
+    response = await waiting
+    assert response.status_code == 500
+    assert response.json()["detail"] == "The file is broken."
+    assert response.json()["error"]["log"] == ["last line"]
+
+
+async def test_an_older_failure_of_the_same_uid_is_not_mistaken_for_this_launchs() -> None:
+    failure = EngineFailed("Old.")
+    old = deployment("tiny", state=DeploymentState.ERROR, failure=failure, generation=1)
+    api = Api(old)
+    api.control.handlers[Launch] = lambda _: "tiny"
+    waiting = asyncio.create_task(_launch(api))
+    await api.control.called.wait()
+    api.control.show(old)
+    api.control.show(deployment("tiny", generation=2))
+    assert (await waiting).status_code == 200
+
+
+@pytest.mark.parametrize("how", ["gone", "draining", "launched anew"])
+async def test_waiting_ends_when_it_is_terminated_meanwhile(how: str) -> None:
+    api = Api()
+    launched = _launches_as(api, DeploymentState.LOADING)
+    waiting = asyncio.create_task(_launch(api))
+    await launched.wait()
+    await asyncio.sleep(0)
+    if how == "gone":
+        api.control.drop("tiny")
+    elif how == "draining":
+        api.control.show(deployment("tiny", state=DeploymentState.DRAINING))
+    else:
+        api.control.show(deployment("tiny", generation=2))
+    response = await waiting
+    assert response.status_code == 499
+    assert response.json()["error"]["type"] == "cancelled"
+
+
+async def test_a_client_that_leaves_while_it_waits_does_not_stop_the_launch() -> None:
+    api = Api()
+    launched = _launches_as(api, DeploymentState.LOADING)
+    exchange = Exchange(api.app, "/v1/models", {"model_name": "tiny"})
+    async with exchange.running() as running:
+        await launched.wait()
+        exchange.hang_up()
+        await asyncio.wait_for(running, 10)
+    assert [type(operation) for operation in api.control.operations] == [Launch]
+
+
+async def test_a_refused_launch_keeps_its_error() -> None:
+    api = Api()
+
+    def refuse(_: Launch) -> str:
+        raise Conflict("It is there already.")
+
+    api.control.handlers[Launch] = refuse
+    response = await _launch(api)
+    assert response.status_code == 409
+    assert response.json()["error"]["code"] == "already_exists"
+
+
+async def test_terminating_answers_null_once_this_process_sees_it() -> None:
+    api = Api()
+    api.control.handlers[Terminate] = lambda operation: api.control.drop(operation.uid)
+    response = await api.http.delete("/v1/models/echo")
+    assert (response.status_code, response.text) == (200, "null")
+    assert (await api.http.get("/v1/models/echo")).status_code == 404
+
+
+async def test_terminating_or_cancelling_what_is_not_there_is_404() -> None:
+    api = Api()
+
+    def unknown(_: object) -> None:
+        raise NotFound("There is no model 'x'.", code="model_not_found")
+
+    api.control.handlers[Terminate] = api.control.handlers[CancelLaunch] = unknown
+    assert (await api.http.delete("/v1/models/x")).status_code == 404
+    assert (await api.http.post("/v1/models/x/cancel")).status_code == 404
+
+
+async def test_cancelling_reaches_the_control_plane() -> None:
+    api = Api()
+    response = await api.http.post("/v1/models/echo/cancel")
+    assert (response.status_code, response.text) == (200, "null")
+    assert api.control.operations == [CancelLaunch("echo")]
+
+
+async def test_aborting_asks_every_replica_by_the_requests_id() -> None:
+    api = Api()
+    path = "/v1/models/echo/requests/my-id/abort"
+    done = await api.http.post(path, json={"block_duration": 30})
+    assert done.json() == {"msg": "DONE"}
+    assert done.headers["x-ignored-fields"] == "block_duration"
+    api.gateway.abort_finds = False
+    assert (await api.http.post(path)).json() == {"msg": "NOT_FOUND"}
+    assert api.gateway.aborts == [("echo", "my-id")] * 2
+    gone = await api.http.post("/v1/models/nope/requests/my-id/abort", json={})
+    assert gone.status_code == 404

@@ -1,0 +1,94 @@
+"""What the management calls send and what they return."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from xinfer.client import management
+from xinfer.client.wire import Call
+
+
+def test_a_plain_launch_sends_the_name_and_the_defaults() -> None:
+    call = management.launch_model("tiny-chat")
+    assert (call.method, call.path, call.params) == ("POST", "/v1/models", None)
+    assert call.body == {
+        "model_name": "tiny-chat",
+        "model_type": "LLM",
+        "replica": 1,
+        "n_worker": 1,
+        "n_gpu": "auto",
+    }
+    assert call.result({"model_uid": "tiny-chat"}) == "tiny-chat"
+
+
+def test_launching_on_the_processor_sends_an_explicit_null() -> None:
+    body = management.launch_model("m", n_gpu=None).body
+    assert body is not None
+    assert body["n_gpu"] is None
+
+
+def test_further_arguments_are_engine_options_and_wait_ready_is_not() -> None:
+    call = management.launch_model("m", model_uid="u", wait_ready=False, n_ctx=512, seed=None)
+    assert call.params == {"wait_ready": "false"}
+    assert call.body is not None
+    assert call.body["model_uid"] == "u"
+    assert call.body["n_ctx"] == 512
+    assert call.body["seed"] is None
+    assert "wait_ready" not in call.body
+
+
+@pytest.mark.parametrize(
+    ("size", "sent"), [(7, 7), (7.0, 7), (1.8, "1.8"), ("0_5", "0_5"), ("1.8", "1.8")]
+)
+def test_sizes_are_whole_numbers_or_text(size: int | str | float, sent: int | str) -> None:
+    body = management.launch_model("m", model_size_in_billions=size).body
+    assert body is not None
+    assert body["model_size_in_billions"] == sent
+
+
+@pytest.mark.parametrize(
+    ("call", "method", "path"),
+    [
+        (management.describe_model("a/b?c"), "GET", "/v1/models/a%2Fb%3Fc"),
+        (management.terminate_model("u"), "DELETE", "/v1/models/u"),
+        (management.get_launch_model_progress("u"), "GET", "/v1/models/u/progress"),
+        (management.cancel_launch_model("u"), "POST", "/v1/models/u/cancel"),
+        (management.get_model_replicas("u"), "GET", "/v1/models/u/replicas"),
+        (management.get_model_logs("u"), "GET", "/v1/models/u/logs"),
+        (management.abort_request("u", "r/1"), "POST", "/v1/models/u/requests/r%2F1/abort"),
+        (
+            management.get_model_registration("LLM", "q w"),
+            "GET",
+            "/v1/model_registrations/LLM/q%20w",
+        ),
+    ],
+)
+def test_names_are_quoted_in_paths(call: Call[Any], method: str, path: str) -> None:
+    assert (call.method, call.path) == (method, path)
+
+
+def test_abort_sends_the_block_duration() -> None:
+    assert management.abort_request("u", "r").body == {"block_duration": 30}
+
+
+def test_instances_are_filtered_by_what_is_named() -> None:
+    assert management.get_instance_info("n", "u").params == {"model_name": "n", "model_uid": "u"}
+    assert management.get_instance_info(model_uid="u").params == {"model_uid": "u"}
+    assert management.get_instance_info().params == {}
+
+
+def test_details_of_registrations_are_asked_for_only_when_wanted() -> None:
+    assert management.list_model_registrations("LLM").params is None
+    assert management.list_model_registrations("LLM", True).params == {"detailed": "true"}
+
+
+def test_models_are_listed_by_uid() -> None:
+    answer = {"object": "list", "data": [{"id": "a", "model_type": "LLM"}]}
+    assert management.list_models().result(answer) == {"a": {"id": "a", "model_type": "LLM"}}
+
+
+def test_logs_are_one_entry_a_replica() -> None:
+    answer = {"replicas": [{"replica_id": 0, "lines": ["x"]}]}
+    assert management.get_model_logs("u").result(answer) == [{"replica_id": 0, "lines": ["x"]}]

@@ -1,0 +1,161 @@
+"""Values and fakes for the supervisor's tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from xinfer.core.supervisor.planner import PlanPolicy
+from xinfer.core.supervisor.state import ClusterState
+from xinfer.errors import Unavailable, XinferError
+from xinfer.types.cluster import (
+    Assignment,
+    ReadReplicaLog,
+    ReplicaReport,
+    StopReplica,
+    WorkerReport,
+)
+from xinfer.types.deployment import Deployment, DeploymentState, LaunchSpec
+from xinfer.types.failure import Failure
+from xinfer.types.model import Abilities, Loaded, ModelSpec, Progress
+
+PENDING = DeploymentState.PENDING
+LOADING = DeploymentState.LOADING
+READY = DeploymentState.READY
+DRAINING = DeploymentState.DRAINING
+RESTARTING = DeploymentState.RESTARTING
+ERROR = DeploymentState.ERROR
+TERMINATED = DeploymentState.TERMINATED
+
+POLICY = PlanPolicy(epoch="epoch", backoff=1.0, backoff_max=5.0, limit=3, window=100.0)
+LOADED = Loaded(context_length=128, concurrency=4, abilities=Abilities())
+CRASH = Failure("ReplicaLost", "It was killed by signal 9.", "replica_lost")
+BAD_OPTION = Failure("InvalidRequest", "There is no such option.", "invalid_request")
+
+
+def deployment(
+    uid: str = "m", *, generation: int = 1, replicas: int = 1, max_queue: int = 10, created: int = 0
+) -> Deployment:
+    return Deployment(
+        uid=uid,
+        generation=generation,
+        created=created,
+        spec=LaunchSpec(model_name="echo", model_uid=uid, replica=replicas),
+        model=ModelSpec(name="echo"),
+        engine="echo",
+        options={},
+        replicas=replicas,
+        max_queue=max_queue,
+    )
+
+
+def assignment(
+    wanted: Deployment, replica_id: str = "r", *, ordinal: int = 0, restarts: int = 0
+) -> Assignment:
+    return Assignment(
+        replica_id=replica_id,
+        ordinal=ordinal,
+        deployment=wanted,
+        max_queue=1,
+        restarts=restarts,
+        created=7,
+    )
+
+
+def replica(
+    given: Assignment,
+    state: DeploymentState = READY,
+    *,
+    failure: Failure | None = None,
+    progress: Progress | None = None,
+) -> ReplicaReport:
+    return ReplicaReport(
+        assignment=given,
+        state=state,
+        pid=100,
+        address="unix:/r.sock" if state is READY else "",
+        loaded=LOADED if state is READY else None,
+        failure=failure,
+        progress=progress or Progress(0.5, "loading"),
+    )
+
+
+def report(
+    *replicas: ReplicaReport,
+    worker_id: str = "w1",
+    address: str = "127.0.0.1:1",
+    sequence: int = 1,
+    leaving: bool = False,
+) -> WorkerReport:
+    return WorkerReport(
+        worker_id=worker_id,
+        address=address,
+        version="1",
+        sequence=sequence,
+        replicas=replicas,
+        leaving=leaving,
+    )
+
+
+def cluster_state() -> ClusterState:
+    return ClusterState(policy=POLICY, link_token=b"token", started=1.0, silence=10.0)
+
+
+class Clock:
+    """Monotonic seconds that pass when told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class FakeWorkers:
+    """Records calls; `failing` maps a method to what it raises, `gate` holds starts back."""
+
+    def __init__(self) -> None:
+        self.started: list[tuple[str, Assignment]] = []
+        self.stopped: list[tuple[str, StopReplica]] = []
+        self.failing: dict[str, Exception] = {}
+        self.gate: asyncio.Event | None = None
+
+    async def start(self, address: str, assignment: Assignment) -> None:
+        if self.gate is not None:
+            await self.gate.wait()
+        self._raise("start")
+        self.started.append((address, assignment))
+
+    async def stop(self, address: str, stop: StopReplica) -> None:
+        self._raise("stop")
+        self.stopped.append((address, stop))
+
+    async def logs(self, address: str, request: ReadReplicaLog) -> list[str]:
+        self._raise("logs")
+        return [f"{request.replica_id} at {address}"][: request.lines]
+
+    def _raise(self, method: str) -> None:
+        if method in self.failing:
+            raise self.failing[method]
+
+
+def unreachable() -> XinferError:
+    return Unavailable("worker cannot be reached: refused.", code="unreachable")
+
+
+async def until(look: Callable[[], Any], *, within: float = 5.0) -> None:
+    """Let the event loop run until `look` gives something truthy."""
+
+    async def wait() -> None:
+        while not look():  # noqa: ASYNC110 - what is looked at has no event
+            await asyncio.sleep(0.001)
+
+    await asyncio.wait_for(wait(), within)
+
+
+def run(main: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        await asyncio.wait_for(main(), 20)
+
+    asyncio.run(bounded())

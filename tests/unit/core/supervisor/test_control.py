@@ -1,0 +1,295 @@
+"""The control link's server, over a real unix socket."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.unit.core.supervisor.support import (
+    READY,
+    FakeWorkers,
+    assignment,
+    cluster_state,
+    replica,
+    report,
+    run,
+    until,
+)
+from xinfer.core.link import Link, connect
+from xinfer.core.supervisor.control import ControlServer
+from xinfer.core.supervisor.service import DeploymentService
+from xinfer.core.supervisor.store import MemoryStore
+from xinfer.model.catalog.resolve import Resolved
+from xinfer.settings import Settings
+from xinfer.types.control import (
+    Call,
+    CancelLaunch,
+    FromSupervisor,
+    Launch,
+    Operation,
+    Push,
+    ReadLogs,
+    ReadNodes,
+    Reply,
+    Terminate,
+)
+from xinfer.types.deployment import LaunchSpec
+from xinfer.types.failure import Failure
+from xinfer.types.model import ModelSpec
+
+TOKEN = b"t" * 32
+SETTINGS = Settings(handshake_timeout=5.0)
+
+
+class Peer:
+    """An API process's end of the control link."""
+
+    def __init__(self) -> None:
+        self.pushes: list[Push] = []
+        self.replies: dict[int, Reply] = {}
+        self.lost = ""
+        self.link: Link | None = None
+
+    def on_frame(self, link: Link, payload: bytes) -> None:
+        message = msgspec.msgpack.decode(payload, type=FromSupervisor)
+        if isinstance(message, Push):
+            self.pushes.append(message)
+        else:
+            self.replies[message.call] = message
+
+    def on_lost(self, link: Link, reason: str) -> None:
+        self.lost = reason
+
+    def send(self, number: int, operation: Operation) -> None:
+        self.send_raw(msgspec.msgpack.encode(Call(number, operation)))
+
+    def send_raw(self, payload: bytes) -> None:
+        assert self.link is not None
+        self.link.send(payload)
+
+    async def ask(self, number: int, operation: Operation) -> Reply:
+        self.send(number, operation)
+        await until(lambda: number in self.replies)
+        return self.replies[number]
+
+
+class House:
+    """A control server with a service of fakes; every commit is published."""
+
+    def __init__(self, path: Path, settle: float) -> None:
+        self.address = f"unix:{path / 'control.sock'}"
+        self.state = cluster_state()
+        self.go = threading.Event()
+        self.go.set()
+        self.resolving = False
+        self.service = DeploymentService(
+            self.state,
+            MemoryStore(first_generation=1),
+            FakeWorkers(),
+            SETTINGS,
+            resolve=self.resolve,
+            changed=self.publish,
+            monotonic=lambda: 0.0,
+            unix_now=lambda: 0.0,
+        )
+        self.server = ControlServer(self.service, SETTINGS, self.state.snapshot(), settle=settle)
+
+    def resolve(self, spec: LaunchSpec) -> Resolved:
+        self.resolving = True
+        assert self.go.wait(10)
+        if spec.model_name == "broken":
+            raise RuntimeError("no disk")
+        return Resolved(ModelSpec(name=spec.model_name), "echo", {})
+
+    def publish(self) -> None:
+        self.server.publish(self.state.snapshot())
+
+    async def peer(self) -> Peer:
+        peer = Peer()
+        peer.link = await connect(self.address, TOKEN, peer, SETTINGS)
+        return peer
+
+
+@asynccontextmanager
+async def house(settle: float = 0.0) -> AsyncIterator[House]:
+    with tempfile.TemporaryDirectory() as directory:
+        made = House(Path(directory), settle)
+        await made.server.open(made.address, TOKEN)
+        try:
+            yield made
+        finally:
+            made.go.set()
+            await made.server.close()
+
+
+def echo(uid: str, **fields: Any) -> Launch:
+    return Launch(LaunchSpec(model_name="echo", model_uid=uid, **fields))
+
+
+def test_a_new_link_gets_the_snapshot_by_itself() -> None:
+    async def main() -> None:
+        async with house() as home:
+            peer = await home.peer()
+            await until(lambda: peer.pushes)
+            assert peer.pushes[0].snapshot == home.state.snapshot()
+
+    run(main)
+
+
+def test_every_operation_is_answered_under_its_number() -> None:
+    async def main() -> None:
+        async with house() as home:
+            peer = await home.peer()
+            assert await peer.ask(1, echo("m")) == Reply(1, result="m")
+            home.state.apply(report(replica(assignment(home.state.desired["m"]))), 0.0)
+            logs = await peer.ask(2, ReadLogs("m", 3))
+            assert logs.result == [{"replica_id": "r", "ordinal": 0, "lines": ["r at 127.0.0.1:1"]}]
+            nodes = await peer.ask(3, ReadNodes())
+            assert nodes.result[0]["address"] == "127.0.0.1:1"
+            refused = await peer.ask(4, CancelLaunch("m"))
+            assert refused.failure is not None
+            assert refused.failure.kind == "Conflict"
+            assert await peer.ask(5, Terminate("m")) == Reply(5)
+
+    run(main)
+
+
+def test_a_refusal_comes_as_the_failure_of_its_call() -> None:
+    async def main() -> None:
+        async with house() as home:
+            peer = await home.peer()
+            unknown = await peer.ask(1, Terminate("m"))
+            assert unknown.failure is not None
+            assert (unknown.failure.kind, unknown.failure.code) == ("NotFound", "model_not_found")
+            bad = await peer.ask(2, echo("a/b"))
+            assert bad.failure is not None
+            assert bad.failure.param == "model_uid"
+
+    run(main)
+
+
+def test_a_fault_of_ours_is_answered_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with house() as home:
+            peer = await home.peer()
+            reply = await peer.ask(1, Launch(LaunchSpec(model_name="broken")))
+            expected = Failure("EngineFailed", "RuntimeError: no disk", "engine_error")
+            assert reply.failure == expected
+            assert "The operation Launch failed" in caplog.text
+
+    run(main)
+
+
+def test_a_change_is_pushed_to_every_link_and_a_burst_as_few() -> None:
+    async def main() -> None:
+        async with house() as home:
+            peers = [await home.peer(), await home.peer()]
+            await until(lambda: all(each.pushes for each in peers))
+            for number in range(30):
+                await peers[0].ask(number, echo(f"m{number}"))
+            last = home.state.snapshot()
+            await until(lambda: all(each.pushes[-1].snapshot == last for each in peers))
+            for peer in peers:
+                versions = [each.snapshot.version for each in peer.pushes]
+                assert versions == sorted(set(versions))
+                assert len(versions) < 30
+            home.publish()
+            await peers[0].ask(99, ReadNodes())
+            assert peers[0].pushes[-1].snapshot.version == last.version
+
+    run(main)
+
+
+def test_a_first_change_is_pushed_at_once() -> None:
+    async def main() -> None:
+        async with house() as home:
+            peer = await home.peer()
+            await until(lambda: peer.pushes)
+            loop = asyncio.get_running_loop()
+            begun = loop.time()
+            peer.send(1, echo("m"))
+            await until(lambda: len(peer.pushes) == 2)
+            assert "m" in peer.pushes[1].snapshot.deployments
+            # Far less than the interval between two pushes would add on an idle machine.
+            assert loop.time() - begun < 5.0
+
+    run(main)
+
+
+def test_a_restarted_supervisor_answers_at_once_but_pushes_when_it_has_heard_its_workers() -> None:
+    async def main() -> None:
+        async with house(settle=0.3) as home:
+            loop = asyncio.get_running_loop()
+            opened = loop.time()
+            peer = await home.peer()
+            assert (await peer.ask(1, echo("m"))).result == "m"
+            await until(lambda: peer.pushes)
+            assert loop.time() - opened >= 0.29
+            assert "m" in peer.pushes[0].snapshot.deployments
+            other = await home.peer()
+            await until(lambda: other.pushes)
+
+    run(main)
+
+
+def test_an_operation_goes_on_although_its_link_ends() -> None:
+    async def main() -> None:
+        async with house() as home:
+            peer = await home.peer()
+            home.go.clear()
+            peer.send(1, echo("m"))
+            await until(lambda: home.resolving)
+            assert peer.link is not None
+            peer.link.close()
+            await until(lambda: peer.lost)
+            home.go.set()
+            await until(lambda: "m" in home.state.desired)
+            other = await home.peer()
+            await until(lambda: other.pushes)
+            assert "m" in other.pushes[-1].snapshot.deployments
+
+    run(main)
+
+
+def test_an_operation_that_is_not_understood_is_refused() -> None:
+    async def main() -> None:
+        async with house() as home:
+            peer = await home.peer()
+            unknown = {"type": "call", "call": 7, "operation": {"type": "explode"}}
+            peer.send_raw(msgspec.msgpack.encode(unknown))
+            await until(lambda: 7 in peer.replies)
+            failure = peer.replies[7].failure
+            assert failure is not None
+            assert failure.kind == "InvalidRequest"
+            peer.send_raw(b"\xc1 no message")
+            await until(lambda: peer.lost)
+
+    run(main)
+
+
+def test_closing_pushes_what_is_new_and_ends_what_runs() -> None:
+    async def main() -> None:
+        before = asyncio.all_tasks()
+        async with house() as home:
+            peer = await home.peer()
+            await peer.ask(1, echo("m"))
+            home.state.apply(report(replica(assignment(home.state.desired["m"]))), 0.0)
+            home.publish()
+            home.go.clear()
+            home.resolving = False
+            peer.send(2, echo("n"))
+            await until(lambda: home.resolving)
+        await until(lambda: peer.lost)
+        assert peer.pushes[-1].snapshot.deployments["m"].state is READY
+        assert "n" not in home.state.desired
+        assert asyncio.all_tasks() == before
+
+    run(main)

@@ -1,0 +1,388 @@
+"""Launch, terminate, cancel, logs: what is accepted, what is refused, what is serialised."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from typing import Any
+
+import pytest
+
+from tests.unit.core.supervisor.support import (
+    CRASH,
+    DRAINING,
+    ERROR,
+    LOADING,
+    READY,
+    TERMINATED,
+    FakeWorkers,
+    assignment,
+    cluster_state,
+    deployment,
+    replica,
+    report,
+    run,
+    unreachable,
+    until,
+)
+from xinfer.core.supervisor.service import MAX_REPLICAS, DeploymentService
+from xinfer.core.supervisor.store import MemoryStore
+from xinfer.errors import Cancelled, Conflict, InvalidRequest, NotFound, Unavailable
+from xinfer.model.catalog.resolve import Resolved
+from xinfer.settings import Settings
+from xinfer.types.deployment import DeploymentState, LaunchSpec
+from xinfer.types.model import ModelSpec
+
+
+class Desk:
+    """A service with fakes around it; while `hold` is set, resolving blocks its thread."""
+
+    def __init__(self) -> None:
+        self.state = cluster_state()
+        self.store = MemoryStore(first_generation=100)
+        self.workers = FakeWorkers()
+        self.changes = 0
+        self.resolving = 0
+        self.go = threading.Event()
+        self.go.set()
+        self.sequence = 0
+        self.service = DeploymentService(
+            self.state,
+            self.store,
+            self.workers,
+            Settings(max_queue=20),
+            resolve=self.resolve,
+            changed=self.changed,
+            monotonic=lambda: 1000.0,
+            unix_now=lambda: 5.9,
+        )
+
+    def resolve(self, spec: LaunchSpec) -> Resolved:
+        self.resolving += 1
+        assert self.go.wait(10)
+        if spec.model_name == "unknown":
+            raise NotFound("There is no such model.", param="model_name")
+        return Resolved(ModelSpec(name=spec.model_name), "echo", {"pace": 1})
+
+    def changed(self) -> None:
+        self.changes += 1
+
+    async def launch(self, uid: str | None = "m", **fields: Any) -> str:
+        made = {"model_name": "echo", "model_uid": uid, **fields}
+        return await self.service.launch(LaunchSpec(**made))
+
+    def becomes(self, state: DeploymentState, uid: str = "m", replica_id: str = "r") -> None:
+        self.sequence += 1
+        given = assignment(self.state.desired[uid], replica_id)
+        failure = CRASH if state is ERROR else None
+        self.state.apply(
+            report(replica(given, state, failure=failure), sequence=self.sequence), 0.0
+        )
+
+    def fails(self, uid: str = "m") -> None:
+        for attempt in range(3):
+            self.becomes(ERROR, uid, f"r{attempt}")
+
+
+def test_a_launch_is_committed_and_wanted() -> None:
+    async def main() -> None:
+        desk = Desk()
+        assert await desk.launch("m", replica=2) == "m"
+        (wanted,) = await desk.store.load()
+        assert desk.state.desired == {"m": wanted}
+        assert (wanted.generation, wanted.created, wanted.replicas) == (100, 5, 2)
+        assert (wanted.engine, wanted.options, wanted.max_queue) == ("echo", {"pace": 1}, 20)
+        assert desk.changes == 1
+        await desk.launch("n", max_queue=0)
+        assert desk.state.desired["n"].max_queue == 0
+
+    run(main)
+
+
+def test_a_launch_without_a_uid_is_named_after_the_model_and_never_twice_alike() -> None:
+    async def main() -> None:
+        desk = Desk()
+        desk.go.clear()
+        first = asyncio.create_task(desk.launch(None))
+        second = asyncio.create_task(desk.launch(None))
+        await until(lambda: desk.resolving == 2)
+        desk.go.set()
+        assert await first == "echo"
+        assert re.fullmatch("echo-[a-z0-9]{8}", await second)
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"uid": "a/b"}, "model_uid"),
+        ({"uid": ""}, "model_uid"),
+        ({"replica": 0}, "replica"),
+        ({"replica": True}, "replica"),
+        ({"replica": 2.0}, "replica"),
+        ({"replica": MAX_REPLICAS + 1}, "replica"),
+        ({"max_queue": -1}, "max_queue"),
+        ({"max_queue": False}, "max_queue"),
+    ],
+)
+def test_a_bad_field_is_refused_by_name(fields: dict[str, Any], param: str) -> None:
+    async def main() -> None:
+        desk = Desk()
+        with pytest.raises(InvalidRequest) as caught:
+            await desk.launch(**fields)
+        assert caught.value.param == param
+        assert desk.state.desired == {}
+
+    run(main)
+
+
+def test_a_launch_that_is_not_understood_leaves_nothing_behind() -> None:
+    async def main() -> None:
+        desk = Desk()
+        with pytest.raises(NotFound, match="no such model"):
+            await desk.launch("m", model_name="unknown")
+        assert desk.state.desired == {}
+        assert await desk.launch("m") == "m"
+
+    run(main)
+
+
+def test_a_uid_is_given_once() -> None:
+    async def main() -> None:
+        desk = Desk()
+        desk.go.clear()
+        first = asyncio.create_task(desk.launch())
+        await until(lambda: desk.resolving)
+        with pytest.raises(Conflict, match="being launched") as early:
+            await desk.launch()
+        assert early.value.code == "already_exists"
+        desk.go.set()
+        await first
+        with pytest.raises(Conflict, match="running") as late:
+            await desk.launch()
+        assert late.value.code == "already_exists"
+
+    run(main)
+
+
+def test_a_failed_deployment_may_be_launched_again_as_a_new_generation() -> None:
+    async def main() -> None:
+        desk = Desk()
+        await desk.launch()
+        desk.fails()
+        await desk.launch()
+        assert desk.state.desired["m"].generation == 101
+        assert not desk.state.has_failed("m")
+
+    run(main)
+
+
+def test_terminate_forgets_and_a_later_launch_is_newer() -> None:
+    async def main() -> None:
+        desk = Desk()
+        await desk.launch()
+        await desk.service.terminate("m")
+        assert await desk.store.load() == []
+        assert desk.state.desired == {}
+        assert desk.changes == 2
+        await desk.launch()
+        assert desk.state.desired["m"].generation == 101
+
+    run(main)
+
+
+def test_an_unknown_uid_is_not_found_with_the_nearest_names() -> None:
+    async def main() -> None:
+        desk = Desk()
+        await desk.launch("tiny-chat")
+        for operation in (desk.service.terminate, desk.service.cancel):
+            with pytest.raises(NotFound, match="tiny-chat") as caught:
+                await operation("tiny-chta")
+            assert caught.value.code == "model_not_found"
+        with pytest.raises(NotFound):
+            await desk.service.logs("tiny-chta", 1)
+
+    run(main)
+
+
+def test_terminate_waits_for_the_launch_under_way() -> None:
+    async def main() -> None:
+        desk = Desk()
+        desk.go.clear()
+        launch = asyncio.create_task(desk.launch())
+        await until(lambda: desk.resolving)
+        terminate = asyncio.create_task(desk.service.terminate("m"))
+        await asyncio.sleep(0)
+        assert not terminate.done()
+        desk.go.set()
+        assert await launch == "m"
+        await terminate
+        assert desk.state.desired == {}
+
+    run(main)
+
+
+def test_cancel_ends_a_launch_that_is_not_committed() -> None:
+    async def main() -> None:
+        desk = Desk()
+        desk.go.clear()
+        launch = asyncio.create_task(desk.launch())
+        await until(lambda: desk.resolving)
+        await desk.service.cancel("m")
+        with pytest.raises(Cancelled, match="'m'"):
+            await launch
+        desk.go.set()
+        assert desk.state.desired == {}
+        assert await desk.launch() == "m"
+
+    run(main)
+
+
+def test_cancel_ends_a_launch_that_loads() -> None:
+    async def main() -> None:
+        desk = Desk()
+        await desk.launch()
+        desk.becomes(LOADING)
+        await desk.service.cancel("m")
+        assert desk.state.desired == {}
+        assert await desk.store.load() == []
+
+    run(main)
+
+
+@pytest.mark.parametrize("end", ["ready", "failed"])
+def test_there_is_nothing_to_cancel_after_a_launch(end: str) -> None:
+    async def main() -> None:
+        desk = Desk()
+        await desk.launch()
+        if end == "ready":
+            desk.becomes(READY)
+        else:
+            desk.fails()
+        with pytest.raises(Conflict, match="nothing to cancel"):
+            await desk.service.cancel("m")
+        assert "m" in desk.state.desired
+
+    run(main)
+
+
+def test_cancelling_the_new_launch_of_a_failed_deployment_keeps_the_old() -> None:
+    async def main() -> None:
+        desk = Desk()
+        await desk.launch()
+        desk.fails()
+        desk.go.clear()
+        launch = asyncio.create_task(desk.launch())
+        await until(lambda: desk.resolving == 2)
+        await desk.service.cancel("m")
+        with pytest.raises(Cancelled):
+            await launch
+        desk.go.set()
+        assert desk.state.has_failed("m")
+
+    run(main)
+
+
+def test_nothing_is_launched_while_the_server_stops() -> None:
+    async def main() -> None:
+        desk = Desk()
+        desk.go.clear()
+        launch = asyncio.create_task(desk.launch())
+        await until(lambda: desk.resolving)
+        desk.state.draining = True
+        with pytest.raises(Unavailable) as caught:
+            await desk.launch("n")
+        assert caught.value.code == "draining"
+        desk.go.set()
+        with pytest.raises(Unavailable):
+            await launch
+        assert desk.state.desired == {}
+
+    run(main)
+
+
+def test_logs_come_from_the_workers_also_after_the_end() -> None:
+    async def main() -> None:
+        desk = Desk()
+        await desk.launch()
+        assert await desk.service.logs("m", 5) == []
+        desk.becomes(ERROR)
+        (log,) = await desk.service.logs("m", 5)
+        assert (log.replica_id, log.ordinal) == ("r", 0)
+        assert log.lines == ["r at 127.0.0.1:1"]
+        desk.workers.failing["logs"] = unreachable()
+        (log,) = await desk.service.logs("m", 5)
+        assert "cannot be read" in log.lines[0]
+        with pytest.raises(InvalidRequest) as caught:
+            await desk.service.logs("m", 0)
+        assert caught.value.param == "lines"
+
+    run(main)
+
+
+def test_what_a_worker_brings_is_taken_over_when_it_was_never_known() -> None:
+    async def main() -> None:
+        desk = Desk()
+        brought = deployment("m", generation=90)
+        await desk.service.adopt(report(replica(assignment(brought))))
+        assert desk.state.desired == {"m": brought}
+        assert await desk.store.load() == [brought]
+        await desk.service.terminate("m")
+        await desk.service.adopt(report(replica(assignment(brought))))
+        assert desk.state.desired == {}
+
+    run(main)
+
+
+def test_what_was_launched_meanwhile_or_is_leaving_is_not_taken_over() -> None:
+    async def main() -> None:
+        desk = Desk()
+        await desk.launch("m")
+        wanted = desk.state.desired["m"]
+        await desk.service.adopt(report(replica(assignment(deployment("m", generation=999)))))
+        assert desk.state.desired == {"m": wanted}
+        for state in (DRAINING, TERMINATED):
+            await desk.service.adopt(report(replica(assignment(deployment("n")), state)))
+        assert desk.state.desired == {"m": wanted}
+
+    run(main)
+
+
+def test_a_launch_under_way_decides_before_anything_is_taken_over() -> None:
+    async def main() -> None:
+        desk = Desk()
+        desk.go.clear()
+        launch = asyncio.create_task(desk.launch("m"))
+        await until(lambda: desk.resolving)
+        adopt = asyncio.create_task(
+            desk.service.adopt(report(replica(assignment(deployment("m", generation=90)))))
+        )
+        await asyncio.sleep(0)
+        desk.go.set()
+        await asyncio.gather(launch, adopt)
+        assert desk.state.desired["m"].generation == 100
+
+    run(main)
+
+
+def test_what_the_store_holds_is_wanted_again() -> None:
+    async def main() -> None:
+        desk = Desk()
+        await desk.store.put(deployment("kept"))
+        await desk.service.restore()
+        assert desk.state.desired == {"kept": deployment("kept")}
+
+    run(main)
+
+
+def test_nodes_are_the_workers() -> None:
+    async def main() -> None:
+        desk = Desk()
+        desk.state.apply(report(), 990.0)
+        assert [(node.address, node.age) for node in desk.service.nodes()] == [
+            ("127.0.0.1:1", 10.0)
+        ]
+
+    run(main)

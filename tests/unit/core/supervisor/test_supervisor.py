@@ -1,0 +1,156 @@
+"""The supervisor as a whole: reports in, assignments and snapshots out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.unit.core.supervisor.support import (
+    ERROR,
+    READY,
+    TERMINATED,
+    Clock,
+    FakeWorkers,
+    assignment,
+    deployment,
+    replica,
+    report,
+    run,
+    until,
+)
+from xinfer.core.supervisor.supervisor import Supervisor
+from xinfer.model.catalog.resolve import Resolved
+from xinfer.settings import Settings
+from xinfer.types.deployment import LaunchSpec
+from xinfer.types.model import ModelSpec
+
+BRINGS = deployment("kept", generation=3)
+
+
+def resolve(spec: LaunchSpec) -> Resolved:
+    return Resolved(ModelSpec(name=spec.model_name), "echo", {})
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings | None = None, clock: Clock | None = None
+) -> AsyncIterator[tuple[Supervisor, FakeWorkers]]:
+    workers = FakeWorkers()
+    supervisor = Supervisor(
+        settings or Settings(drain_timeout=0.05, stop_timeout=0.05),
+        workers,
+        link_token=bytes(32),
+        resolve=resolve,
+        monotonic=clock or Clock(),
+        unix_now=lambda: 1e6,
+    )
+    task = asyncio.create_task(supervisor.run())
+    try:
+        yield supervisor, workers
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+def test_a_model_is_launched_served_and_terminated(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with running() as (supervisor, workers):
+            reply = await supervisor.report(report(sequence=1))
+            assert len(reply.link_token) == 32
+            assert reply.forget == ()
+            spec = LaunchSpec(model_name="echo", model_uid="m")
+            await supervisor.service.launch(spec)
+            await until(lambda: workers.started)
+            given = workers.started[0][1]
+            await supervisor.report(report(replica(given, READY), sequence=2))
+            await supervisor.service.terminate("m")
+            await until(lambda: workers.stopped)
+            reply = await supervisor.report(report(replica(given, TERMINATED), sequence=3))
+            assert reply.forget == (given.replica_id,)
+            assert supervisor.state.snapshot().deployments == {}
+            await until(lambda: "Model m is TERMINATED" in caplog.text)
+
+    with caplog.at_level("INFO"):
+        run(main)
+    assert "Worker 127.0.0.1:1 has been added successfully" in caplog.text
+    assert "runs version 1, this supervisor" in caplog.text
+    assert "Model m is DRAINING" in caplog.text
+
+
+def test_a_new_supervisor_takes_over_what_runs_without_a_restart() -> None:
+    async def main() -> None:
+        async with running() as (supervisor, workers):
+            running_already = replica(assignment(BRINGS, "old", restarts=2), READY)
+            await supervisor.report(report(running_already, sequence=40))
+            status = supervisor.state.snapshot().deployments["kept"]
+            assert status.state is READY
+            assert status.replicas[0].restarts == 2
+            await supervisor.report(report(running_already, sequence=41))
+            assert workers.started == []
+            assert workers.stopped == []
+
+    run(main)
+
+
+def test_what_was_terminated_stays_so_when_a_late_worker_brings_it() -> None:
+    async def main() -> None:
+        async with running() as (supervisor, workers):
+            brought = replica(assignment(BRINGS, "old"), READY)
+            await supervisor.report(report(brought, sequence=1))
+            await supervisor.service.terminate("kept")
+            other = replica(assignment(BRINGS, "late"), READY)
+            late = report(other, worker_id="w2", address="127.0.0.1:2", sequence=1)
+            await supervisor.report(late)
+            await until(lambda: len(workers.stopped) == 2)
+            told = {stop.replica_id for _, stop in workers.stopped}
+            assert told == {"old", "late"}
+
+    run(main)
+
+
+def test_a_launch_after_a_restart_is_newer_than_what_a_worker_brings() -> None:
+    async def main() -> None:
+        async with running() as (supervisor, workers):
+            await supervisor.service.launch(LaunchSpec(model_name="echo", model_uid="kept"))
+            brought = replica(assignment(BRINGS, "old"), READY)
+            await supervisor.report(report(brought, sequence=1))
+            await until(lambda: workers.stopped)
+            assert workers.stopped[0][1].replica_id == "old"
+            assert workers.started == []
+            await supervisor.report(report(sequence=2))
+            await until(lambda: workers.started)
+
+    run(main)
+
+
+def test_draining_is_told_to_replicas_and_nothing_is_taken_over_any_more() -> None:
+    async def main() -> None:
+        async with running() as (supervisor, workers):
+            brought = replica(assignment(BRINGS, "old"), READY)
+            await supervisor.report(report(brought, sequence=1))
+            await supervisor.drain()
+            assert [stop.replica_id for _, stop in workers.stopped] == ["old"]
+            assert supervisor.state.snapshot().draining
+            other = replica(assignment(deployment("other"), "x"), ERROR)
+            await supervisor.report(report(brought, other, sequence=2))
+            assert "other" not in supervisor.state.desired
+
+    run(main)
+
+
+def test_a_drain_does_not_wait_for_a_worker_that_is_lost() -> None:
+    async def main() -> None:
+        settings = Settings(drain_timeout=600, heartbeat_interval=0.01, heartbeat_timeout=0.015)
+        clock = Clock()
+        async with running(settings, clock) as (supervisor, _):
+            await supervisor.report(report(sequence=1))
+            draining = asyncio.create_task(supervisor.drain())
+            await until(lambda: supervisor.state.draining)
+            clock.now += 0.016
+            await until(draining.done)
+
+    run(main)

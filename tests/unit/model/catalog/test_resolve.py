@@ -1,0 +1,162 @@
+"""From launches to models on engines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gguf
+import pytest
+
+from tests.support.gguf_models import random_llama
+from xinfer.errors import InvalidRequest, NotFound
+from xinfer.model.catalog.resolve import resolve
+from xinfer.types.deployment import LaunchSpec
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return random_llama(tmp_path_factory.mktemp("models") / "small.gguf")
+
+
+def launch(model_name: str | Path, **fields: Any) -> LaunchSpec:
+    return LaunchSpec(model_name=str(model_name), **fields)
+
+
+def refusal(spec: LaunchSpec) -> InvalidRequest:
+    with pytest.raises(InvalidRequest) as raised:
+        resolve(spec)
+    return raised.value
+
+
+def test_echo_runs_on_echo() -> None:
+    resolved = resolve(launch("Echo", model_type="LLM", options={"concurrency": 2}))
+    assert (resolved.engine, resolved.model.name) == ("echo", "echo")
+    assert resolved.options == {"concurrency": 2}
+
+
+def test_tiny_chat_runs_on_the_base_installs_engine() -> None:
+    resolved = resolve(launch("tiny-chat"))
+    assert resolved.engine == "xllamacpp"
+    assert resolved.model.format == "ggufv2"
+    assert resolved.model.path.endswith(".gguf")
+
+
+def test_path_needs_nothing_else(model: Path) -> None:
+    resolved = resolve(launch(model))
+    assert resolved.engine == "xllamacpp"
+    assert (resolved.model.name, resolved.model.path) == ("small", str(model.resolve()))
+
+
+def test_relative_and_home_paths(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(model.parent)
+    monkeypatch.setenv("HOME", str(model.parent))
+    for name in ("small.gguf", "./small.gguf", "~/small.gguf", "."):
+        assert resolve(launch(name)).model.path == str(model.resolve())
+
+
+def test_model_path_gives_the_weights_and_model_name_the_name(model: Path) -> None:
+    resolved = resolve(launch("my-model", model_path=str(model)))
+    assert (resolved.model.name, resolved.model.path) == ("my-model", str(model.resolve()))
+
+
+def test_path_twice_is_refused(model: Path) -> None:
+    assert refusal(launch(model, model_path=str(model))).param == "model_path"
+
+
+@pytest.mark.parametrize("engine", ["xllamacpp", "XLlamaCpp", "llama.cpp", "LLAMA.CPP"])
+def test_llama_cpp_goes_by_its_names(model: Path, engine: str) -> None:
+    assert resolve(launch(model, model_engine=engine)).engine == "xllamacpp"
+
+
+def test_engine_that_cannot_says_why_and_which_can(model: Path) -> None:
+    error = refusal(launch(model, model_engine="echo"))
+    assert error.param == "model_engine"
+    assert "Engine echo cannot run small" in error.message
+    assert "Engines that can: xllamacpp" in error.message
+
+
+def test_unknown_engine_is_refused(model: Path) -> None:
+    error = refusal(launch(model, model_engine="os.system"))
+    assert error.param == "model_engine"
+    assert "xllamacpp" in error.message
+
+
+def test_wrong_type_names_the_field() -> None:
+    error = refusal(launch("echo", model_type="embedding"))
+    assert error.param == "model_type"
+    assert "is a model of type LLM, not embedding" in error.message
+
+
+def test_model_that_no_engine_runs_lists_the_reasons(tmp_path: Path) -> None:
+    writer = gguf.GGUFWriter(tmp_path / "bert.gguf", "bert")
+    writer.add_pooling_type(gguf.PoolingType.MEAN)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    error = refusal(launch(tmp_path / "bert.gguf"))
+    assert "No engine here can run bert (embedding, ggufv2)" in error.message
+    assert "xllamacpp: it runs language models" in error.message
+
+
+def test_format_that_needs_an_extra_names_it() -> None:
+    error = refusal(launch("tiny-chat", model_format="pytorch"))
+    assert error.param == "model_format"
+    assert "xinfer[transformers]" in error.message
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("model_format", "mlx"), ("quantization", "Q4_K_M"), ("model_size_in_billions", 7.0)],
+)
+def test_variant_that_is_not_there_lists_what_is(field: str, value: object) -> None:
+    error = refusal(launch("tiny-chat", **{field: value}))
+    assert error.param == field
+    assert "it is with: " in error.message
+
+
+def test_variant_is_chosen_in_any_case_and_by_round_size(model: Path) -> None:
+    resolved = resolve(
+        launch(model, model_format="GGUF", quantization="f32", model_size_in_billions=0.0001)
+    )
+    assert resolved.model.path == str(model.resolve())
+
+
+def test_unknown_option_lists_the_known_ones(model: Path) -> None:
+    error = refusal(launch(model, options={"n_ctxx": 1}))
+    assert error.param == "n_ctxx"
+    assert "n_ctx, n_parallel" in error.message
+
+
+@pytest.mark.parametrize(
+    "options", [{"n_ctx": 0}, {"n_parallel": "many"}, {"flash_attn": "maybe"}, {"n_batch": -1}]
+)
+def test_bad_option_value_names_the_option(model: Path, options: dict[str, Any]) -> None:
+    assert refusal(launch(model, options=options)).param == next(iter(options))
+
+
+def test_unknown_name_is_not_found() -> None:
+    with pytest.raises(NotFound) as raised:
+        resolve(launch("Qwen/Qwen3-0.6B"))
+    assert raised.value.code == "model_not_found"
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../../etc", "/tmp/a\0.gguf", "/" + "a" * 10_240])
+def test_hostile_paths_are_refused_by_field(name: str) -> None:
+    with pytest.raises((InvalidRequest, NotFound)) as raised:
+        resolve(launch(name))
+    assert raised.value.param == "model_name"
+
+
+def test_the_choice_of_the_engine_is_explained() -> None:
+    assert "first engine" in resolve(LaunchSpec(model_name="tiny-chat")).reason
+    asked = resolve(LaunchSpec(model_name="tiny-chat", model_engine="llama.cpp"))
+    assert asked.reason == "xllamacpp was asked for."
+
+
+def test_a_launch_without_accelerators_keeps_every_layer_on_the_processor() -> None:
+    assert resolve(LaunchSpec(model_name="tiny-chat", cpu_only=True)).options == {"n_gpu_layers": 0}
+    chosen = LaunchSpec(model_name="tiny-chat", cpu_only=True, options={"n_gpu_layers": 3})
+    assert resolve(chosen).options == {"n_gpu_layers": 3}
+    assert resolve(LaunchSpec(model_name="echo", cpu_only=True)).options == {}

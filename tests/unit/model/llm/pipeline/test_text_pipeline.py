@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from xinfer.errors import InvalidRequest
+from xinfer.model.llm.echo import ByteTokenizer
+from xinfer.model.llm.pipeline import Output, Prepared, TextPipeline
+from xinfer.types.model import Abilities, Loaded, ModelSpec
+from xinfer.types.request import ChatRequest, CompletionRequest, Sampling
+
+
+class PrefixTokenizer(ByteTokenizer):
+    """Bytes, with a token 257 that begins every plain prompt and 258 of several bytes."""
+
+    eos_ids = frozenset({256, 258})
+
+    def prompt_prefix(self) -> list[int]:
+        return [257]
+
+    def piece(self, token: int) -> bytes:
+        return {257: b"", 258: b"<eos>"}.get(token) or (
+            b"" if token == 257 else super().piece(token)
+        )
+
+    @property
+    def vocabulary_size(self) -> int:
+        return 259
+
+
+class NoTemplate(ByteTokenizer):
+    chat_template = None
+
+
+class BrokenTemplate(ByteTokenizer):
+    chat_template = "{% if %}"
+
+
+def pipeline(
+    tokenizer: ByteTokenizer | None = None,
+    context_length: int = 20,
+    sampling: frozenset[str] = frozenset({"temperature"}),
+) -> TextPipeline:
+    loaded = Loaded(
+        context_length=context_length, concurrency=1, abilities=Abilities(sampling=sampling)
+    )
+    return TextPipeline(tokenizer or ByteTokenizer(), loaded, ModelSpec(name="bytes"))
+
+
+def chat(content: Any = "hello", **fields: Any) -> ChatRequest:
+    return ChatRequest(messages=[{"role": "user", "content": content}], **fields)
+
+
+def prepare(request: ChatRequest | CompletionRequest, **options: Any) -> Prepared:
+    return pipeline(**options).prepare(request, id=7)
+
+
+def refusal(request: ChatRequest | CompletionRequest, **options: Any) -> InvalidRequest:
+    with pytest.raises(InvalidRequest) as caught:
+        prepare(request, **options)
+    return caught.value
+
+
+def test_a_chat_becomes_the_tokens_of_its_rendered_messages() -> None:
+    sampling = Sampling(temperature=0.5, max_tokens=3)
+    prepared = prepare(chat(sampling=sampling))
+    assert prepared.token_request.id == 7
+    assert prepared.token_request.prompt == list(b"hello")
+    assert prepared.token_request.max_tokens == 3
+    assert prepared.token_request.sampling == sampling
+    assert prepared.token_request.resume == []
+    assert prepared.prompt_tokens == 5
+
+
+def test_a_plain_prompt_begins_as_the_model_expects_but_token_ids_are_taken_as_they_are() -> None:
+    tokenizer = PrefixTokenizer()
+    assert prepare(CompletionRequest(prompt="hi"), tokenizer=tokenizer).token_request.prompt == [
+        257,
+        *b"hi",
+    ]
+    ids = list(b"hi")
+    assert prepare(CompletionRequest(prompt=ids), tokenizer=tokenizer).token_request.prompt == ids
+
+
+def test_without_max_tokens_the_output_may_fill_the_context() -> None:
+    assert prepare(chat()).token_request.max_tokens == 15
+
+
+def test_more_max_tokens_than_there_is_room_for_become_the_room() -> None:
+    assert prepare(chat(sampling=Sampling(max_tokens=1000))).token_request.max_tokens == 15
+
+
+@pytest.mark.parametrize("value", [0, -1])
+def test_max_tokens_below_one_is_refused(value: int) -> None:
+    error = refusal(chat(sampling=Sampling(max_tokens=value)))
+    assert (error.param, str(value) in error.message) == ("max_tokens", True)
+
+
+def test_no_messages_are_refused() -> None:
+    assert refusal(ChatRequest(messages=[])).param == "messages"
+
+
+@pytest.mark.parametrize(
+    ("request_", "param"),
+    [
+        (chat(""), "messages"),
+        (CompletionRequest(prompt=""), "prompt"),
+        (CompletionRequest(prompt=[]), "prompt"),
+    ],
+)
+def test_a_prompt_without_tokens_is_refused(
+    request_: ChatRequest | CompletionRequest, param: str
+) -> None:
+    assert refusal(request_).param == param
+
+
+@pytest.mark.parametrize(
+    ("request_", "param"),
+    [
+        (chat("x" * 20), "messages"),
+        (CompletionRequest(prompt="x" * 20), "prompt"),
+        (CompletionRequest(prompt=[1] * 20), "prompt"),
+    ],
+)
+def test_a_prompt_that_leaves_no_room_is_refused_with_both_numbers(
+    request_: ChatRequest | CompletionRequest, param: str
+) -> None:
+    error = refusal(request_)
+    assert (error.param, error.code) == (param, "context_length_exceeded")
+    assert "has 20 tokens" in error.message
+    assert "is 20 tokens" in error.message
+
+
+def test_a_prompt_that_leaves_room_for_one_token_is_taken() -> None:
+    assert prepare(chat("x" * 19)).token_request.max_tokens == 1
+
+
+class Unused(ByteTokenizer):
+    def encode(self, text: str, *, special: bool) -> list[int]:
+        raise AssertionError("an obviously too long text is not tokenised")
+
+
+@pytest.mark.parametrize(
+    ("request_", "param"),
+    [(chat("x" * 1_000_000), "messages"), (CompletionRequest(prompt="x" * 1_000_000), "prompt")],
+)
+def test_a_text_that_cannot_fit_is_refused_without_tokenising_it(
+    request_: ChatRequest | CompletionRequest, param: str
+) -> None:
+    error = refusal(request_, tokenizer=Unused())
+    assert (error.param, error.code) == (param, "context_length_exceeded")
+    assert "more than 20 tokens" in error.message
+
+
+@pytest.mark.parametrize("token", [-1, 257])
+def test_a_token_id_outside_the_vocabulary_is_refused(token: int) -> None:
+    assert refusal(CompletionRequest(prompt=[1, token])).param == "prompt"
+    assert refusal(chat(stop_token_ids=(token,))).param == "stop_token_ids"
+    assert (
+        refusal(
+            chat(sampling=Sampling(logit_bias={token: 1.0})), sampling=frozenset({"logit_bias"})
+        ).param
+        == "logit_bias"
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("top_p", 0.5),
+        ("top_k", 40),
+        ("min_p", 0.1),
+        ("seed", 0),
+        ("presence_penalty", 0.1),
+        ("frequency_penalty", -0.1),
+        ("repetition_penalty", 1.1),
+        ("logit_bias", {5: 1.0}),
+        ("ignore_eos", True),
+    ],
+)
+def test_a_sampling_field_is_refused_unless_the_engine_honours_it(field: str, value: Any) -> None:
+    request = chat(sampling=Sampling(**{field: value}))
+    error = refusal(request)
+    assert (error.param, error.code) == (field, "unsupported_parameter")
+    assert "temperature" in error.message
+    assert prepare(request, sampling=frozenset({field})).prompt_tokens == 5
+
+
+def test_values_that_ask_for_nothing_are_taken_by_every_engine() -> None:
+    sampling = Sampling(
+        top_p=1.0,
+        top_k=-1,
+        min_p=0.0,
+        presence_penalty=0.0,
+        frequency_penalty=0.0,
+        repetition_penalty=1.0,
+        logit_bias={},
+    )
+    assert prepare(chat(sampling=sampling), sampling=frozenset()).prompt_tokens == 5
+
+
+@pytest.mark.parametrize("stop", [("",), ("x" * 1025,), ("中" * 342,), ("x",) * 17])
+def test_stop_strings_are_limited_in_size_and_number(stop: tuple[str, ...]) -> None:
+    assert refusal(chat(stop=stop)).param == "stop"
+
+
+def test_stop_strings_at_the_limits_are_taken() -> None:
+    assert prepare(chat(stop=("x" * 1024,) * 16)).prompt_tokens == 5
+
+
+def test_stop_strings_and_stop_tokens_reach_the_output() -> None:
+    output = prepare(chat(stop=("END",), stop_token_ids=(ord("!"),))).output
+    assert output.feed(list(b"an END")) == Output("an ", list(b"an END"), "stop")
+    output = prepare(chat(stop=("END",), stop_token_ids=(ord("!"),))).output
+    assert output.feed(list(b"oh!")) == Output("oh", list(b"oh!"), "stop")
+
+
+def test_a_token_that_ends_the_text_is_never_part_of_it() -> None:
+    output = prepare(CompletionRequest(prompt="a"), tokenizer=PrefixTokenizer()).output
+    assert output.feed([258, ord("b")]).text == "b"
+
+
+@pytest.mark.parametrize("prompt", ["a 中", list("a 中".encode())])
+def test_echo_begins_the_output_with_the_prompt(prompt: str | list[int]) -> None:
+    output = prepare(CompletionRequest(prompt=prompt, echo=True)).output
+    assert output.feed(list(b"!")) == Output("a 中!", list(b"!"))
+
+
+def test_a_model_without_a_template_completes_but_does_not_chat() -> None:
+    error = refusal(chat(), tokenizer=NoTemplate())
+    assert "no chat template" in error.message
+    assert "/v1/completions" in error.message
+    assert prepare(CompletionRequest(prompt="a"), tokenizer=NoTemplate()).prompt_tokens == 1
+
+
+def test_a_template_that_cannot_be_read_is_logged_and_stops_only_chat(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        broken = pipeline(BrokenTemplate())
+    assert "bytes cannot chat" in caplog.text
+    with pytest.raises(InvalidRequest, match="not valid"):
+        broken.prepare(chat(), id=1)
+    assert broken.prepare(CompletionRequest(prompt="a"), id=1).prompt_tokens == 1
+
+
+def test_template_options_reach_the_template() -> None:
+    class Thinking(ByteTokenizer):
+        chat_template = "{{ 'yes' if enable_thinking else 'no' }}"
+
+    request = chat(template_kwargs={"enable_thinking": True})
+    assert prepare(request, tokenizer=Thinking()).token_request.prompt == list(b"yes")

@@ -1,0 +1,169 @@
+"""The documentation says what is so: its settings, links, files, commands, options and routes."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from fastapi.routing import APIRoute
+
+from tests.support.markdown import ROOT, Block, Page
+from tools.settings_doc import main as settings_doc
+from xinfer.api.app import create_app
+from xinfer.core.gateway import Control, Gateway, RoutingTable
+from xinfer.deploy import servers
+from xinfer.deploy.cli import main as xinference
+from xinfer.model.engine import BUILTIN, find_engine
+from xinfer.settings import Settings
+
+PATHS = ["README.md", "README_zh.md", "CONTRIBUTING.md"]
+PATHS += [str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [Page.read(path) for path in PATHS]
+each_page = pytest.mark.parametrize("page", PAGES, ids=PATHS)
+
+OPERATORS = {"|", "&&", "||", ";", "&"}
+
+
+def test_the_page_of_settings_is_current() -> None:
+    assert settings_doc(["--check"]) == 0, "run python tools/settings_doc.py"
+
+
+@each_page
+def test_links_lead_somewhere(page: Page) -> None:
+    for link in page.links:
+        target, _, anchor = link.partition("#")
+        if target.startswith(("http://", "https://")):
+            continue
+        path = (ROOT / page.path).parent / target if target else ROOT / page.path
+        assert path.exists(), link
+        if anchor:
+            assert anchor in Page.read(path.resolve().relative_to(ROOT)).anchors, link
+
+
+@each_page
+def test_files_that_are_named_exist(page: Page) -> None:
+    tops = {path.name for path in ROOT.iterdir() if path.is_dir()}
+    for span in page.code_spans:
+        if re.fullmatch(r"[\w.-]+(/[\w.-]+)*/?", span) and span.partition("/")[0] in tops:
+            assert (ROOT / span).exists(), span
+
+
+@each_page
+def test_variables_that_are_named_are_settings(page: Page) -> None:
+    known = {field.metadata["env"] for field in Settings.__dataclass_fields__.values()}
+    named = set(re.findall(r"XINFERENCE_[A-Z_]+", page.text))
+    assert named <= known | {"XINFERENCE_ENDPOINT"}
+
+
+@each_page
+def test_commands_exist_with_the_flags_shown(page: Page) -> None:
+    for words in commands(page):
+        check_command(words)
+
+
+@each_page
+def test_routes_that_are_named_exist(page: Page) -> None:
+    routes = _routes()
+    for span in page.code_spans:
+        path = span.partition(" ")[2] if span.startswith("GET ") else span
+        if re.fullmatch(r"/[\w/{}.]*", path):
+            assert path in routes, span
+
+
+def test_options_of_engines_are_all_described() -> None:
+    page = Page.read("docs/engines.md").prose
+    for name in BUILTIN:
+        section = page.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+        table = section.partition("| Option |")[2].partition("\n\n")[0]
+        described = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+        assert described == list(find_engine(name)[1].options().__struct_fields__), name
+
+
+def test_both_readmes_show_the_same_blocks_in_the_same_order() -> None:
+    english, chinese = Page.read("README.md"), Page.read("README_zh.md")
+    assert chinese.blocks == english.blocks
+    for mark in ("\n#", "\n| ", "\n- "):
+        assert chinese.prose.count(mark) == english.prose.count(mark), mark
+
+
+def commands(page: Page) -> Iterator[list[str]]:
+    """Every command of xinfer's on the page, in blocks and in the text, as words."""
+    shell = [block.code for block in page.blocks if block.language == "bash"]
+    for text in [*shell, *page.code_spans]:
+        for line in text.replace("\\\n", " ").splitlines():
+            words: list[str] = []
+            for word in [*_words(line), ";"]:
+                if word not in OPERATORS:
+                    words.append(word)
+                    continue
+                while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+                    del words[0]
+                if words and words[0] in ("xinference", "xinference-local", "make"):
+                    yield words
+                words = []
+
+
+def _words(line: str) -> list[str]:
+    try:
+        return shlex.split(line, comments=True)
+    except ValueError:  # not shell, such as a sentence with an apostrophe
+        return []
+
+
+def check_command(words: list[str]) -> None:
+    """Fail unless these words name a command, and flags that it has."""
+    program, *rest = words
+    if program == "make":
+        targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        assert set(rest) <= set(targets), words
+        return
+    if program == "xinference-local":
+        servers._parser().parse_args(rest)
+        return
+    if not rest:
+        return
+    name, *arguments = rest
+    with click.Context(xinference) as context:
+        command = xinference.get_command(context, name)
+    assert command is not None, words
+    known = {flag for parameter in command.params for flag in parameter.opts}
+    flags = {word for word in arguments if re.match(r"-{1,2}[a-z]", word)}
+    unknown = {flag.removeprefix("--").replace("-", "_") for flag in flags - known}
+    if name == "launch":
+        for engine in BUILTIN:
+            unknown -= set(find_engine(engine)[1].options().__struct_fields__)
+    assert not unknown, words
+
+
+def _routes() -> set[str]:
+    table, settings = RoutingTable(), Settings()
+    control = Control("unix:/nowhere", b"", table, settings)
+    app = create_app(Gateway(table, settings), control, settings)
+    return {route.path for route in app.routes if isinstance(route, APIRoute)} | {"/openapi.json"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["make", "coffee"],
+        ["xinference", "lunch"],
+        ["xinference", "list", "--colour"],
+        ["xinference", "launch", "-n", "echo", "--no-such-option", "1"],
+    ],
+)
+def test_the_check_of_commands_finds_wrong_ones(words: list[str]) -> None:
+    with pytest.raises(AssertionError):
+        check_command(words)
+
+
+def test_blocks_links_and_anchors_are_found() -> None:
+    page = Page(
+        Path("a.md"),
+        "# One, two\n\n[x](b.md#c) `code`\n\n<!-- test: 3 -->\n```bash\n# no heading\n```\n",
+    )
+    assert page.blocks == [Block("bash", "# no heading\n", tested=True, expected="3")]
+    assert (page.links, page.code_spans, page.anchors) == (["b.md#c"], ["code"], {"one-two"})

@@ -1,0 +1,84 @@
+"""Write docs/settings.md from `xinfer.settings`; with --check, fail when it is not current."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import Field, fields
+from pathlib import Path
+from typing import Any
+
+from xinfer.settings import Settings
+
+TARGET = Path(__file__).parent.parent / "docs" / "settings.md"
+
+HEAD = """\
+<!-- Written by tools/settings_doc.py from xinfer/settings.py: change that, and run it. -->
+
+# Settings
+
+Set them in the environment of `xinference-local`, which hands them to all of its processes. A
+variable that is empty or not set takes the default. A value that cannot be read stops the server
+before it starts, with the variable's name. Durations are in seconds, sizes in bytes; truth values
+are `1` or `0`.
+
+The flags `-H`, `-p`, `--model` and `--api-workers` of `xinference-local` have no variable. Its
+`--log-level` wins over `XINFERENCE_LOG_LEVEL`. The command line and its clients take the server's
+address from `XINFERENCE_ENDPOINT`, and the key from `XINFERENCE_API_KEY`.
+
+| Variable | Default | Meaning |
+|---|---|---|
+"""
+
+
+def render() -> str:
+    """The whole page."""
+    return HEAD + "".join(_row(field) for field in fields(Settings))
+
+
+def _row(field: Field[Any]) -> str:
+    meaning = field.metadata["doc"]
+    choices = field.metadata["choices"]
+    if choices:
+        meaning += f" One of {', '.join(choices)}."
+    name = field.metadata["env"]
+    return f"| `{name}` | {_shown(field.default, is_size='BYTES' in name)} | {meaning} |\n"
+
+
+def _shown(value: Any, *, is_size: bool) -> str:
+    """A default as one would set it; a size also in the unit one thinks of it in."""
+    if value == "":
+        return "(empty)"
+    if isinstance(value, bool):
+        return f"`{int(value)}`"
+    if isinstance(value, float):
+        return f"`{value:g}`"
+    if is_size:
+        return f"`{value}` ({_in_units(value)})"
+    return f"`{value}`"
+
+
+def _in_units(size: int) -> str:
+    for exponent, unit in ((20, "MiB"), (10, "KiB")):
+        if size % (1 << exponent) == 0:
+            return f"{size >> exponent} {unit}"
+    return f"{size} B"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    options = parser.parse_args(argv)
+    page = render()
+    if not options.check:
+        TARGET.write_text(page, encoding="utf-8")
+        return 0
+    if TARGET.is_file() and TARGET.read_text(encoding="utf-8") == page:
+        return 0
+    print(f"{TARGET} is not current: run python {Path(__file__).name}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+import { AppShell } from '@mantine/core'
+import { useEffect, useRef, useState, useSyncExternalStore } from 'react'
+
+import { apiKey } from './api/api-key'
+import { ChatPage } from './chat/ChatPage'
+import { useChat } from './chat/useChat'
+import { useI18n } from './i18n'
+import { LaunchPage } from './launch/LaunchPage'
+import { useRoute } from './route'
+import { RunningPage } from './running/RunningPage'
+import classes from './App.module.css'
+import { ApiKeyForm } from './shell/ApiKeyForm'
+import { Header } from './shell/Header'
+import { Navigation } from './shell/Navigation'
+
+export function App() {
+  const { t } = useI18n()
+  const { view, uid } = useRoute()
+  const { refused } = useSyncExternalStore(apiKey.subscribe, apiKey.get)
+  const [changingKey, setChangingKey] = useState(false)
+  // Held here so that an answer keeps streaming while another view is open.
+  const chat = useChat()
+  const main = useFocusOnChange(view)
+
+  useEffect(() => {
+    document.title = `${t(`nav.${view}`)} · xinfer`
+  }, [t, view])
+
+  return (
+    <AppShell
+      header={{ height: 56 }}
+      navbar={{ width: 208, breakpoint: 'sm', collapsed: { mobile: true } }}
+      footer={{ height: { base: 60, sm: 0 } }}
+      padding={{ base: 'md', sm: 'lg' }}
+      classNames={{ main: classes.main }}
+    >
+      <a
+        className={classes.skip}
+        href="#main"
+        onClick={(event) => {
+          event.preventDefault()
+          main.current?.focus()
+        }}
+      >
+        {t('nav.skip')}
+      </a>
+      <AppShell.Header>
+        <Header onChangeKey={() => setChangingKey(true)} />
+      </AppShell.Header>
+      <AppShell.Navbar p="sm" visibleFrom="sm" aria-label={t('nav.label')}>
+        <Navigation view={view} />
+      </AppShell.Navbar>
+      <AppShell.Main ref={main} id="main" tabIndex={-1}>
+        <div className={classes.page}>
+          {(refused || changingKey) && (
+            <ApiKeyForm refused={refused} onClose={() => setChangingKey(false)} />
+          )}
+          {view === 'launch' && <LaunchPage />}
+          {view === 'running' && <RunningPage />}
+          {view === 'chat' && <ChatPage uid={uid} chat={chat} />}
+        </div>
+      </AppShell.Main>
+      <AppShell.Footer hiddenFrom="sm">
+        <nav aria-label={t('nav.label')}>
+          <Navigation view={view} compact />
+        </nav>
+      </AppShell.Footer>
+    </AppShell>
+  )
+}
+
+/** Moves the focus to the main part whenever `value` changes, so that it is read and tabbed from. */
+function useFocusOnChange(value: string) {
+  const element = useRef<HTMLElement>(null)
+  const previous = useRef(value)
+  useEffect(() => {
+    if (previous.current !== value) element.current?.focus({ preventScroll: true })
+    previous.current = value
+  }, [value])
+  return element
+}

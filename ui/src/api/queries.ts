@@ -1,0 +1,63 @@
+import { QueryClient, useQuery } from '@tanstack/react-query'
+
+import { getLogs, getProgress, listCatalogue, listInstances, listReplicas } from './models'
+import type { Instance } from './models'
+
+const SETTLING_MS = 1_000
+const SETTLED_MS = 5_000
+
+export function createQueryClient(): QueryClient {
+  // The server may well run on a machine without a network: ask it even when "offline".
+  const always = { networkMode: 'always', retry: false } as const
+  return new QueryClient({ defaultOptions: { queries: always, mutations: always } })
+}
+
+export function isPending(instance: Instance): boolean {
+  return instance.status === 'CREATING' || instance.status === 'LOADING'
+}
+
+function isSettled(instance: Instance): boolean {
+  return instance.status === 'READY' || instance.status === 'ERROR'
+}
+
+export function useCatalogue() {
+  return useQuery({
+    queryKey: ['catalogue'],
+    queryFn: ({ signal }) => listCatalogue(signal),
+    refetchInterval: ({ state }) => (state.status === 'error' ? SETTLED_MS : false),
+  })
+}
+
+/** Launched models: asked for every second while one of them is changing, else every five. */
+export function useInstances() {
+  return useQuery({
+    queryKey: ['instances'],
+    queryFn: ({ signal }) => listInstances(signal),
+    refetchInterval: ({ state }) =>
+      state.data && !state.data.every(isSettled) ? SETTLING_MS : SETTLED_MS,
+  })
+}
+
+export function useProgress(uid: string) {
+  return useQuery({
+    queryKey: ['progress', uid],
+    queryFn: ({ signal }) => getProgress(uid, signal),
+    refetchInterval: SETTLING_MS,
+  })
+}
+
+export function useReplicas(uid: string) {
+  return useQuery({
+    queryKey: ['replicas', uid],
+    queryFn: ({ signal }) => listReplicas(uid, signal),
+    refetchInterval: SETTLED_MS,
+  })
+}
+
+export function useLogs(uid: string) {
+  return useQuery({
+    queryKey: ['logs', uid],
+    queryFn: ({ signal }) => getLogs(uid, signal),
+    refetchInterval: SETTLED_MS,
+  })
+}

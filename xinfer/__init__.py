@@ -1,0 +1,3 @@
+"""xinfer: a distributed model-serving server."""
+
+__version__ = "0.1.0"

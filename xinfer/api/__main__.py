@@ -1,0 +1,20 @@
+"""`python -m xinfer.api`: one API process, a child of the launcher."""
+
+from __future__ import annotations
+
+import uvloop
+
+from xinfer.api.server import ApiConfig, serve
+from xinfer.core import logs
+from xinfer.core.child import read_config
+from xinfer.settings import Settings
+
+
+def main() -> None:
+    settings = Settings.from_env()
+    logs.configure(settings.log_level)
+    uvloop.run(serve(read_config(ApiConfig), settings))
+
+
+if __name__ == "__main__":
+    main()

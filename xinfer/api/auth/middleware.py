@@ -1,0 +1,35 @@
+"""Refuses requests without a key before any route sees them."""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from xinfer.api.auth.keys import Keys, bearer
+from xinfer.api.auth.policy import Policy
+from xinfer.api.errors import error_response, note_error
+from xinfer.errors import Unauthenticated
+
+
+class RequireKey:
+    """Puts `authenticated` in the request's state."""
+
+    def __init__(self, app: ASGIApp, keys: Keys, policy: Policy) -> None:
+        self._app = app
+        self._keys = keys
+        self._policy = policy
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            key = bearer(scope["headers"]) if self._keys.required else None
+            known = self._keys.knows(key)
+            scope["state"]["authenticated"] = known
+            if not known and not self._policy.is_public(scope["path"]):
+                error = Unauthenticated(
+                    "This server does not know that key."
+                    if key
+                    else "This server needs an API key. Send it as `Authorization: Bearer KEY`."
+                )
+                note_error(scope, error)
+                await error_response(error)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)

@@ -1,0 +1,164 @@
+"""Deployments in the incumbent's words, with what is ours beside them."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+
+from xinfer.core.gateway import RoutingTable
+from xinfer.types.deployment import DeploymentState, DeploymentStatus, ReplicaStatus, Snapshot
+from xinfer.types.link import Inspected
+
+STATUS = {
+    DeploymentState.PENDING: "CREATING",
+    DeploymentState.DOWNLOADING: "CREATING",
+    DeploymentState.LOADING: "LOADING",
+    DeploymentState.READY: "READY",
+    DeploymentState.RESTARTING: "UPDATING",
+    DeploymentState.DRAINING: "TERMINATING",
+    DeploymentState.UNLOADED: "READY",
+    DeploymentState.ERROR: "ERROR",
+    DeploymentState.TERMINATED: "TERMINATED",
+}
+"""The incumbent's word for each state."""
+
+SERVING = (DeploymentState.READY, DeploymentState.RESTARTING, DeploymentState.UNLOADED)
+"""States in which a deployment is a model that clients may count on."""
+
+
+def describe(status: DeploymentStatus) -> dict[str, Any]:
+    """One entry of /v1/models: OpenAI's fields and the incumbent's description."""
+    deployment = status.deployment
+    model = deployment.model
+    loaded = status.loaded
+    backend = loaded.backend if loaded else ""
+    context = loaded.context_length if loaded else model.context_length
+    replicas = status.replicas
+    return {
+        "id": deployment.uid,
+        "object": "model",
+        "created": deployment.created,
+        "owned_by": "xinference",
+        "model_uid": deployment.uid,
+        "model_type": model.type,
+        "address": replicas[0].worker if replicas else "",
+        "accelerators": [backend.partition(":")[2]] if ":" in backend else [],
+        "model_name": model.name,
+        "model_lang": model.languages,
+        "model_ability": model.abilities,
+        "model_description": model.description,
+        "model_format": model.format,
+        "model_size_in_billions": model.size_in_billions,
+        "model_family": model.family or model.name,
+        "quantization": model.quantization,
+        "multimodal_projector": None,
+        "model_hub": model.hub,
+        "revision": model.revision,
+        "context_length": context,
+        "strict_system_first": False,
+        "model_engine": deployment.engine,
+        "replica": deployment.replicas,
+        "state": status.state.value,
+        "loaded": status.state is not DeploymentState.UNLOADED,
+        "backend": backend,
+        "engine_details": loaded.details if loaded else {},
+    }
+
+
+class ModelList:
+    """The body of /v1/models, rendered once for each snapshot."""
+
+    def __init__(self, table: RoutingTable) -> None:
+        self._table = table
+        self._snapshot: Snapshot | None = None
+        self._body = b""
+
+    def body(self) -> bytes:
+        """JSON of all deployments that serve."""
+        snapshot = self._table.snapshot
+        if snapshot is not self._snapshot or not self._body:
+            data = [describe(d) for d in self._table.deployments() if d.state in SERVING]
+            self._body = msgspec.json.encode({"object": "list", "data": data})
+            self._snapshot = snapshot
+        return self._body
+
+
+def replica(
+    status: DeploymentStatus, one: ReplicaStatus, load: Inspected | None = None
+) -> dict[str, Any]:
+    """One entry of /v1/models/{uid}/replicas; with `load`, what it does just now."""
+    entry = {
+        "replica_id": one.ordinal,
+        "replica_model_uid": one.replica_id,
+        "worker_address": one.worker,
+        "model_address": one.address,
+        "accelerators": [],
+        "status": STATUS[one.state],
+        "model_state": "",
+        "created_ts": one.created,
+        "error_message": one.failure.message if one.failure else None,
+        "replica_uid": f"{status.deployment.uid}-{one.ordinal}",
+        "gpu_idx": None,
+        "state": one.state.value,
+        "pid": one.pid,
+        "restarts": one.restarts,
+    }
+    if load is not None:
+        entry["running"] = load.load.running
+        entry["waiting"] = load.load.waiting
+        entry["capacity"] = load.load.capacity
+        entry["stats"] = msgspec.to_builtins(load.stats)
+    return entry
+
+
+def instance(status: DeploymentStatus) -> dict[str, Any]:
+    """One entry of /v1/models/instances, failed and loading ones included."""
+    deployment = status.deployment
+    workers = {one.worker for one in status.replicas if one.worker}
+    return {
+        "model_name": deployment.model.name,
+        "model_uid": deployment.uid,
+        "model_type": deployment.model.type,
+        "model_engine": deployment.engine,
+        "model_version": None,
+        "model_ability": deployment.model.abilities,
+        "replica": deployment.replicas,
+        "status": STATUS[status.state],
+        "state": status.state.value,
+        "error_message": status.failure.message if status.failure else None,
+        "instance_created_ts": deployment.created,
+        "n_worker": len(workers) or 1,
+        "replica_statuses": [replica(status, one) for one in status.replicas],
+    }
+
+
+def progress(status: DeploymentStatus) -> dict[str, Any]:
+    """The body of /v1/models/{uid}/progress; the least advanced replica sets the stage."""
+    replicas: list[dict[str, Any]] = [
+        {
+            "replica_id": one.ordinal,
+            "replica_model_uid": one.replica_id,
+            "progress": _fraction(one),
+            "stage": one.progress.stage,
+            "info": one.progress.message,
+            "updated_at": round(time.time(), 1),
+            "download_files": [],
+        }
+        for one in status.replicas
+    ]
+    if not replicas:
+        return {"progress": 0.0, "stage": "pending", "download_files": [], "replicas": []}
+    least = min(replicas, key=lambda one: one["progress"])
+    total = sum(one["progress"] for one in replicas) / len(replicas)
+    return {
+        "progress": round(total, 4),
+        "stage": least["stage"],
+        "download_files": [],
+        "replicas": replicas,
+    }
+
+
+def _fraction(one: ReplicaStatus) -> float:
+    return 1.0 if one.state is DeploymentState.READY else round(one.progress.fraction, 4)

@@ -1,0 +1,176 @@
+"""Chat and text completions, whole and as the chunks of a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from xinfer.core.gateway import Completion
+from xinfer.types.event import Usage
+
+MAX_CHUNK_CHARS = 8192
+"""Some readers take lines of up to 64 KiB; a character is at most six bytes of JSON."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+def usage_body(usage: Usage) -> dict[str, Any]:
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+    }
+
+
+def add_usage(total: Usage, usage: Usage) -> Usage:
+    return Usage(
+        total.prompt_tokens + usage.prompt_tokens,
+        total.completion_tokens + usage.completion_tokens,
+        total.cached_tokens + usage.cached_tokens,
+    )
+
+
+def chat_completion(completion: Completion, *, request_id: str, model: str, created: int) -> bytes:
+    """A whole chat answer."""
+    return _encode(
+        {
+            "id": f"chatcmpl-{request_id}",
+            "object": "chat.completion",
+            "created": created,
+            "model": model,
+            "choices": [
+                {
+                    "index": 0,
+                    "message": {"role": "assistant", "content": completion.text},
+                    "logprobs": None,
+                    "finish_reason": completion.reason,
+                }
+            ],
+            "usage": usage_body(completion.usage),
+        }
+    )
+
+
+def text_completion(
+    completions: list[Completion], *, request_id: str, model: str, created: int
+) -> bytes:
+    """A whole text answer: one choice for each prompt, the usage of all together."""
+    usage = Usage()
+    for completion in completions:
+        usage = add_usage(usage, completion.usage)
+    return _encode(
+        {
+            "id": f"cmpl-{request_id}",
+            "object": "text_completion",
+            "created": created,
+            "model": model,
+            "choices": [
+                {
+                    "index": index,
+                    "text": completion.text,
+                    "logprobs": None,
+                    "finish_reason": completion.reason,
+                }
+                for index, completion in enumerate(completions)
+            ],
+            "usage": usage_body(usage),
+        }
+    )
+
+
+class Chunks:
+    """The chunks of one choice: constant bytes around what changes.
+
+    With `include_usage`, usage stands in a chunk of its own without choices, and is null in the
+    others; without it, in the last chunk that has a choice. Never in both: some clients add up.
+    """
+
+    def __init__(
+        self,
+        envelope: dict[str, Any],
+        *,
+        index: int,
+        include_usage: bool,
+        around_text: tuple[bytes, bytes],
+        empty: bytes,
+    ) -> None:
+        self._include_usage = include_usage
+        self._envelope = b"data: " + _encode(envelope)[:-1] + b',"choices":['
+        self._head = self._envelope + b'{"index":%d,' % index
+        self._null_usage = b',"usage":null}\n\n' if include_usage else b"}\n\n"
+        self._text_head = self._head + around_text[0]
+        self._text_tail = (
+            around_text[1] + b',"logprobs":null,"finish_reason":null}]' + self._null_usage
+        )
+        self._empty = empty
+
+    def text(self, text: str) -> bytes:
+        """One chunk of text; more than one where it is very long; none where it is empty."""
+        if len(text) > MAX_CHUNK_CHARS:
+            return b"".join(map(self.text, _split(text)))
+        if not text:
+            return b""
+        return self._text_head + _encode(text) + self._text_tail
+
+    def begin(self) -> bytes:
+        """The empty chunk that opens a chat answer."""
+        return self._text_head + b'"","role":"assistant"' + self._text_tail
+
+    def finish(self, reason: str, usage: Usage | None) -> bytes:
+        """The last chunk of this choice, with the usage if it is told there."""
+        told = b',"usage":' + _encode(usage_body(usage)) + b"}\n\n" if usage else self._null_usage
+        return (
+            self._head
+            + self._empty
+            + b',"logprobs":null,"finish_reason":'
+            + _encode(reason)
+            + b"}]"
+            + told
+        )
+
+    def close(self, reason: str, usage: Usage) -> bytes:
+        """The last chunk of the last choice, and the usage where it belongs."""
+        if not self._include_usage:
+            return self.finish(reason, usage)
+        told = b'],"usage":' + _encode(usage_body(usage)) + b"}\n\n"
+        return self.finish(reason, None) + self._envelope + told
+
+
+def chat_chunks(*, request_id: str, model: str, created: int, include_usage: bool) -> Chunks:
+    return Chunks(
+        {
+            "id": f"chatcmpl-{request_id}",
+            "object": "chat.completion.chunk",
+            "created": created,
+            "model": model,
+        },
+        index=0,
+        include_usage=include_usage,
+        around_text=(b'"delta":{"content":', b"}"),
+        empty=b'"delta":{}',
+    )
+
+
+def text_chunks(
+    *, request_id: str, model: str, created: int, include_usage: bool, index: int
+) -> Chunks:
+    return Chunks(
+        {
+            "id": f"cmpl-{request_id}",
+            "object": "text_completion",
+            "created": created,
+            "model": model,
+        },
+        index=index,
+        include_usage=include_usage,
+        around_text=(b'"text":', b""),
+        empty=b'"text":""',
+    )
+
+
+def _split(text: str) -> Iterator[str]:
+    for start in range(0, len(text), MAX_CHUNK_CHARS):
+        yield text[start : start + MAX_CHUNK_CHARS]

@@ -1,0 +1,24 @@
+"""The routes, one file for each family."""
+
+from fastapi import APIRouter
+
+from xinfer.api.routes import (
+    chat,
+    cluster,
+    completions,
+    health,
+    launch,
+    models,
+    registrations,
+)
+
+ROUTERS: tuple[APIRouter, ...] = (
+    chat.router,
+    completions.router,
+    health.router,
+    models.router,
+    launch.router,
+    registrations.router,
+    cluster.router,
+)
+"""In the order in which they are matched; what is called most comes first."""

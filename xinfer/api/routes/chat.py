@@ -1,0 +1,59 @@
+"""POST /v1/chat/completions."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+from fastapi import APIRouter, Request, Response
+
+from xinfer.api.lifetime import within
+from xinfer.api.render.text import chat_chunks, chat_completion
+from xinfer.api.requests import InferenceRoute
+from xinfer.api.routes.generation import Call, begin, choice_frames, json_answer
+from xinfer.api.schemas.answers import CHAT_ANSWER
+from xinfer.api.schemas.chat import ChatBody
+from xinfer.api.sse import DONE, EventStream
+from xinfer.types.event import Finished
+from xinfer.types.request import ChatRequest
+
+router = APIRouter(route_class=InferenceRoute, tags=["inference"])
+
+
+@router.post("/v1/chat/completions", responses=CHAT_ANSWER, response_class=Response)
+async def create_chat_completion(request: Request, body: ChatBody) -> Response:
+    """Continue a conversation; as server-sent events with `stream`."""
+    call = begin(request, body, "chat")
+    chat = body.request()
+    here = call.services
+    if body.stream:
+        frames = _frames(call, chat, body.include_usage)
+        return EventStream(frames, here.drain, here.settings.sse_ping_interval, call.headers)
+    work = here.gateway.complete(call.uid, chat, request_id=call.request_id)
+    completion = await within(request.receive, here.drain, work)
+    here.metrics.count_usage(call.uid, completion.usage)
+    answer = chat_completion(
+        completion, request_id=call.request_id, model=call.uid, created=call.created
+    )
+    return json_answer(answer, call.headers)
+
+
+@asynccontextmanager
+async def _frames(
+    call: Call, chat: ChatRequest, include_usage: bool
+) -> AsyncIterator[AsyncIterator[bytes]]:
+    here = call.services
+    chunks = chat_chunks(
+        request_id=call.request_id,
+        model=call.uid,
+        created=call.created,
+        include_usage=include_usage,
+    )
+    meter = here.metrics.stream(call.uid, call.arrived)
+
+    def close(end: Finished) -> bytes:
+        return chunks.close(end.reason, end.usage) + DONE
+
+    stream = await here.gateway.open(call.uid, chat, request_id=call.request_id)
+    async with stream:
+        source = choice_frames(stream, chunks, meter, opening=chunks.begin(), close=close)
+        async with aclosing(source) as frames:
+            yield frames

@@ -1,0 +1,52 @@
+"""The cluster as clients ask for it before anything else."""
+
+import time
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from xinfer.api.services import Services, services
+from xinfer.types.control import ReadNodes
+
+router = APIRouter(tags=["cluster"])
+
+
+@router.get("/v1/cluster/auth")
+async def is_auth_on(request: Request) -> dict[str, bool]:
+    """Whether this server wants a key; every client asks this first."""
+    return {"auth": bool(services(request).settings.api_key)}
+
+
+@router.get("/status")
+async def get_status(request: Request) -> dict[str, Any]:
+    """Uptime and the workers; their addresses only for those who may call everything else."""
+    here = services(request)
+    nodes = await here.control.call(ReadNodes())
+    now = time.time()
+    snapshot = here.table.snapshot
+    known = request.scope["state"]["authenticated"]
+    return {
+        "uptime": int(now - snapshot.started) if snapshot else 0,
+        "workers": {
+            node["address"] if known else f"worker-{number}": _worker(here, node, now)
+            for number, node in enumerate(nodes)
+        },
+    }
+
+
+def _worker(here: Services, node: dict[str, Any], now: float) -> dict[str, Any]:
+    settings = here.settings
+    left = (settings.heartbeat_timeout - node["age"]) / settings.heartbeat_interval
+    return {
+        "update_time": round(now - node["age"], 3),
+        "failure_remaining_count": max(0, int(left)),
+        "status": {
+            "cpu": {
+                "usage": node["cpu_usage"],
+                "total": node["cpu_count"],
+                "memory_used": node["memory_used"],
+                "memory_available": node["memory_available"],
+                "memory_total": node["memory_total"],
+            }
+        },
+    }

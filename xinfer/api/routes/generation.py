@@ -1,0 +1,132 @@
+"""What the text-generating routes share."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+
+from fastapi import Request
+from fastapi.responses import Response
+
+from xinfer.api.metrics import StreamMeter
+from xinfer.api.render.text import Chunks
+from xinfer.api.request_id import clean
+from xinfer.api.schemas.base import Body
+from xinfer.api.schemas.sampling import GenerationBody
+from xinfer.api.services import Services, services
+from xinfer.core.gateway import ResponseStream, RoutingTable
+from xinfer.errors import EngineFailed, InvalidRequest
+from xinfer.types.deployment import DeploymentStatus
+from xinfer.types.event import Delta, Finished
+
+logger = logging.getLogger(__name__)
+
+IGNORED_FIELDS_HEADER = "X-Ignored-Fields"
+_MAX_NAMES = 32
+_NOT_A_NAME = re.compile(r"[^A-Za-z0-9_.-]")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request on its way to a model."""
+
+    services: Services
+    request_id: str
+    uid: str
+    created: int
+    arrived: float
+    headers: dict[str, str]
+
+
+def begin(request: Request, body: GenerationBody, ability: str) -> Call:
+    """Check what can be checked here, and settle the request's id.
+
+    Raises:
+        NotFound: there is no such model.
+        InvalidRequest: it is of another kind, or a parameter is not supported.
+    """
+    here = services(request)
+    require_ability(here.table, body.model, ability)
+    body.check_supported()
+    state = request.scope["state"]
+    if body.request_id:
+        state["request_id"] = clean(body.request_id)
+    return Call(
+        services=here,
+        request_id=state["request_id"],
+        uid=body.model,
+        created=int(time.time()),
+        arrived=state["arrived"],
+        headers=ignored_fields(body),
+    )
+
+
+def require_ability(table: RoutingTable, uid: str, ability: str) -> DeploymentStatus:
+    """The deployment, if its model can do this.
+
+    Raises:
+        NotFound: there is none of this uid.
+        InvalidRequest: its model is of another kind; names `model`.
+    """
+    status = table.status(uid)
+    model = status.deployment.model
+    if model.type != "LLM":
+        raise InvalidRequest(
+            f"`model`: {uid!r} is of type {model.type}; this route needs an LLM.", param="model"
+        )
+    if ability not in model.abilities:
+        abilities = ", ".join(model.abilities) or "nothing it declares"
+        raise InvalidRequest(
+            f"`model`: {uid!r} has no ability {ability!r}; it has: {abilities}.", param="model"
+        )
+    return status
+
+
+def ignored_fields(body: Body) -> dict[str, str]:
+    """The header that names the fields which had no effect; no header when there are none."""
+    names = body.ignored_fields()
+    if not names:
+        return {}
+    shown = [_NOT_A_NAME.sub("_", name)[:64] for name in names[:_MAX_NAMES]]
+    if len(names) > _MAX_NAMES:
+        shown.append(f"and_{len(names) - _MAX_NAMES}_more")
+    logger.debug("Ignored fields: %s", ", ".join(shown))
+    return {IGNORED_FIELDS_HEADER: ", ".join(shown)}
+
+
+async def choice_frames(
+    stream: ResponseStream,
+    chunks: Chunks,
+    meter: StreamMeter,
+    *,
+    opening: bytes,
+    close: Callable[[Finished], bytes],
+) -> AsyncGenerator[bytes, None]:
+    """One frame for each batch of events; what `close` makes of the end is in the last one."""
+    if opening:
+        yield opening
+    text = chunks.text
+    async for events in stream:
+        meter.tick()
+        frame = b""
+        for event in events:
+            if isinstance(event, Delta):
+                frame += text(event.text)
+            else:
+                meter.finish(event.usage)
+                yield frame + close(event)
+                return
+        if frame:
+            yield frame
+    raise cut_short()
+
+
+def cut_short() -> EngineFailed:
+    return EngineFailed("The model's answer ended before it was complete.")
+
+
+def json_answer(content: bytes, headers: dict[str, str]) -> Response:
+    return Response(content, media_type="application/json", headers=headers)

@@ -1,0 +1,98 @@
+"""Answers, as /docs shows them. Nothing is validated by these on its way out."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class ErrorDetail(BaseModel):
+    """What OpenAI's clients read."""
+
+    model_config = ConfigDict(extra="allow")
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class ErrorAnswer(BaseModel):
+    """The body of every error."""
+
+    error: ErrorDetail
+    detail: str
+
+
+class CachedTokens(BaseModel):
+    cached_tokens: int
+
+
+class UsageAnswer(BaseModel):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: CachedTokens
+
+
+class ChatMessage(BaseModel):
+    role: Literal["assistant"]
+    content: str | None
+
+
+class ChatChoice(BaseModel):
+    index: int
+    message: ChatMessage
+    logprobs: None
+    finish_reason: str
+
+
+class ChatAnswer(BaseModel):
+    """A chat completion; with `stream`, events of type `chat.completion.chunk`."""
+
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    choices: list[ChatChoice]
+    usage: UsageAnswer
+
+
+class TextChoice(BaseModel):
+    index: int
+    text: str
+    logprobs: None
+    finish_reason: str
+
+
+class CompletionAnswer(BaseModel):
+    """A text completion; with `stream`, events of the same type."""
+
+    id: str
+    object: Literal["text_completion"]
+    created: int
+    model: str
+    choices: list[TextChoice]
+    usage: UsageAnswer
+
+
+class LaunchAnswer(BaseModel):
+    """`model_engine` is the one asked for, or else the one that was chosen, and why."""
+
+    model_config = ConfigDict(protected_namespaces=())
+    model_uid: str
+    model_engine: str
+    engine_reason: str
+
+
+class AbortAnswer(BaseModel):
+    msg: Literal["DONE", "NOT_FOUND"]
+
+
+Answers = dict[int | str, dict[str, Any]]
+
+ERROR_ANSWERS: Answers = {
+    "4XX": {"model": ErrorAnswer, "description": "The request cannot be served as it is."},
+    "5XX": {"model": ErrorAnswer, "description": "The server cannot serve it now."},
+}
+_EVENTS = {"text/event-stream": {"schema": {"type": "string"}}}
+CHAT_ANSWER: Answers = {200: {"model": ChatAnswer, "content": _EVENTS}}
+COMPLETION_ANSWER: Answers = {200: {"model": CompletionAnswer, "content": _EVENTS}}

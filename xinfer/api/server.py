@@ -1,0 +1,130 @@
+"""The API process from its first snapshot to its last answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import socket
+from collections.abc import Iterator
+
+import msgspec
+import uvicorn
+
+from xinfer.api.app import create_app
+from xinfer.api.lifetime import Drain, cancel
+from xinfer.api.protocol import bounded_protocol
+from xinfer.core.child import Leave, announce_ready
+from xinfer.core.gateway import Control, Gateway, RoutingTable
+from xinfer.settings import Settings
+
+logger = logging.getLogger("xinfer.api")
+
+_GRACE = 2.0
+"""Seconds that ended requests have to hear of it."""
+
+
+class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What the launcher tells an API process."""
+
+    control: str
+    """Address of the supervisor's control link."""
+    control_token: str
+    """In hexadecimal."""
+    sockets: list[int]
+    """Inherited file descriptors that listen."""
+    index: int = 0
+    workers: int = 1
+    metrics_dir: str = ""
+    """Where the API processes of a node keep their metrics together; empty for one alone."""
+    endpoint: str = ""
+    """How users reach the server; told in the log once it answers."""
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, started and stopped from here instead of by signals of its own."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self.up.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(config: ApiConfig, settings: Settings) -> None:
+    """Answer HTTP until asked to leave, then drain."""
+    leave = Leave()
+    drain = Drain()
+    table = RoutingTable()
+    gateway = Gateway(table, settings)
+    control = Control(config.control, bytes.fromhex(config.control_token), table, settings)
+    metrics_dir = config.metrics_dir or None
+    app = create_app(gateway, control, settings, drain=drain, metrics_dir=metrics_dir)
+    server = _Server(
+        uvicorn.Config(
+            app,
+            loop="none",
+            http=bounded_protocol(settings),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=settings.http_limit_concurrency or None,
+            timeout_keep_alive=max(1, round(settings.http_keep_alive)),
+            timeout_graceful_shutdown=1,
+        )
+    )
+    # What exists by now stays; the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    leaving = asyncio.create_task(leave.asked.wait(), name="leave")
+    control.start()
+    try:
+        first = asyncio.create_task(table.wait_for(lambda snapshot: True, None), name="snapshot")
+        await asyncio.wait((first, leaving), return_when=asyncio.FIRST_COMPLETED)
+        await cancel(first)
+        if leaving.done():
+            return
+        sockets = [socket.socket(fileno=number) for number in config.sockets]
+        serving = asyncio.create_task(server.serve(sockets=sockets), name="http")
+        up = asyncio.create_task(server.up.wait(), name="up")
+        await asyncio.wait((serving, up), return_when=asyncio.FIRST_COMPLETED)
+        await cancel(up)
+        if not serving.done():
+            if config.endpoint and config.index == 0:
+                logger.info("Xinference successfully started. Endpoint: %s", config.endpoint)
+            announce_ready()
+            await asyncio.wait((serving, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not serving.done():
+            await _drain(drain, leave, settings)
+            server.should_exit = True
+        await serving
+    finally:
+        await cancel(leaving)
+        await gateway.close()
+        await control.close()
+
+
+async def _drain(drain: Drain, leave: Leave, settings: Settings) -> None:
+    """Let running requests finish, unless nobody waits for us any more."""
+    timeout = 0.0 if leave.orphaned.is_set() else settings.drain_timeout
+    logger.info("Leaving: %d requests have %.0f s to finish", drain.active, timeout)
+    running = asyncio.create_task(drain.run(timeout, _GRACE), name="drain")
+    orphaned = asyncio.create_task(leave.orphaned.wait(), name="orphaned")
+    try:
+        if timeout:
+            await asyncio.wait((running, orphaned), return_when=asyncio.FIRST_COMPLETED)
+        else:
+            await running
+    finally:
+        await cancel(running, orphaned)

@@ -1,0 +1,37 @@
+"""Python client of an xinfer server: `Client`, and `AsyncClient` for asyncio.
+
+    with Client("http://127.0.0.1:9997") as client:
+        uid = client.launch_model("tiny-chat")
+        client.get_model(uid).chat([{"role": "user", "content": "Hello!"}])
+
+The `RESTful*` names are the same classes, as existing programs spell them.
+"""
+
+from xinfer.client.async_client import AsyncChatModelHandle, AsyncClient, AsyncGenerateModelHandle
+from xinfer.client.errors import APIConnectionError, APIError, UnsupportedModelError
+from xinfer.client.sync_client import ChatModelHandle, Client, GenerateModelHandle
+
+RESTfulClient = Client
+RESTfulGenerateModelHandle = GenerateModelHandle
+RESTfulChatModelHandle = ChatModelHandle
+AsyncRESTfulClient = AsyncClient
+AsyncRESTfulGenerateModelHandle = AsyncGenerateModelHandle
+AsyncRESTfulChatModelHandle = AsyncChatModelHandle
+
+__all__ = [
+    "APIConnectionError",
+    "APIError",
+    "AsyncChatModelHandle",
+    "AsyncClient",
+    "AsyncGenerateModelHandle",
+    "AsyncRESTfulChatModelHandle",
+    "AsyncRESTfulClient",
+    "AsyncRESTfulGenerateModelHandle",
+    "ChatModelHandle",
+    "Client",
+    "GenerateModelHandle",
+    "RESTfulChatModelHandle",
+    "RESTfulClient",
+    "RESTfulGenerateModelHandle",
+    "UnsupportedModelError",
+]

@@ -1,0 +1,169 @@
+"""The asyncio client: every method of the blocking one, as a coroutine."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import httpx
+
+from xinfer.client import inference, management, wire
+from xinfer.client.sync_client import with_self
+from xinfer.client.wire import JSON, Call
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _method(
+    describe: Callable[P, Call[T]],
+) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
+    """The method that makes the call which `describe` describes."""
+
+    @functools.wraps(describe)
+    async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self.send(describe(*args, **kwargs))
+
+    method.__signature__ = with_self(describe)  # type: ignore[attr-defined]
+    return method
+
+
+class AsyncClient:
+    """A connection to a server; close it, or use it in an `async with` statement.
+
+    Args and errors are those of `Client`, but for one thing: the server is first spoken to
+    by the first method, as a constructor cannot wait.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str | None = None,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._http = httpx.AsyncClient(transport=transport, **wire.connection_options(base_url))
+        self._api_key = api_key
+        self._authorized = False
+        self._authorizing = asyncio.Lock()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    list_models = _method(management.list_models)
+    launch_model = _method(management.launch_model)
+    terminate_model = _method(management.terminate_model)
+    describe_model = _method(management.describe_model)
+    get_instance_info = _method(management.get_instance_info)
+    get_launch_model_progress = _method(management.get_launch_model_progress)
+    cancel_launch_model = _method(management.cancel_launch_model)
+    get_model_replicas = _method(management.get_model_replicas)
+    get_model_logs = _method(management.get_model_logs)
+    abort_request = _method(management.abort_request)
+    list_model_registrations = _method(management.list_model_registrations)
+    get_model_registration = _method(management.get_model_registration)
+
+    async def get_model(self, model_uid: str) -> AsyncGenerateModelHandle:
+        """The handle that talks to a model: an `AsyncChatModelHandle` if the model can chat.
+
+        Raises:
+            UnsupportedModelError: the model is of a type without a handle.
+        """
+        kind = inference.handle_kind(model_uid, await self.describe_model(model_uid))
+        return {"chat": AsyncChatModelHandle, "generate": AsyncGenerateModelHandle}[kind](
+            model_uid, self
+        )
+
+    async def send(self, call: Call[T]) -> T:
+        await self._authorize()
+        return wire.read_response(call, await self._request(call))
+
+    async def stream(self, call: Call[Any]) -> AsyncGenerator[JSON, None]:
+        """The events of the answer. Errors before the first are raised here; closing or
+        dropping the iterator ends the request."""
+        await self._authorize()
+        events = self._events(call)
+        await anext(events)
+        return events
+
+    async def _authorize(self) -> None:
+        async with self._authorizing:
+            if not self._authorized:
+                auth = await self._request(wire.cluster_auth())
+                self._http.headers.update(wire.auth_headers(auth, self._api_key))
+                self._authorized = True
+
+    async def _request(self, call: Call[Any]) -> httpx.Response:
+        try:
+            return await self._http.request(
+                call.method, call.path, params=call.params, json=call.body
+            )
+        except httpx.RequestError as error:
+            raise wire.connection_error(call.doing, self._http, error) from error
+
+    async def _events(self, call: Call[Any]) -> AsyncGenerator[JSON, None]:
+        reader = wire.EventReader(call.doing)
+        try:
+            async with self._http.stream(call.method, call.path, json=call.body) as response:
+                if response.is_error:
+                    await response.aread()
+                    raise wire.response_error(call.doing, response)
+                # `stream` takes this one: from here on, the `async with` is left however it ends.
+                yield {}
+                async for data in response.aiter_bytes():
+                    for event in reader.feed(data):
+                        yield event
+        except httpx.RequestError as error:
+            raise wire.connection_error(call.doing, self._http, error) from error
+        reader.finish()
+
+
+class AsyncGenerateModelHandle:
+    """Talks to one model that completes text."""
+
+    def __init__(self, model_uid: str, client: AsyncClient) -> None:
+        self.model_uid = model_uid
+        self._client = client
+
+    async def generate(
+        self, prompt: str, generate_config: Mapping[str, Any] | None = None
+    ) -> JSON | AsyncGenerator[JSON, None]:
+        """Complete `prompt`: an OpenAI completion, or its chunks if `generate_config` holds
+        `stream: True`. The rest of `generate_config` goes into the request as it is."""
+        return await self._answer(inference.generate(self.model_uid, prompt, generate_config))
+
+    async def _answer(self, call: Call[JSON]) -> JSON | AsyncGenerator[JSON, None]:
+        if call.streams:
+            return await self._client.stream(call)
+        return await self._client.send(call)
+
+
+class AsyncChatModelHandle(AsyncGenerateModelHandle):
+    """Talks to one model that chats."""
+
+    async def chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        enable_thinking: bool | None = None,
+        generate_config: Mapping[str, Any] | None = None,
+    ) -> JSON | AsyncGenerator[JSON, None]:
+        """Answer `messages`: an OpenAI chat completion, or its chunks if `generate_config`
+        holds `stream: True`."""
+        return await self._answer(
+            inference.chat(self.model_uid, messages, tools, enable_thinking, generate_config)
+        )

@@ -1,0 +1,184 @@
+"""The management calls: each function describes one call, both clients make methods of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from xinfer.client.wire import JSON, Call
+
+
+def list_models() -> Call[dict[str, JSON]]:
+    """The models that can be called, by uid."""
+    return Call(
+        "list models",
+        "GET",
+        "/v1/models",
+        result=lambda answer: {model["id"]: model for model in answer["data"]},
+    )
+
+
+def launch_model(
+    model_name: str,
+    model_type: str = "LLM",
+    model_engine: str | None = None,
+    model_uid: str | None = None,
+    model_size_in_billions: int | str | float | None = None,
+    model_format: str | None = None,
+    quantization: str | None = None,
+    replica: int = 1,
+    n_worker: int = 1,
+    n_gpu: int | str | None = "auto",
+    peft_model_config: Mapping[str, Any] | None = None,
+    request_limits: int | None = None,
+    worker_ip: str | None = None,
+    gpu_idx: int | Sequence[int] | None = None,
+    replica_config: Sequence[Mapping[str, Any]] | None = None,
+    model_path: str | None = None,
+    enable_thinking: bool | None = None,
+    enable_virtual_env: bool | None = None,
+    virtual_env_packages: Sequence[str] | None = None,
+    envs: Mapping[str, str] | None = None,
+    virtual_env_find_links: Sequence[str] | None = None,
+    **kwargs: Any,
+) -> Call[str]:
+    """Launch a model and return its uid.
+
+    Args:
+        model_name: a name of the catalogue, a hub repository, or a path on the server.
+        n_gpu: GPUs for each replica; None runs on the processor.
+        kwargs: `wait_ready=False` returns at once instead of when every replica is ready;
+            everything else goes to the engine as its options.
+    """
+    wait_ready = kwargs.pop("wait_ready", True)
+    optional = {
+        "model_engine": model_engine,
+        "model_uid": model_uid,
+        "model_size_in_billions": _size(model_size_in_billions),
+        "model_format": model_format,
+        "quantization": quantization,
+        "peft_model_config": peft_model_config,
+        "request_limits": request_limits,
+        "worker_ip": worker_ip,
+        "gpu_idx": gpu_idx,
+        "replica_config": replica_config,
+        "model_path": model_path,
+        "enable_thinking": enable_thinking,
+        "enable_virtual_env": enable_virtual_env,
+        "virtual_env_packages": virtual_env_packages,
+        "envs": envs,
+        "virtual_env_find_links": virtual_env_find_links,
+    }
+    return Call(
+        "launch model",
+        "POST",
+        "/v1/models",
+        params=None if wait_ready else {"wait_ready": "false"},
+        body={
+            "model_name": model_name,
+            "model_type": model_type,
+            "replica": replica,
+            "n_worker": n_worker,
+            "n_gpu": n_gpu,
+            **{name: value for name, value in optional.items() if value is not None},
+            **kwargs,
+        },
+        result=lambda answer: str(answer["model_uid"]),
+    )
+
+
+def terminate_model(model_uid: str) -> Call[None]:
+    """Stop a model; running requests are drained first."""
+    return Call("terminate model", "DELETE", _model(model_uid), result=_nothing)
+
+
+def describe_model(model_uid: str) -> Call[JSON]:
+    """What a model is: type, abilities, format, context length, ..."""
+    return Call("get the model description", "GET", _model(model_uid), result=dict)
+
+
+def get_instance_info(
+    model_name: str | None = None, model_uid: str | None = None
+) -> Call[list[JSON]]:
+    """The deployments, also those that load or have failed, with the state of each replica."""
+    named = {"model_name": model_name, "model_uid": model_uid}
+    return Call(
+        "get instance info",
+        "GET",
+        "/v1/models/instances",
+        params={name: value for name, value in named.items() if value is not None},
+        result=list,
+    )
+
+
+def get_launch_model_progress(model_uid: str) -> Call[JSON]:
+    """How far a launch is: `progress` from 0 to 1, and its `stage`."""
+    return Call("get model launch progress", "GET", _model(model_uid, "progress"), result=dict)
+
+
+def cancel_launch_model(model_uid: str) -> Call[None]:
+    """Give up a launch that is not ready yet."""
+    return Call("cancel launch model", "POST", _model(model_uid, "cancel"), result=_nothing)
+
+
+def get_model_replicas(model_uid: str) -> Call[list[JSON]]:
+    """A model's replicas: `replica_id`, `status`, `pid`, `restarts`, `error_message`, ..."""
+    return Call("get model replicas", "GET", _model(model_uid, "replicas"), result=list)
+
+
+def get_model_logs(model_uid: str) -> Call[list[JSON]]:
+    """The last lines of each replica's output, also after it died: `replica_id`, `lines`."""
+    return Call(
+        "get model logs",
+        "GET",
+        _model(model_uid, "logs"),
+        result=lambda answer: list(answer["replicas"]),
+    )
+
+
+def abort_request(model_uid: str, request_id: str, block_duration: int = 30) -> Call[JSON]:
+    """End a running request; `block_duration` is in seconds. `msg` says DONE or NOT_FOUND."""
+    return Call(
+        "abort request",
+        "POST",
+        _model(model_uid, "requests", request_id, "abort"),
+        body={"block_duration": block_duration},
+        result=dict,
+    )
+
+
+def list_model_registrations(model_type: str, detailed: bool = False) -> Call[list[JSON]]:
+    """The models of a type that can be launched by name."""
+    return Call(
+        "list model registrations",
+        "GET",
+        f"/v1/model_registrations/{quote(model_type, safe='')}",
+        params={"detailed": "true"} if detailed else None,
+        result=list,
+    )
+
+
+def get_model_registration(model_type: str, model_name: str) -> Call[JSON]:
+    """All that is registered of one model."""
+    return Call(
+        "get model registration",
+        "GET",
+        f"/v1/model_registrations/{quote(model_type, safe='')}/{quote(model_name, safe='')}",
+        result=dict,
+    )
+
+
+def _model(*parts: str) -> str:
+    return "/v1/models/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def _size(size: int | str | float | None) -> int | str | None:
+    """Sizes are whole numbers or text: 7, "1.8", "0_5"."""
+    if isinstance(size, float):
+        return int(size) if size.is_integer() else str(size)
+    return size
+
+
+def _nothing(answer: object) -> None:
+    return None

@@ -1,0 +1,168 @@
+"""The blocking client. It may be shared by threads."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Generator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import httpx
+
+from xinfer.client import inference, management, wire
+from xinfer.client.wire import JSON, Call
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _method(describe: Callable[P, Call[T]]) -> Callable[Concatenate[Client, P], T]:
+    """The method that makes the call which `describe` describes."""
+
+    @functools.wraps(describe)
+    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.send(describe(*args, **kwargs))
+
+    method.__signature__ = with_self(describe)  # type: ignore[attr-defined]
+    return method
+
+
+def with_self(function: Callable[..., Any]) -> inspect.Signature:
+    """The signature that `function` has as a method."""
+    signature = inspect.signature(function)
+    this = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    return signature.replace(parameters=[this, *signature.parameters.values()])
+
+
+class Client:
+    """A connection to a server; close it, or use it in a `with` statement.
+
+    Args:
+        base_url: the server's address, such as http://127.0.0.1:9997.
+        api_key: sent if the server asks for one.
+        transport: what carries the requests, instead of the network.
+
+    Raises:
+        ValueError: `base_url` is not an http or https address.
+        APIConnectionError: no server answers there. Every method may raise it.
+        APIError: the server refused. Every method may raise it.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str | None = None,
+        *,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        options = wire.connection_options(base_url)
+        self._http = httpx.Client(transport=transport, **options)
+        try:
+            auth = self._request(wire.cluster_auth())
+            self._http.headers.update(wire.auth_headers(auth, api_key))
+        except BaseException:
+            self._http.close()
+            raise
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    list_models = _method(management.list_models)
+    launch_model = _method(management.launch_model)
+    terminate_model = _method(management.terminate_model)
+    describe_model = _method(management.describe_model)
+    get_instance_info = _method(management.get_instance_info)
+    get_launch_model_progress = _method(management.get_launch_model_progress)
+    cancel_launch_model = _method(management.cancel_launch_model)
+    get_model_replicas = _method(management.get_model_replicas)
+    get_model_logs = _method(management.get_model_logs)
+    abort_request = _method(management.abort_request)
+    list_model_registrations = _method(management.list_model_registrations)
+    get_model_registration = _method(management.get_model_registration)
+
+    def get_model(self, model_uid: str) -> GenerateModelHandle:
+        """The handle that talks to a model: a `ChatModelHandle` if the model can chat.
+
+        Raises:
+            UnsupportedModelError: the model is of a type without a handle.
+        """
+        kind = inference.handle_kind(model_uid, self.describe_model(model_uid))
+        return {"chat": ChatModelHandle, "generate": GenerateModelHandle}[kind](model_uid, self)
+
+    def send(self, call: Call[T]) -> T:
+        return wire.read_response(call, self._request(call))
+
+    def stream(self, call: Call[Any]) -> Generator[JSON, None, None]:
+        """The events of the answer. Errors before the first are raised here; closing or
+        dropping the iterator ends the request."""
+        events = self._events(call)
+        next(events)
+        return events
+
+    def _request(self, call: Call[Any]) -> httpx.Response:
+        try:
+            return self._http.request(call.method, call.path, params=call.params, json=call.body)
+        except httpx.RequestError as error:
+            raise wire.connection_error(call.doing, self._http, error) from error
+
+    def _events(self, call: Call[Any]) -> Generator[JSON, None, None]:
+        reader = wire.EventReader(call.doing)
+        try:
+            with self._http.stream(call.method, call.path, json=call.body) as response:
+                if response.is_error:
+                    response.read()
+                    raise wire.response_error(call.doing, response)
+                # `stream` takes this one: from here on, the `with` is left however it ends.
+                yield {}
+                for data in response.iter_bytes():
+                    yield from reader.feed(data)
+        except httpx.RequestError as error:
+            raise wire.connection_error(call.doing, self._http, error) from error
+        reader.finish()
+
+
+class GenerateModelHandle:
+    """Talks to one model that completes text."""
+
+    def __init__(self, model_uid: str, client: Client) -> None:
+        self.model_uid = model_uid
+        self._client = client
+
+    def generate(
+        self, prompt: str, generate_config: Mapping[str, Any] | None = None
+    ) -> JSON | Generator[JSON, None, None]:
+        """Complete `prompt`: an OpenAI completion, or its chunks if `generate_config` holds
+        `stream: True`. The rest of `generate_config` goes into the request as it is."""
+        return self._answer(inference.generate(self.model_uid, prompt, generate_config))
+
+    def _answer(self, call: Call[JSON]) -> JSON | Generator[JSON, None, None]:
+        return self._client.stream(call) if call.streams else self._client.send(call)
+
+
+class ChatModelHandle(GenerateModelHandle):
+    """Talks to one model that chats."""
+
+    def chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        enable_thinking: bool | None = None,
+        generate_config: Mapping[str, Any] | None = None,
+    ) -> JSON | Generator[JSON, None, None]:
+        """Answer `messages`: an OpenAI chat completion, or its chunks if `generate_config`
+        holds `stream: True`."""
+        return self._answer(
+            inference.chat(self.model_uid, messages, tools, enable_thinking, generate_config)
+        )

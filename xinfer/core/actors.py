@@ -1,0 +1,220 @@
+"""xoscar as the control plane uses it: authenticated, one listening socket, imported lightly.
+
+Only the supervisor and the workers import this module. What crosses is `bytes` in both directions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any, cast
+
+from xinfer.core.security import (
+    ANSWER_BYTES,
+    CHALLENGE_BYTES,
+    HELLO_BYTES,
+    VERDICT_BYTES,
+    ClientHandshake,
+    HandshakeError,
+    ServerHandshake,
+    require_loopback,
+)
+from xinfer.errors import Unavailable, XinferError
+from xinfer.settings import Settings
+
+__all__ = ["RemoteActor", "create_pool", "xo"]
+
+logger = logging.getLogger(__name__)
+
+PURPOSE = b"actor"
+
+
+@contextmanager
+def _without_dataframes() -> Iterator[None]:
+    """Import xoscar without the pandas and scipy it only needs to serialise their types.
+
+    They are more than half of its memory. xoscar touches no attribute of pandas while it is
+    imported and does without scipy.sparse when that cannot be; afterwards both can be imported
+    as if nothing had been.
+    """
+    stand_ins: dict[str, ModuleType | None] = {
+        "pandas": ModuleType("pandas"),
+        "pandas.core.internals": None,
+        "scipy.sparse": None,
+    }
+    added = {name: module for name, module in stand_ins.items() if name not in sys.modules}
+    if "pandas" not in added:
+        added.pop("pandas.core.internals", None)
+    sys.modules.update(cast("dict[str, ModuleType]", added))
+    try:
+        yield
+    finally:
+        for name in added:
+            sys.modules.pop(name, None)
+
+
+with _without_dataframes():
+    import xoscar as xo
+    from xoscar.backends.communication import core as _channels
+    from xoscar.backends.communication.socket import SocketClient, SocketServer
+    from xoscar.errors import XoscarError
+
+
+async def create_pool(host: str, port: int, token: bytes, settings: Settings) -> Any:
+    """Open this process's actor pool: one TCP socket, and no channel without the token.
+
+    The token holds for every channel of the process, in both directions, from here on.
+
+    Args:
+        host: a literal loopback address.
+        port: 0 takes a free one; `pool.external_address` tells which.
+
+    Returns:
+        The pool; `await pool.stop()` closes it.
+
+    Raises:
+        InvalidRequest: `host` is not a loopback address.
+        OSError: the port is in use.
+    """
+    require_loopback(host)
+    _authenticate_channels(token, settings.handshake_timeout)
+    return await xo.create_actor_pool(
+        f"{host}:{port}", n_process=0, enable_internal_addresses=[False]
+    )
+
+
+class RemoteActor:
+    """An actor of another process, by address and uid.
+
+    Args:
+        timeout: seconds that one call may take, connecting included.
+    """
+
+    def __init__(self, address: str, uid: str, timeout: float) -> None:
+        self.address = address
+        self.uid = uid
+        self._timeout = timeout
+        self._ref = xo.create_actor_ref(address, uid.encode())
+
+    async def call(self, method: str, payload: bytes = b"") -> bytes:
+        """Call a method; it may have run even when this raises `Unavailable`.
+
+        Raises:
+            Unavailable: the actor cannot be reached, went away or did not answer in time.
+            XinferError: what the method itself raised.
+        """
+        try:
+            return cast("bytes", await self._bounded(getattr(self._ref, method)(payload)))
+        except XinferError as error:
+            # xoscar raises a copy of a made-up class; the original is inside.
+            raise getattr(error, "__wrapped__", error) from None
+        except asyncio.TimeoutError:
+            reason = f"no answer within {self._timeout:g} s"
+        except (OSError, EOFError, XoscarError) as error:
+            reason = str(error) or type(error).__name__
+        raise Unavailable(
+            f"{self.uid} at {self.address} cannot be reached: {reason}.", code="unreachable"
+        )
+
+    async def _bounded(self, call: Awaitable[Any]) -> Any:
+        task = asyncio.ensure_future(call)
+        try:
+            done, _ = await asyncio.wait({task}, timeout=self._timeout)
+            if not done:
+                raise asyncio.TimeoutError
+            return task.result()
+        finally:
+            # The first cancel makes xoscar ask the peer to cancel and wait for its word, which
+            # a hung peer never gives; the second ends that wait.
+            while not task.done():
+                task.cancel()
+                await asyncio.wait({task}, timeout=0.2)
+
+
+def _authenticate_channels(token: bytes, timeout: float) -> None:
+    """Put the handshake before every TCP channel of this process."""
+
+    class AuthenticatedServer(SocketServer):  # type: ignore[misc]
+        __slots__ = ()
+        scheme = None
+
+        async def on_connected(self, *args: Any, **kwargs: Any) -> None:
+            reader, writer = args
+            try:
+                await asyncio.wait_for(_admit(token, reader, writer), timeout)
+            except (OSError, EOFError, asyncio.TimeoutError) as error:
+                logger.warning("%s", _refusal(writer, error, timeout))
+                writer.close()
+                return
+            await super().on_connected(*args, **kwargs)
+
+    class AuthenticatedClient(SocketClient):  # type: ignore[misc]
+        __slots__ = ()
+        scheme = None
+
+        @classmethod
+        async def connect(
+            cls, dest_address: str, local_address: str | None = None, **kwargs: Any
+        ) -> Any:
+            opening = _open(super().connect, token, dest_address, local_address, kwargs)
+            try:
+                return await asyncio.wait_for(opening, timeout)
+            except asyncio.TimeoutError:
+                raise HandshakeError(
+                    f"{dest_address} was silent for {timeout:g} s in the handshake of an actor "
+                    "channel. Is it an xinfer process?"
+                ) from None
+            except EOFError:
+                raise HandshakeError(
+                    f"{dest_address} hung up in the handshake of an actor channel. Is it an "
+                    "xinfer process of this version?"
+                ) from None
+
+    AuthenticatedServer.client_type = AuthenticatedClient
+    _channels.register_server(AuthenticatedServer)
+    _channels.register_client(AuthenticatedClient)
+
+
+async def _admit(token: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    handshake = ServerHandshake(token, PURPOSE, _peer(writer))
+    writer.write(handshake.challenge(await reader.readexactly(HELLO_BYTES)))
+    try:
+        verdict = handshake.accept(await reader.readexactly(ANSWER_BYTES))
+    except HandshakeError as error:
+        writer.write(error.reply)
+        raise
+    writer.write(verdict)
+    await writer.drain()
+
+
+async def _open(
+    connect: Any, token: bytes, address: str, local_address: str | None, kwargs: dict[str, Any]
+) -> Any:
+    client = await connect(address, local_address, **kwargs)
+    reader, writer = client.channel.reader, client.channel.writer
+    handshake = ClientHandshake(token, PURPOSE, address)
+    try:
+        writer.write(handshake.hello())
+        writer.write(handshake.answer(await reader.readexactly(CHALLENGE_BYTES)))
+        handshake.verify(await reader.readexactly(VERDICT_BYTES))
+    except BaseException:
+        writer.close()
+        raise
+    return client
+
+
+def _peer(writer: asyncio.StreamWriter) -> str:
+    name = writer.get_extra_info("peername")
+    return f"{name[0]}:{name[1]}" if name else "a peer that has left"
+
+
+def _refusal(writer: asyncio.StreamWriter, error: Exception, timeout: float) -> str:
+    if isinstance(error, HandshakeError):
+        return str(error)
+    if isinstance(error, asyncio.TimeoutError):
+        return f"Refused {_peer(writer)} on the actor channel: silent for {timeout:g} s."
+    return f"{_peer(writer)} left the actor channel before it had proved who it is."

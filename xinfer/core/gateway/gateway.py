@@ -1,0 +1,275 @@
+"""From a model's uid to an answer: choose a replica, send, and try another when it is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from functools import partial
+from typing import NoReturn
+
+import msgspec
+
+from xinfer.core.gateway.policy import PowerOfTwo
+from xinfer.core.gateway.replica_link import Attempt, ReplicaLink
+from xinfer.core.gateway.stream import ResponseStream
+from xinfer.core.gateway.table import RoutingTable, not_ready
+from xinfer.errors import ReplicaLost, XinferError
+from xinfer.settings import Settings
+from xinfer.types.deployment import DeploymentState, ReplicaStatus, Snapshot
+from xinfer.types.event import Delta, Finished, Started, Usage
+from xinfer.types.link import Inspected
+from xinfer.types.request import Request
+
+_SET_ASIDE = 1.0
+"""Seconds for which a replica whose link broke is chosen only when no other is ready."""
+
+_MAX_LOSSES = 3
+"""Replicas that may die with one request before its client hears of it: fewer than it takes to
+give up a deployment, so that a request that kills whatever runs it does not end a whole model."""
+
+
+class Completion(msgspec.Struct, frozen=True):
+    """A whole answer."""
+
+    text: str
+    reason: str
+    usage: Usage
+
+
+class Gateway:
+    """One in each API process; keeps one link to each replica it has used."""
+
+    def __init__(self, table: RoutingTable, settings: Settings) -> None:
+        self.table = table
+        self._settings = settings
+        self._policy = PowerOfTwo()
+        self._links: dict[str, ReplicaLink] = {}
+        self._opening: dict[str, asyncio.Lock] = {}
+        self._aside: dict[str, float] = {}
+
+    async def open(self, uid: str, request: Request, *, request_id: str) -> ResponseStream:
+        """Send a request; returns when its engine has it, so the status is decided.
+
+        Raises:
+            XinferError: no such model, none ready, refused by all replicas, or invalid.
+        """
+        self.table.require_ready(uid)
+        losses = _Losses()
+
+        async def restart(error: XinferError) -> tuple[Attempt, Started]:
+            losses.add(error)
+            return await self._start(uid, request, request_id, losses, error)
+
+        attempt, started = await self._start(uid, request, request_id, losses)
+        return ResponseStream(attempt, started, restart)
+
+    async def complete(self, uid: str, request: Request, *, request_id: str) -> Completion:
+        """The whole answer; begun anew elsewhere when a replica dies or stops with it.
+
+        Raises:
+            XinferError: as `open`, and `ReplicaLost` when no replica was left in time.
+        """
+        self.table.require_ready(uid)
+        losses = _Losses()
+        error: XinferError | None = None
+        while True:
+            attempt, started = await self._start(uid, request, request_id, losses, error)
+            async with ResponseStream(attempt, started, _raise) as stream:
+                try:
+                    return await _collect(stream)
+                except XinferError as ended:
+                    if not ended.recoverable:
+                        raise
+                    error = ended
+            losses.add(error)
+
+    async def abort(self, uid: str, request_id: str) -> bool:
+        """End a request by its public id, whichever API process it came by.
+
+        Raises:
+            NotFound: there is no such model.
+        """
+        replicas = self.table.reachable_replicas(uid)
+        answers = await asyncio.gather(
+            *(self._abort_on(replica, request_id) for replica in replicas)
+        )
+        return any(answers)
+
+    async def _abort_on(self, replica: ReplicaStatus, request_id: str) -> bool:
+        try:
+            return await (await self._link(replica)).abort(request_id)
+        except ReplicaLost:
+            return False
+
+    async def inspect(self, uid: str) -> dict[str, Inspected]:
+        """Load and counters by replica id, of the replicas that answer.
+
+        Raises:
+            NotFound: there is no such model.
+        """
+        replicas = self.table.reachable_replicas(uid)
+        answers = await asyncio.gather(*(self._inspect(replica) for replica in replicas))
+        return {
+            replica.replica_id: answer
+            for replica, answer in zip(replicas, answers, strict=True)
+            if answer is not None
+        }
+
+    async def _inspect(self, replica: ReplicaStatus) -> Inspected | None:
+        try:
+            return await (await self._link(replica)).inspect()
+        except ReplicaLost:
+            return None
+
+    async def close(self) -> None:
+        for link in list(self._links.values()):
+            link.close()
+        self._links.clear()
+
+    async def _start(
+        self,
+        uid: str,
+        request: Request,
+        request_id: str,
+        losses: _Losses,
+        error: XinferError | None = None,
+    ) -> tuple[Attempt, Started]:
+        """Try each ready replica once; after a loss also wait for one to come back.
+
+        Args:
+            error: why it has to be begun anew.
+        """
+        deadline = time.monotonic() + self._settings.resume_deadline
+        tried: set[str] = set()
+        reopened: set[str] = set()
+        while True:
+            replica = self._choose(uid, tried)
+            if replica is None:
+                if error is None:
+                    raise not_ready(self.table.status(uid))
+                if not isinstance(error, ReplicaLost):
+                    raise error
+                await self._wait_for_another(uid, tried, deadline, error)
+                continue
+            tried.add(replica.replica_id)
+            try:
+                link = await self._link(replica)
+            except ReplicaLost as lost:
+                error = lost
+                continue
+            attempt = link.submit(request, request_id)
+            try:
+                return attempt, await attempt.started()
+            except XinferError as refusal:
+                if not refusal.recoverable:
+                    raise
+                if isinstance(refusal, ReplicaLost):
+                    if attempt.sent:
+                        losses.add(refusal)
+                    if replica.replica_id not in reopened:
+                        # Its link has ended; it may live and answer on a new one.
+                        reopened.add(replica.replica_id)
+                        tried.discard(replica.replica_id)
+                error = refusal
+            except BaseException:
+                attempt.cancel()
+                raise
+
+    def _choose(self, uid: str, tried: set[str]) -> ReplicaStatus | None:
+        now = time.monotonic()
+        untried = [r for r in self.table.ready_replicas(uid) if r.replica_id not in tried]
+        healthy = [r for r in untried if self._aside.get(r.replica_id, 0.0) <= now]
+        candidates = [_Choice(r, self._links.get(r.replica_id)) for r in healthy or untried]
+        return self._policy.choose(candidates).replica if candidates else None
+
+    async def _wait_for_another(
+        self, uid: str, tried: set[str], deadline: float, error: XinferError
+    ) -> None:
+        """Wait for a ready replica that was not tried; raise `error` when none comes in time."""
+
+        def another(snapshot: Snapshot) -> bool | None:
+            status = snapshot.deployments.get(uid)
+            if status is None or status.state is DeploymentState.ERROR:
+                return False
+            fresh = any(
+                replica.state is DeploymentState.READY and replica.replica_id not in tried
+                for replica in status.replicas
+            )
+            return True if fresh else None
+
+        try:
+            left = max(0.0, deadline - time.monotonic())
+            found = await self.table.wait_for(another, left)
+        except asyncio.TimeoutError:
+            raise error from None
+        if not found:
+            raise error
+
+    async def _link(self, replica: ReplicaStatus) -> ReplicaLink:
+        """The open link to a replica, connecting if need be; once, however many ask."""
+        key = replica.replica_id
+        lock = self._opening.setdefault(key, asyncio.Lock())
+        async with lock:
+            link = self._links.get(key)
+            if link is not None and not link.closed:
+                return link
+            snapshot = self.table.snapshot
+            assert snapshot is not None
+            link = ReplicaLink(replica.address, self._settings, partial(self._set_aside, key))
+            try:
+                await link.open(snapshot.link_token)
+            except ReplicaLost:
+                self._set_aside(key)
+                raise
+            self._links[key] = link
+            self._forget_gone(snapshot)
+            return link
+
+    def _set_aside(self, replica_id: str) -> None:
+        self._aside[replica_id] = time.monotonic() + _SET_ASIDE
+
+    def _forget_gone(self, snapshot: Snapshot) -> None:
+        """Drop what is kept of replicas that are no more."""
+        alive = {r.replica_id for d in snapshot.deployments.values() for r in d.replicas}
+        for key in [k for k, link in self._links.items() if link.closed and k not in alive]:
+            del self._links[key]
+        for key in [k for k in self._opening if k not in alive and k not in self._links]:
+            del self._opening[key]
+        for key in [k for k in self._aside if k not in alive]:
+            del self._aside[key]
+
+
+class _Choice:
+    """A replica as the policy sees it; one without a link yet counts as idle."""
+
+    def __init__(self, replica: ReplicaStatus, link: ReplicaLink | None) -> None:
+        self.replica = replica
+        self.pressure = link.pressure if link is not None else 0.0
+
+
+class _Losses:
+    """How often one request had to be begun anew because what held it went away."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def add(self, error: XinferError) -> None:
+        """Count one more; the last one that is borne raises `error`."""
+        self._count += 1
+        if self._count >= _MAX_LOSSES:
+            raise error
+
+
+async def _raise(error: XinferError) -> NoReturn:
+    raise error
+
+
+async def _collect(stream: ResponseStream) -> Completion:
+    parts: list[str] = []
+    async for batch in stream:
+        for event in batch:
+            if isinstance(event, Delta):
+                parts.append(event.text)
+            elif isinstance(event, Finished):
+                return Completion("".join(parts), event.reason, event.usage)
+    raise AssertionError("a stream ended without its end")

@@ -1,0 +1,254 @@
+"""The API process's end of the link to one replica: many requests, one stream of frames."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable
+
+import msgspec
+
+from xinfer.core.link import FrameTooLarge, Link, LinkClosed, connect
+from xinfer.errors import PayloadTooLarge, ReplicaLost
+from xinfer.settings import Settings
+from xinfer.types.event import Event, Failed, Finished, Refused, Started
+from xinfer.types.link import (
+    Abort,
+    Aborted,
+    Cancel,
+    Credit,
+    FromReplica,
+    Inspect,
+    Inspected,
+    Step,
+    Submit,
+    ToReplica,
+)
+from xinfer.types.request import Request
+
+logger = logging.getLogger(__name__)
+
+
+_LAST = (Finished, Failed, Refused)
+
+
+def lost(reason: str) -> ReplicaLost:
+    return ReplicaLost(
+        f"The model's process ended while it held the request ({reason}). Try again.",
+        retry_after=1.0,
+    )
+
+
+class Attempt:
+    """One submission of a request to one replica: its events, until it ends or is lost."""
+
+    def __init__(self, link: ReplicaLink, rid: int) -> None:
+        self._link = link
+        self._rid = rid
+        self._passed_on = 0
+        self.sent = False
+        """Whether it may have reached the replica."""
+        self._events: list[Event] = []
+        self._lost: str | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._ended = False
+
+    async def started(self) -> Started:
+        """Wait until the engine has the request.
+
+        Raises:
+            XinferError: the refusal or failure that came instead; `ReplicaLost` when it died.
+        """
+        while True:
+            events = await self.take()
+            for position, event in enumerate(events):
+                if isinstance(event, (Refused, Failed)):
+                    raise event.failure.error()
+                if isinstance(event, Started):
+                    self._events[:0] = events[position + 1 :]
+                    return event
+
+    async def take(self) -> list[Event]:
+        """All events that have come, at least one.
+
+        Raises:
+            ReplicaLost: the link has ended and nothing is left.
+        """
+        while not self._events:
+            if self._lost is not None:
+                raise lost(self._lost)
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        events, self._events = self._events, []
+        return events
+
+    def credit(self, deltas: int) -> None:
+        """Take note that `deltas` have been passed on, and tell the replica now and then: it has
+        room for more until then, and a frame for each would cost as much as the deltas."""
+        self._passed_on += deltas
+        if self._passed_on >= self._link.credit_step:
+            self._link.send(Credit(self._rid, self._passed_on))
+            self._passed_on = 0
+
+    def cancel(self) -> None:
+        """Nothing more is wanted. Harmless after the end."""
+        if not self._ended:
+            self._ended = True
+            self._link.forget(self._rid)
+            self._link.send(Cancel(self._rid))
+
+    def on_event(self, event: Event, last: bool) -> None:
+        self._events.append(event)
+        self._ended = self._ended or last
+        self._wake()
+
+    def on_lost(self, reason: str) -> None:
+        self._ended = True
+        self._lost = reason
+        self._wake()
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+
+class ReplicaLink:
+    """Opened by `open`; ends when the replica or either process does, and calls `on_end` then."""
+
+    def __init__(self, address: str, settings: Settings, on_end: Callable[[], None]) -> None:
+        self.address = address
+        self.closed = False
+        self._settings = settings
+        self.credit_step = max(1, settings.stream_window // 4)
+        self._on_end = on_end
+        self._link: Link | None = None
+        self._others = 0
+        self._capacity = 1
+        self._attempts: dict[int, Attempt] = {}
+        self._calls: dict[int, asyncio.Future[Aborted | Inspected]] = {}
+        self._numbers = itertools.count(1)
+        self._encoder = msgspec.msgpack.Encoder()
+        self._decoder = msgspec.msgpack.Decoder(FromReplica)
+
+    async def open(self, token: bytes) -> None:
+        """Connect.
+
+        Raises:
+            ReplicaLost: nobody answers there.
+        """
+        try:
+            self._link = await connect(self.address, token, self, self._settings)
+        except (OSError, asyncio.TimeoutError) as error:
+            self.closed = True
+            raise lost(str(error) or type(error).__name__) from None
+
+    @property
+    def pressure(self) -> float:
+        """Requests it holds by its capacity: ours, and those of others as last reported."""
+        return (self._others + len(self._attempts)) / max(1, self._capacity)
+
+    def submit(self, request: Request, request_id: str) -> Attempt:
+        """Send a request; what comes of it is in the attempt.
+
+        Raises:
+            PayloadTooLarge: the request does not fit into a frame.
+        """
+        rid = next(self._numbers)
+        attempt = Attempt(self, rid)
+        try:
+            attempt.sent = self.send(Submit(rid, request_id, request, self._settings.stream_window))
+        except FrameTooLarge as error:
+            raise PayloadTooLarge(
+                f"The request is too large to be passed to the model: {error}. Shorten it."
+            ) from None
+        if attempt.sent:
+            self._attempts[rid] = attempt
+        else:
+            attempt.on_lost("the link is closed")
+        return attempt
+
+    async def abort(self, request_id: str) -> bool:
+        """Abort a request by its public id; whether this replica had it.
+
+        Raises:
+            ReplicaLost: no answer came.
+        """
+        answer = await self._call(Abort(next(self._numbers), request_id))
+        return isinstance(answer, Aborted) and answer.found
+
+    async def inspect(self) -> Inspected:
+        """The replica's load and counters.
+
+        Raises:
+            ReplicaLost: no answer came.
+        """
+        answer = await self._call(Inspect(next(self._numbers)))
+        assert isinstance(answer, Inspected)
+        return answer
+
+    async def _call(self, message: Abort | Inspect) -> Aborted | Inspected:
+        answer: asyncio.Future[Aborted | Inspected] = asyncio.get_running_loop().create_future()
+        self._calls[message.call] = answer
+        try:
+            if not self.send(message):
+                raise lost("the link is closed")
+            # Not `wait_for`: before Python 3.12 it loses a cancellation that meets the answer.
+            await asyncio.wait({answer}, timeout=self._settings.control_timeout)
+            if not answer.done():
+                raise lost("it does not answer")
+            return answer.result()
+        finally:
+            self._calls.pop(message.call, None)
+
+    def close(self) -> None:
+        if self._link is not None:
+            self._link.close()
+
+    def send(self, message: ToReplica) -> bool:
+        """Whether the message went out; on a closed link every attempt learns of it anyway."""
+        if self._link is None:
+            return False
+        try:
+            self._link.send(self._encoder.encode(message))
+        except LinkClosed:
+            return False
+        return True
+
+    def forget(self, rid: int) -> None:
+        self._attempts.pop(rid, None)
+
+    def on_frame(self, link: Link, payload: bytes) -> None:
+        try:
+            message = self._decoder.decode(payload)
+        except msgspec.DecodeError as error:
+            logger.error("A frame from the replica at %s is malformed: %s", self.address, error)
+            link.abort("a malformed frame")
+            return
+        if not isinstance(message, Step):
+            answer = self._calls.get(message.call)
+            if answer is not None and not answer.done():
+                answer.set_result(message)
+            return
+        attempts = self._attempts
+        load = message.load
+        self._others = max(0, load.running + load.waiting - len(attempts))
+        self._capacity = load.capacity
+        for event in message.events:
+            attempt = attempts.get(event.rid)
+            if attempt is not None:
+                last = isinstance(event, _LAST)
+                if last:
+                    del attempts[event.rid]
+                attempt.on_event(event, last)
+
+    def on_lost(self, link: Link, reason: str) -> None:
+        self.closed = True
+        self._on_end()
+        for attempt in list(self._attempts.values()):
+            attempt.on_lost(reason)
+        self._attempts.clear()
+        for answer in self._calls.values():
+            if not answer.done():
+                answer.set_exception(lost(reason))

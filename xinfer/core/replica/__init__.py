@@ -1,0 +1,1 @@
+"""The process around one engine: admission, the pipeline, and the link server."""

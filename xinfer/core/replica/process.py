@@ -1,0 +1,128 @@
+"""The life of a replica process: load the engine, serve links, drain, leave."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+
+import msgspec
+
+from xinfer.core.link import serve
+from xinfer.core.replica.admission import Admission
+from xinfer.core.replica.service import Service
+from xinfer.errors import EngineFailed, InvalidRequest, XinferError
+from xinfer.model.engine import Engine, TokenEngine, find_engine, parse_options
+from xinfer.model.llm.pipeline import TextPipeline
+from xinfer.settings import Settings
+from xinfer.types.cluster import ReplicaConfig, ReplicaMessage, ReplicaReady
+from xinfer.types.failure import Failure
+from xinfer.types.model import Loaded, Progress
+
+logger = logging.getLogger(__name__)
+
+
+class StatusPipe:
+    """Lines of JSON to the worker; may be written from any thread."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def send(self, message: ReplicaMessage) -> None:
+        try:
+            os.write(self._fd, msgspec.json.encode(message) + b"\n")
+        except BrokenPipeError:
+            return  # the worker has gone; the end of stdin says so too
+
+    def progress(self, progress: Progress) -> None:
+        self.send(ReplicaMessage(progress=progress))
+
+
+class ReplicaProcess:
+    """Runs one assignment until it is asked to leave, or cannot go on."""
+
+    def __init__(self, config: ReplicaConfig, settings: Settings) -> None:
+        self._config = config
+        self._settings = settings
+        self._status = StatusPipe(config.status_fd)
+        self._asked_to_leave = asyncio.Event()
+        self._must_leave = asyncio.Event()
+
+    async def run(self) -> int:
+        """The process's exit status: 0 when it was asked to leave, else 1."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._asked_to_leave.set)
+        loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C is the launcher's to handle
+        loop.add_reader(sys.stdin.fileno(), self._stdin_ended)
+        try:
+            engine = self._make_engine()
+            loaded = await self._load(engine)
+            if loaded is None:
+                return 0
+            # Only now: an engine has its tokenizer once it has loaded.
+            if not isinstance(engine, TokenEngine):
+                name = self._config.assignment.deployment.engine
+                raise InvalidRequest(f"Engine {name} does not generate text.", param="model_engine")
+            return await self._serve(engine, loaded)
+        except Exception as error:
+            if isinstance(error, XinferError):
+                logger.error("The replica cannot go on: %s", error.message)
+            else:
+                logger.exception("The replica cannot go on")
+            self._status.send(ReplicaMessage(failure=Failure.of(error)))
+            return 1
+
+    def _stdin_ended(self) -> None:
+        if not os.read(sys.stdin.fileno(), 4096):
+            asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+            self._must_leave.set()
+            self._asked_to_leave.set()
+
+    def _make_engine(self) -> Engine:
+        deployment = self._config.assignment.deployment
+        name, kind = find_engine(deployment.engine)
+        support = kind.support(deployment.model)
+        if not support.ok:
+            raise InvalidRequest(support.reason, param="model_engine")
+        return kind(deployment.model, parse_options(kind, name, deployment.options))
+
+    async def _load(self, engine: Engine) -> Loaded | None:
+        """Load on a thread of its own; None when asked to leave meanwhile."""
+        loading = asyncio.create_task(asyncio.to_thread(engine.load, self._status.progress))
+        leaving = asyncio.create_task(self._asked_to_leave.wait())
+        await asyncio.wait({loading, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        leaving.cancel()
+        return loading.result() if loading.done() else None
+
+    async def _serve(self, engine: TokenEngine, loaded: Loaded) -> int:
+        assignment = self._config.assignment
+        pipeline = TextPipeline(engine.tokenizer, loaded, assignment.deployment.model)
+        admission = Admission(
+            loaded.concurrency, assignment.max_queue, self._settings.queue_timeout
+        )
+        service = Service(engine, pipeline, admission, self._settings)
+        server = await serve(
+            self._config.address, self._config.link_token, service.accept, self._settings
+        )
+        steps = asyncio.create_task(service.run_steps())
+        leaving = asyncio.create_task(self._asked_to_leave.wait())
+        gc.collect()
+        gc.freeze()
+        self._status.send(ReplicaMessage(ready=ReplicaReady(address=server.address, loaded=loaded)))
+        try:
+            await asyncio.wait({steps, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if steps.done():
+                steps.result()
+                raise EngineFailed("The engine stopped by itself.")
+            await service.drain(self._must_leave)
+        finally:
+            leaving.cancel()
+            await server.close()
+            engine.close()
+            steps.cancel()
+            await asyncio.gather(steps, leaving, return_exceptions=True)
+            await service.close()
+        return 0

@@ -1,0 +1,155 @@
+"""The replica's service on links: requests in, one frame of events a step out."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable
+
+import msgspec
+
+from xinfer.core.link import Link
+from xinfer.core.replica.active import ActiveRequest
+from xinfer.core.replica.admission import Admission, draining
+from xinfer.core.replica.outbox import Channel, Outbox
+from xinfer.errors import Cancelled
+from xinfer.model.engine import TokenEngine
+from xinfer.model.llm.pipeline import TextPipeline
+from xinfer.settings import Settings
+from xinfer.types.link import Abort, Aborted, Cancel, Credit, Inspected, Submit, ToReplica
+
+logger = logging.getLogger(__name__)
+
+
+class Service:
+    """All requests of one replica, whichever link they came by."""
+
+    def __init__(
+        self,
+        engine: TokenEngine,
+        pipeline: TextPipeline,
+        admission: Admission,
+        settings: Settings,
+    ) -> None:
+        self._engine = engine
+        self._pipeline = pipeline
+        self._admission = admission
+        self._settings = settings
+        self._active: dict[int, tuple[ActiveRequest, asyncio.Task[None]]] = {}
+        self._numbers = itertools.count(1)
+
+    def accept(self, link: Link) -> Session:
+        """The handler for a new link."""
+        return Session(self, Outbox(link, lambda: self._admission.load))
+
+    async def run_steps(self) -> None:
+        """Hand the engine's events to their requests, until the engine is closed."""
+        async for events in self._engine.steps():
+            for event in events:
+                entry = self._active.get(event.id)
+                if entry is not None:
+                    entry[0].on_event(event)
+
+    def submit(
+        self, message: Submit, size: int, outbox: Outbox, on_close: Callable[[], None]
+    ) -> ActiveRequest:
+        """Begin a request; `on_close` is called when its end has been sent."""
+        number = next(self._numbers)
+        backlog = self._settings.stream_backlog
+        channel = Channel(message.rid, message.window, backlog, outbox, on_close)
+        active = ActiveRequest(number, message.request_id, message.request, size, channel)
+        task = asyncio.create_task(active.run(self._admission, self._pipeline, self._engine))
+        self._active[number] = (active, task)
+        task.add_done_callback(lambda _: self._active.pop(number, None))
+        return active
+
+    def cancel(self, active: ActiveRequest) -> None:
+        """Nothing more is wanted of this request."""
+        active.channel.discard()
+        entry = self._active.get(active.engine_id)
+        if entry is not None:
+            entry[1].cancel()
+
+    def abort(self, request_id: str) -> bool:
+        """End the requests with this public id; whether there was one."""
+        found = [
+            entry
+            for entry in self._active.values()
+            if entry[0].request_id == request_id and not entry[0].channel.closed
+        ]
+        for active, task in found:
+            active.end_with(Cancelled("The request was aborted."))
+            task.cancel()
+        return bool(found)
+
+    def inspect(self, call: int) -> Inspected:
+        """How the replica is, as the answer to call number `call`."""
+        return Inspected(call, self._admission.load, self._engine.stats())
+
+    async def drain(self, enough: asyncio.Event) -> None:
+        """Take nothing new and let what runs finish; once `enough` is set, end what is left."""
+        self._admission.close()
+        patience = asyncio.create_task(enough.wait())
+        while self._active and not patience.done():
+            tasks = {task for _, task in self._active.values()}
+            await asyncio.wait({patience, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        patience.cancel()
+        for active, task in list(self._active.values()):
+            active.end_with(draining())
+            task.cancel()
+        left = [task for _, task in self._active.values()]
+        if left:
+            await asyncio.wait(left, timeout=self._settings.stop_timeout)
+
+    async def close(self) -> None:
+        """End what is left, once the links and the engine are closed."""
+        left = list(self._active.values())
+        for active, task in left:
+            active.on_engine_closed()
+            task.cancel()
+        await asyncio.gather(*(task for _, task in left), return_exceptions=True)
+
+
+class Session:
+    """One link's side of the service; its end cancels all that it carried."""
+
+    def __init__(self, service: Service, outbox: Outbox) -> None:
+        self._service = service
+        self._outbox = outbox
+        self._requests: dict[int, ActiveRequest] = {}
+        self._decoder = msgspec.msgpack.Decoder(ToReplica)
+
+    def on_frame(self, link: Link, payload: bytes) -> None:
+        try:
+            message = self._decoder.decode(payload)
+        except msgspec.DecodeError as error:
+            logger.error("A frame from %s could not be read: %s", link.peer, error)
+            link.abort("a malformed frame")
+            return
+        if isinstance(message, Submit):
+            rid = message.rid
+
+            def forget() -> None:
+                self._requests.pop(rid, None)
+
+            self._requests[rid] = self._service.submit(message, len(payload), self._outbox, forget)
+        elif isinstance(message, Credit):
+            request = self._requests.get(message.rid)
+            if request is not None:
+                request.channel.grant(message.deltas)
+        elif isinstance(message, Cancel):
+            request = self._requests.get(message.rid)
+            if request is not None:
+                self._service.cancel(request)
+        elif isinstance(message, Abort):
+            found = self._service.abort(message.request_id)
+            self._outbox.reply(Aborted(message.call, found))
+        else:
+            self._outbox.reply(self._service.inspect(message.call))
+
+    def on_lost(self, link: Link, reason: str) -> None:
+        if self._requests:
+            logger.warning("Lost the link from %s: %s", link.peer, reason)
+        for request in list(self._requests.values()):
+            self._service.cancel(request)

@@ -1,0 +1,1 @@
+"""The supervisor: desired state, the plan that leads there, and its effects."""

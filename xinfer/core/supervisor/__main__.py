@@ -1,0 +1,84 @@
+"""`python -m xinfer.core.supervisor`: a child of the launcher."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+import msgspec
+import uvloop
+
+from xinfer.core import logs
+from xinfer.core.actors import create_pool, xo
+from xinfer.core.child import Leave, announce_ready, read_config
+from xinfer.core.security import derive_token
+from xinfer.core.supervisor.actor import SupervisorActor
+from xinfer.core.supervisor.supervisor import Supervisor
+from xinfer.core.supervisor.workers import ActorWorkers
+from xinfer.settings import Settings
+from xinfer.types.cluster import SUPERVISOR_ACTOR
+
+logger = logging.getLogger("xinfer.supervisor")
+
+
+class SupervisorConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What the launcher tells a supervisor. Tokens are in hexadecimal."""
+
+    control: str
+    """Where the control link listens: `unix:/path`."""
+    control_token: str
+    cluster_token: str
+    host: str
+    """Where the actor listens; the port 0 takes a free one."""
+    port: int
+    restarted: bool = False
+    """Whether this one takes the place of one that died; workers and API processes go on."""
+
+
+async def serve(config: SupervisorConfig, settings: Settings) -> None:
+    """Serve workers and API processes until asked to leave."""
+    leave = Leave()
+    workers = ActorWorkers(settings.control_timeout)
+    cluster_token = bytes.fromhex(config.cluster_token)
+    supervisor = Supervisor(
+        settings,
+        workers,
+        link_token=derive_token(cluster_token, b"replica links"),
+        restarted=config.restarted,
+    )
+    pool = await create_pool(config.host, config.port, cluster_token, settings)
+    try:
+        await xo.create_actor(
+            SupervisorActor, supervisor.report, uid=SUPERVISOR_ACTOR, address=pool.external_address
+        )
+        await supervisor.control.open(config.control, bytes.fromhex(config.control_token))
+        running = asyncio.create_task(supervisor.run(), name="reconciler")
+        asked = asyncio.create_task(leave.asked.wait())
+        try:
+            announce_ready(address=pool.external_address)
+            await asyncio.wait({running, asked}, return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                running.result()
+            if not leave.orphaned.is_set():
+                logger.info("Stopping: replicas are told to finish what they run and leave")
+                await supervisor.drain()
+        finally:
+            for task in (asked, running):
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asked
+            await asyncio.wait({running})
+            await supervisor.control.close()
+    finally:
+        await pool.stop()
+
+
+def main() -> None:
+    settings = Settings.from_env()
+    logs.configure(settings.log_level)
+    uvloop.run(serve(read_config(SupervisorConfig), settings))
+
+
+if __name__ == "__main__":
+    main()

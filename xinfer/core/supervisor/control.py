@@ -1,0 +1,161 @@
+"""The control link's server: answers operations and pushes snapshots to API processes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import msgspec
+
+from xinfer.core.link import Link, LinkServer, serve
+from xinfer.core.supervisor.service import DeploymentService
+from xinfer.errors import InvalidRequest, XinferError
+from xinfer.settings import Settings
+from xinfer.types.control import (
+    CancelLaunch,
+    Launch,
+    Operation,
+    Push,
+    ReadLogs,
+    ReadNodes,
+    Reply,
+    Terminate,
+    ToSupervisor,
+)
+from xinfer.types.deployment import Snapshot
+from xinfer.types.failure import Failure
+
+logger = logging.getLogger(__name__)
+
+PUSH_INTERVAL = 0.05  # seconds between two snapshots, so that a burst of changes makes few
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(ToSupervisor).decode
+
+
+class _Numbered(msgspec.Struct, tag="call"):
+    call: int
+
+
+_decode_number = msgspec.msgpack.Decoder(_Numbered).decode
+
+
+class ControlServer:
+    """Serves API processes. It is the handler of all its links.
+
+    An operation that was begun is seen through, although its link may end meanwhile.
+
+    Args:
+        first: what is pushed until something else is published.
+        settle: seconds after `open` before anything is pushed, so that API processes route by
+            what they know until a supervisor that was restarted has heard its workers.
+    """
+
+    def __init__(
+        self,
+        service: DeploymentService,
+        settings: Settings,
+        first: Snapshot,
+        *,
+        settle: float = 0.0,
+    ) -> None:
+        self._service = service
+        self._settings = settings
+        self._snapshot = first
+        self._pushed = first
+        self._links: set[Link] = set()
+        self._operations: set[asyncio.Task[None]] = set()
+        self._server: LinkServer | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._settle = settle
+        self._settled = False
+        self._next_push = 0.0
+
+    async def open(self, address: str, token: bytes) -> None:
+        """Listen; raises what `xinfer.core.link.serve` raises."""
+        loop = asyncio.get_running_loop()
+        self._next_push = loop.time() + self._settle
+        self._timer = loop.call_at(self._next_push, self._push)
+        self._server = await serve(address, token, self._accept, self._settings)
+
+    async def close(self) -> None:
+        """Push what is new, end the links and the operations."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._push()
+        for task in list(self._operations):
+            task.cancel()
+        await asyncio.gather(*self._operations, return_exceptions=True)
+        if self._server is not None:
+            await self._server.close()
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Push it to every API process, if it is new: now, or with what comes shortly after."""
+        self._snapshot = snapshot
+        if self._timer is not None or snapshot.version == self._pushed.version:
+            return
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_at(max(loop.time(), self._next_push), self._push)
+
+    def on_frame(self, link: Link, payload: bytes) -> None:
+        try:
+            call = _decode(payload)
+        except msgspec.DecodeError as error:
+            self._refuse(link, payload, error)
+            return
+        task = asyncio.create_task(self._answer(link, call.call, call.operation))
+        self._operations.add(task)
+        task.add_done_callback(self._operations.discard)
+
+    def on_lost(self, link: Link, reason: str) -> None:
+        self._links.discard(link)
+        logger.debug("A control link ended: %s", reason)
+
+    def _accept(self, link: Link) -> ControlServer:
+        self._links.add(link)
+        if self._settled:
+            link.send(_encode(Push(self._snapshot)))
+        return self
+
+    def _refuse(self, link: Link, payload: bytes, error: msgspec.DecodeError) -> None:
+        """Answer what is not understood; a peer that does not even number it is sent away."""
+        try:
+            call = _decode_number(payload).call
+        except msgspec.DecodeError:
+            link.abort(f"a message that is no control call: {error}")
+            return
+        wrong = InvalidRequest(f"The operation is not understood: {error}.")
+        link.send(_encode(Reply(call, failure=Failure.of(wrong))))
+
+    def _push(self) -> None:
+        self._timer = None
+        self._settled = True
+        self._next_push = asyncio.get_running_loop().time() + PUSH_INTERVAL
+        self._pushed = self._snapshot
+        payload = _encode(Push(self._snapshot))
+        for link in [each for each in self._links if not each.closed]:
+            link.send(payload)
+
+    async def _answer(self, link: Link, call: int, operation: Operation) -> None:
+        try:
+            reply = Reply(call, result=msgspec.to_builtins(await self._run(operation)))
+        except XinferError as error:
+            reply = Reply(call, failure=Failure.of(error))
+        except Exception as error:
+            logger.exception("The operation %s failed", type(operation).__name__)
+            reply = Reply(call, failure=Failure.of(error))
+        if not link.closed:
+            link.send(_encode(reply))
+
+    async def _run(self, operation: Operation) -> Any:
+        if isinstance(operation, Launch):
+            return await self._service.launch(operation.spec)
+        if isinstance(operation, Terminate):
+            return await self._service.terminate(operation.uid)
+        if isinstance(operation, CancelLaunch):
+            return await self._service.cancel(operation.uid)
+        if isinstance(operation, ReadLogs):
+            return await self._service.logs(operation.uid, operation.lines)
+        assert isinstance(operation, ReadNodes)
+        return self._service.nodes()

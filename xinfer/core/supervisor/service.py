@@ -1,0 +1,269 @@
+"""What can be asked of the supervisor: launch, terminate, cancel, logs, nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+
+from xinfer.core.gateway.table import unknown_model
+from xinfer.core.supervisor.locks import KeyedLocks
+from xinfer.core.supervisor.state import ClusterState, LogTarget
+from xinfer.core.supervisor.store import Store
+from xinfer.core.supervisor.uids import check_uid, default_uid
+from xinfer.core.supervisor.workers import WorkerPort
+from xinfer.errors import Cancelled, Conflict, InvalidRequest, Unavailable
+from xinfer.model.catalog.resolve import Resolved
+from xinfer.settings import Settings
+from xinfer.types.cluster import ReadReplicaLog, WorkerReport
+from xinfer.types.control import Node, ReplicaLog
+from xinfer.types.deployment import Deployment, DeploymentState, LaunchSpec
+
+logger = logging.getLogger(__name__)
+
+MAX_REPLICAS = 256
+_LEAVING = (DeploymentState.DRAINING, DeploymentState.TERMINATED)
+
+
+class _Launch:
+    """A launch that is not committed yet."""
+
+    def __init__(self) -> None:
+        self.cancel = asyncio.Event()
+        self.cancelled = False
+
+
+class DeploymentService:
+    """Edits the desired state. What is done to one uid is done one after the other.
+
+    Args:
+        resolve: model, engine and options of a launch; blocks, so it is called on a thread.
+        changed: called when the desired state has changed.
+        monotonic, unix_now: clocks, in seconds.
+    """
+
+    def __init__(
+        self,
+        state: ClusterState,
+        store: Store,
+        workers: WorkerPort,
+        settings: Settings,
+        *,
+        resolve: Callable[[LaunchSpec], Resolved],
+        changed: Callable[[], None],
+        monotonic: Callable[[], float],
+        unix_now: Callable[[], float],
+    ) -> None:
+        self._state = state
+        self._store = store
+        self._workers = workers
+        self._settings = settings
+        self._resolve_model = resolve
+        self._changed = changed
+        self._monotonic = monotonic
+        self._unix_now = unix_now
+        self._locks = KeyedLocks()
+        self._launches: dict[str, _Launch] = {}
+
+    async def restore(self) -> None:
+        """Want what the store holds; once, on start."""
+        for deployment in await self._store.load():
+            self._state.put(deployment)
+
+    async def launch(self, spec: LaunchSpec) -> str:
+        """Want a deployment; returns its uid once that is committed, before anything is loaded.
+
+        Raises:
+            InvalidRequest: a bad uid, count or option, or a model that nothing here runs.
+            NotFound: no such model.
+            Conflict: the uid is taken, by anything but a deployment in ERROR.
+            Cancelled: `cancel` was called meanwhile.
+            Unavailable: the server is stopping.
+        """
+        self._refuse_while_draining()
+        _check_counts(spec)
+        if spec.model_uid is None:
+            uid = default_uid(spec.model_name, taken={*self._state.desired, *self._launches})
+        else:
+            uid = spec.model_uid
+            check_uid(uid)
+        with self._announced(uid) as launch:
+            async with self._locks.hold(uid):
+                if uid in self._state.desired and not self._state.has_failed(uid):
+                    raise _taken(uid, "running")
+                resolved = await self._resolve(launch, uid, spec)
+                self._refuse_while_draining()
+                await self._commit(uid, spec, resolved)
+        return uid
+
+    async def terminate(self, uid: str) -> None:
+        """Want a deployment no more; returns once that is committed, while its replicas drain.
+
+        Raises:
+            NotFound: there is none of this uid.
+        """
+        async with self._locks.hold(uid):
+            self._require(uid)
+            await self._remove(uid)
+
+    async def cancel(self, uid: str) -> None:
+        """End a launch that has not made every replica READY; whoever waits for it is told.
+
+        Raises:
+            NotFound: there is no deployment of this uid.
+            Conflict: it is not being launched: it runs, or has failed.
+        """
+        launch = self._launches.get(uid)
+        if launch is not None:
+            launch.cancel.set()
+        async with self._locks.hold(uid):
+            if launch is not None and launch.cancelled:
+                return
+            self._require(uid)
+            if not self._state.is_launching(uid):
+                raise Conflict(
+                    f"Model {uid!r} is not being launched, so there is nothing to cancel. "
+                    "Terminate it to end it.",
+                    code="not_launching",
+                )
+            await self._remove(uid)
+
+    async def logs(self, uid: str, lines: int) -> list[ReplicaLog]:
+        """The last `lines` lines of each ordinal's newest replica.
+
+        A log whose worker cannot be reached is one line that says so.
+
+        Raises:
+            InvalidRequest: fewer than one line.
+            NotFound: there is no deployment of this uid.
+        """
+        if lines < 1:
+            raise InvalidRequest(f"lines is {lines}; ask for at least 1.", param="lines")
+        targets = self._state.log_targets(uid)
+        if not targets:
+            self._require(uid)
+        return list(await asyncio.gather(*(self._log(target, lines) for target in targets)))
+
+    def nodes(self) -> list[Node]:
+        """The workers, by address."""
+        return self._state.nodes(self._monotonic())
+
+    async def adopt(self, report: WorkerReport) -> None:
+        """Want the deployments whose replicas a worker brings and that the store never had.
+
+        That is so when the supervisor was restarted without its store. One that was terminated
+        stays so: its generation is known.
+        """
+        for replica in report.replicas:
+            deployment = replica.assignment.deployment
+            if replica.state in _LEAVING or not await self._is_new(deployment):
+                continue
+            async with self._locks.hold(deployment.uid):
+                if not await self._is_new(deployment):
+                    continue
+                await self._store.put(deployment)
+                self._state.put(deployment)
+                logger.info("Took over model %s, which runs already", deployment.uid)
+
+    async def _is_new(self, deployment: Deployment) -> bool:
+        if deployment.uid in self._state.desired:
+            return False
+        return deployment.generation > await self._store.last_generation(deployment.uid)
+
+    @contextlib.contextmanager
+    def _announced(self, uid: str) -> Iterator[_Launch]:
+        if uid in self._launches:
+            raise _taken(uid, "being launched")
+        launch = self._launches[uid] = _Launch()
+        try:
+            yield launch
+        finally:
+            del self._launches[uid]
+
+    async def _resolve(self, launch: _Launch, uid: str, spec: LaunchSpec) -> Resolved:
+        work = asyncio.ensure_future(asyncio.to_thread(self._resolve_model, spec))
+        cancel = asyncio.ensure_future(launch.cancel.wait())
+        try:
+            await asyncio.wait({work, cancel}, return_when=asyncio.FIRST_COMPLETED)
+            if launch.cancel.is_set():
+                launch.cancelled = True
+                raise Cancelled(f"The launch of {uid!r} was cancelled.")
+            return work.result()
+        finally:
+            # The thread runs to its end; nobody waits for what it finds.
+            for future in (work, cancel):
+                future.cancel()
+            await asyncio.wait({work, cancel})
+
+    async def _commit(self, uid: str, spec: LaunchSpec, resolved: Resolved) -> None:
+        max_queue = self._settings.max_queue if spec.max_queue is None else spec.max_queue
+        deployment = Deployment(
+            uid=uid,
+            generation=await self._store.next_generation(uid),
+            created=int(self._unix_now()),
+            spec=spec,
+            model=resolved.model,
+            engine=resolved.engine,
+            engine_reason=resolved.reason,
+            options=resolved.options,
+            replicas=spec.replica,
+            max_queue=max_queue,
+        )
+        await self._store.put(deployment)
+        self._state.put(deployment)
+        logger.info(
+            "Launching model %s: %s on engine %s, %d replica(s)",
+            uid,
+            resolved.model.name,
+            resolved.engine,
+            spec.replica,
+        )
+        self._changed()
+
+    async def _remove(self, uid: str) -> None:
+        await self._store.delete(uid)
+        self._state.remove(uid)
+        logger.info("Terminating model %s", uid)
+        self._changed()
+
+    async def _log(self, target: LogTarget, lines: int) -> ReplicaLog:
+        request = ReadReplicaLog(replica_id=target.replica_id, lines=lines)
+        try:
+            found = await self._workers.logs(target.worker, request)
+        except Unavailable as error:
+            found = [f"(This log cannot be read: {error.message})"]
+        return ReplicaLog(replica_id=target.replica_id, ordinal=target.ordinal, lines=found)
+
+    def _require(self, uid: str) -> None:
+        if uid not in self._state.desired:
+            raise unknown_model(uid, list(self._state.desired))
+
+    def _refuse_while_draining(self) -> None:
+        if self._state.draining:
+            raise Unavailable(
+                "The server is stopping and launches nothing any more.",
+                code="draining",
+                retry_after=self._settings.drain_timeout,
+            )
+
+
+def _check_counts(spec: LaunchSpec) -> None:
+    # Structs that were not decoded are not checked: True and 2.0 would pass for numbers.
+    if type(spec.replica) is not int or not 1 <= spec.replica <= MAX_REPLICAS:
+        raise InvalidRequest(
+            f"replica is {spec.replica!r}; expected a whole number from 1 to {MAX_REPLICAS}.",
+            param="replica",
+        )
+    if spec.max_queue is not None and (type(spec.max_queue) is not int or spec.max_queue < 0):
+        raise InvalidRequest(
+            f"max_queue is {spec.max_queue!r}; expected a whole number, at least 0.",
+            param="max_queue",
+        )
+
+
+def _taken(uid: str, how: str) -> Conflict:
+    return Conflict(
+        f"Model uid {uid!r} is {how} already. Terminate it first, or launch under another uid.",
+        param="model_uid",
+    )

@@ -1,0 +1,358 @@
+"""What the supervisor knows: the desired state, the workers' reports, what is under way."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
+
+from xinfer.core.supervisor.planner import (
+    FailedStart,
+    Observed,
+    ObservedReplica,
+    PlanPolicy,
+    SlotKey,
+    has_given_up,
+)
+from xinfer.core.supervisor.status import (
+    LiveReplica,
+    SlotRecord,
+    desired_status,
+    leaving_status,
+)
+from xinfer.types.cluster import Assignment, ReplicaReport, WorkerReport
+from xinfer.types.control import Node
+from xinfer.types.deployment import Deployment, DeploymentState, DeploymentStatus, Snapshot
+from xinfer.types.failure import Failure
+
+logger = logging.getLogger(__name__)
+
+_ENDED = (DeploymentState.ERROR, DeploymentState.TERMINATED)
+
+
+@dataclass
+class _Worker:
+    report: WorkerReport
+    seen: float
+    ended: set[str] = field(default_factory=set)
+    """Replica ids in the report whose end has been taken note of."""
+    avoid_until: float = -math.inf
+    """It answered no call: nothing is placed on it until then."""
+
+
+@dataclass(frozen=True)
+class _Starting:
+    assignment: Assignment
+    worker_id: str
+
+
+class LogTarget(NamedTuple):
+    """One replica's output: which, and the actor address of the worker that keeps it."""
+
+    ordinal: int
+    replica_id: str
+    worker: str
+
+
+class ClusterState:
+    """Changed by events only, and only on the event loop. Every `now` is monotonic seconds.
+
+    Args:
+        started: Unix seconds at which the supervisor started.
+        silence: seconds without a report after which a worker is lost.
+    """
+
+    def __init__(
+        self, *, policy: PlanPolicy, link_token: bytes, started: float, silence: float
+    ) -> None:
+        self.policy = policy
+        self.link_token = link_token
+        self.draining = False
+        self.desired: dict[str, Deployment] = {}
+        self._started = started
+        self._silence = silence
+        self._workers: dict[str, _Worker] = {}
+        self._starting: dict[str, _Starting] = {}
+        self._stops: dict[str, float] = {}
+        self._records: dict[SlotKey, SlotRecord] = {}
+        self._reasons: Mapping[SlotKey, str] = {}
+        self._snapshot = self._make_snapshot(0)
+
+    # The desired state
+
+    def put(self, deployment: Deployment) -> None:
+        """Want this deployment, in place of an earlier one of its uid."""
+        self.desired[deployment.uid] = deployment
+        self._forget_slots()
+
+    def remove(self, uid: str) -> None:
+        """Want it no more."""
+        self.desired.pop(uid, None)
+        self._forget_slots()
+
+    def _forget_slots(self) -> None:
+        for slot in [each for each in self._records if not self._is_current(each)]:
+            del self._records[slot]
+
+    def _is_current(self, slot: SlotKey) -> bool:
+        deployment = self.desired.get(slot.uid)
+        return deployment is not None and deployment.generation == slot.generation
+
+    # Workers
+
+    def apply(self, report: WorkerReport, now: float) -> tuple[str, ...]:
+        """Take in a report; one older than what is known is dropped.
+
+        Returns:
+            The ids of ended replicas that the worker may forget.
+        """
+        known = self._workers.get(report.worker_id)
+        if known is None:
+            for other in [w for w in self._workers.values() if w.report.address == report.address]:
+                self.lose(other.report.worker_id)
+            known = self._workers[report.worker_id] = _Worker(report, now)
+        elif report.sequence <= known.report.sequence:
+            return ()
+        known.report, known.seen = report, now
+        ended = {each.assignment.replica_id for each in report.replicas if each.state in _ENDED}
+        for replica in report.replicas:
+            if replica.assignment.replica_id in known.ended:
+                continue
+            self._starting.pop(replica.assignment.replica_id, None)
+            self._note(LiveReplica(replica, report.worker_id, report.address))
+            if replica.state in _ENDED:
+                self._note_end(replica, now)
+        known.ended = ended
+        if report.leaving and len(ended) == len(report.replicas):
+            self.lose(report.worker_id)
+        self._forget_stops()
+        return tuple(sorted(ended))
+
+    def _note(self, replica: LiveReplica) -> None:
+        if not self._is_current(replica.slot):
+            return
+        assignment = replica.report.assignment
+        record = self._record(replica.slot)
+        if assignment.restarts + 1 >= record.history.starts:
+            record.replica_id, record.worker = assignment.replica_id, replica.worker
+            record.history = msgspec.structs.replace(record.history, starts=assignment.restarts + 1)
+        if replica.report.state is DeploymentState.READY:
+            record.loaded = replica.report.loaded
+
+    def _note_end(self, report: ReplicaReport, now: float) -> None:
+        assignment = report.assignment
+        slot = SlotKey(
+            assignment.deployment.uid, assignment.deployment.generation, assignment.ordinal
+        )
+        asked = self._stops.pop(assignment.replica_id, None) is not None
+        if report.state is DeploymentState.ERROR and not asked and not self.draining:
+            failure = report.failure or Failure(
+                "ReplicaLost", "The replica ended without a reason.", "replica_lost"
+            )
+            self._note_failure(slot, failure, now)
+
+    def _note_failure(self, slot: SlotKey, failure: Failure, now: float) -> None:
+        if not self._is_current(slot):
+            return
+        logger.warning("Replica %d of model %s failed: %s", slot.ordinal, slot.uid, failure.message)
+        record = self._record(slot)
+        failures = (*record.history.failures, FailedStart(now, failure))
+        kept = failures[-max(1, self.policy.limit) :]
+        record.history = msgspec.structs.replace(record.history, failures=kept)
+
+    def _record(self, slot: SlotKey) -> SlotRecord:
+        return self._records.setdefault(slot, SlotRecord())
+
+    def lose(self, worker_id: str) -> None:
+        """The worker is gone, and with it its replicas."""
+        self._workers.pop(worker_id, None)
+        for replica_id, start in list(self._starting.items()):
+            if start.worker_id == worker_id:
+                del self._starting[replica_id]
+        self._forget_stops()
+
+    def expire(self, now: float) -> list[str]:
+        """Lose the workers that have been silent for too long; returns their addresses."""
+        lost = [worker for worker in self._workers.values() if now - worker.seen >= self._silence]
+        for worker in lost:
+            self.lose(worker.report.worker_id)
+        return [worker.report.address for worker in lost]
+
+    def pardon(self, seconds: float) -> None:
+        """The supervisor itself stood still: the workers' silence of that time does not count."""
+        for worker in self._workers.values():
+            worker.seen += seconds
+
+    def avoid(self, worker_id: str, until: float) -> None:
+        """Place nothing on this worker until then."""
+        if worker_id in self._workers:
+            self._workers[worker_id].avoid_until = until
+
+    def knows(self, worker_id: str) -> bool:
+        return worker_id in self._workers
+
+    def address(self, worker_id: str) -> str:
+        """The actor address of a worker that `knows` knows."""
+        return self._workers[worker_id].report.address
+
+    def next_check(self, now: float) -> float | None:
+        """When the passing of time alone changes what is observed; None without workers."""
+        times = [worker.seen + self._silence for worker in self._workers.values()]
+        times += [w.avoid_until for w in self._workers.values() if w.avoid_until > now]
+        return min(times, default=None)
+
+    # What is under way
+
+    def begin_start(self, assignment: Assignment, worker_id: str) -> None:
+        """A start is under way, until the worker reports the replica or `start_failed`."""
+        start = _Starting(assignment, worker_id)
+        self._starting[assignment.replica_id] = start
+        replica = self._pending(start)
+        record = self._record(replica.slot)
+        record.replica_id, record.worker = assignment.replica_id, replica.worker
+        record.history = msgspec.structs.replace(record.history, starts=record.history.starts + 1)
+
+    def start_failed(self, replica_id: str, failure: Failure | None, now: float) -> None:
+        """The replica was not started; without a `failure` the slot is not to blame.
+
+        Nothing happens once its worker has reported it.
+        """
+        start = self._starting.pop(replica_id, None)
+        self._forget_stops()
+        if start is not None and failure is not None:
+            self._note_failure(self._pending(start).slot, failure, now)
+
+    def begin_stop(self, replica_id: str) -> None:
+        self._stops[replica_id] = math.inf
+
+    def stop_failed(self, replica_id: str, retry_at: float) -> None:
+        """Its worker could not be told; it is told again at `retry_at`."""
+        if replica_id in self._stops:
+            self._stops[replica_id] = retry_at
+
+    def _forget_stops(self) -> None:
+        living = {each.report.assignment.replica_id for each in self.live()}
+        for replica_id in self._stops.keys() - living:
+            del self._stops[replica_id]
+
+    # Views
+
+    def live(self) -> Iterator[LiveReplica]:
+        """Every replica that lives or is being started."""
+        for worker in self._workers.values():
+            for replica in worker.report.replicas:
+                if replica.state not in _ENDED:
+                    yield LiveReplica(replica, worker.report.worker_id, worker.report.address)
+        for start in self._starting.values():
+            yield self._pending(start)
+
+    def _pending(self, start: _Starting) -> LiveReplica:
+        report = ReplicaReport(assignment=start.assignment, state=DeploymentState.PENDING)
+        return LiveReplica(report, start.worker_id, self.address(start.worker_id))
+
+    def observed(self, now: float) -> Observed:
+        """The planner's view."""
+        return Observed(
+            workers=tuple(
+                worker_id
+                for worker_id, worker in self._workers.items()
+                if not worker.report.leaving and worker.avoid_until <= now
+            ),
+            replicas=tuple(
+                ObservedReplica(
+                    each.report.assignment.replica_id, each.slot, each.worker_id, each.report.state
+                )
+                for each in self.live()
+            ),
+            histories={slot: record.history for slot, record in self._records.items()},
+            stops=dict(self._stops),
+        )
+
+    def explain(self, reasons: Mapping[SlotKey, str]) -> None:
+        """Why slots are empty, by the last plan; shown as their progress."""
+        self._reasons = reasons
+
+    def statuses(self) -> dict[str, DeploymentStatus]:
+        """Every deployment that is wanted or still has replicas."""
+        live: dict[str, list[LiveReplica]] = defaultdict(list)
+        for replica in self.live():
+            live[replica.slot.uid].append(replica)
+        statuses: dict[str, DeploymentStatus] = {}
+        for uid, replicas in live.items():
+            if uid not in self.desired or self.draining:
+                newest = max(replicas, key=lambda each: each.slot.generation)
+                deployment = self.desired.get(uid, newest.report.assignment.deployment)
+                statuses[uid] = leaving_status(deployment, replicas)
+        for uid, deployment in self.desired.items():
+            if uid not in statuses:
+                statuses[uid] = desired_status(
+                    deployment, live.get(uid, ()), self._records, self._reasons, self.policy
+                )
+        return statuses
+
+    def snapshot(self) -> Snapshot:
+        """All that API processes know; the version grows when anything in it changes."""
+        latest = self._make_snapshot(self._snapshot.version)
+        if latest != self._snapshot:
+            self._snapshot = msgspec.structs.replace(latest, version=latest.version + 1)
+        return self._snapshot
+
+    def _make_snapshot(self, version: int) -> Snapshot:
+        return Snapshot(
+            epoch=self.policy.epoch,
+            version=version,
+            deployments=self.statuses(),
+            link_token=self.link_token,
+            started=self._started,
+            draining=self.draining,
+            workers=len(self._workers),
+        )
+
+    def nodes(self, now: float) -> list[Node]:
+        """The workers, by address."""
+        nodes = [
+            Node(
+                address=worker.report.address,
+                age=now - worker.seen,
+                cpu_count=worker.report.usage.cpu_count,
+                cpu_usage=worker.report.usage.cpu_usage,
+                memory_total=worker.report.usage.memory_total,
+                memory_available=worker.report.usage.memory_available,
+                memory_used=worker.report.usage.memory_used,
+            )
+            for worker in self._workers.values()
+        ]
+        return sorted(nodes, key=lambda node: node.address)
+
+    def log_targets(self, uid: str) -> list[LogTarget]:
+        """Where the output of each ordinal's newest replica is kept; empty if there are none."""
+        if uid not in self.desired:
+            return sorted(
+                LogTarget(each.slot.ordinal, each.report.assignment.replica_id, each.worker)
+                for each in self.live()
+                if each.slot.uid == uid
+            )
+        return sorted(
+            LogTarget(slot.ordinal, record.replica_id, record.worker)
+            for slot, record in self._records.items()
+            if slot.uid == uid and record.replica_id
+        )
+
+    def is_launching(self, uid: str) -> bool:
+        """Whether a replica of this wanted deployment is yet to be READY for the first time."""
+        deployment = self.desired[uid]
+        slots = (SlotKey(uid, deployment.generation, n) for n in range(deployment.replicas))
+        records = [self._records.get(slot, SlotRecord()) for slot in slots]
+        return any(
+            record.loaded is None and not has_given_up(record.history, self.policy)
+            for record in records
+        )
+
+    def has_failed(self, uid: str) -> bool:
+        """Whether this wanted deployment is in ERROR."""
+        return self.statuses()[uid].state is DeploymentState.ERROR

@@ -1,0 +1,131 @@
+"""The supervisor: its parts, put together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable
+
+from xinfer import __version__
+from xinfer.core.supervisor.changes import describe_changes
+from xinfer.core.supervisor.control import ControlServer
+from xinfer.core.supervisor.planner import PlanPolicy
+from xinfer.core.supervisor.reconciler import Reconciler
+from xinfer.core.supervisor.service import DeploymentService
+from xinfer.core.supervisor.state import ClusterState
+from xinfer.core.supervisor.store import MemoryStore
+from xinfer.core.supervisor.workers import WorkerPort
+from xinfer.model.catalog.resolve import Resolved, resolve
+from xinfer.settings import Settings
+from xinfer.types.cluster import ReportReply, WorkerReport
+from xinfer.types.deployment import LaunchSpec, Snapshot
+
+logger = logging.getLogger("xinfer.supervisor")
+
+_SETTLE_INTERVALS = 1.5
+
+
+class Supervisor:
+    """One supervisor process's state and services. Make it on the event loop.
+
+    `await run()` for as long as it shall act; `control` is opened and closed by the caller.
+
+    Args:
+        link_token: for the links to replicas; the same after a restart, so that those that run
+            on are still reached.
+        restarted: API processes may know an earlier supervisor's deployments; none of them is
+            taken from them before the workers had the time to report.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        workers: WorkerPort,
+        *,
+        link_token: bytes,
+        restarted: bool = False,
+        resolve: Callable[[LaunchSpec], Resolved] = resolve,
+        monotonic: Callable[[], float] = time.monotonic,
+        unix_now: Callable[[], float] = time.time,
+    ) -> None:
+        started = unix_now()
+        self.state = ClusterState(
+            policy=PlanPolicy.of(settings, epoch=secrets.token_hex(8)),
+            link_token=link_token,
+            started=started,
+            silence=settings.heartbeat_timeout,
+        )
+        self._settings = settings
+        self._deserted = asyncio.Event()
+        self._monotonic = monotonic
+        self._reconciler = Reconciler(
+            self.state,
+            workers,
+            settings,
+            publish=self._publish,
+            monotonic=monotonic,
+            unix_now=unix_now,
+        )
+        self.service = DeploymentService(
+            self.state,
+            MemoryStore(first_generation=int(started)),
+            workers,
+            settings,
+            resolve=resolve,
+            changed=self._reconciler.wake,
+            monotonic=monotonic,
+            unix_now=unix_now,
+        )
+        self._published = self.state.snapshot()
+        # Workers that found nobody try again at least this often.
+        settle = _SETTLE_INTERVALS * settings.heartbeat_interval if restarted else 0.0
+        self.control = ControlServer(self.service, settings, self._published, settle=settle)
+
+    async def run(self) -> None:
+        """Restore what the store holds and act until cancelled."""
+        await self.service.restore()
+        await self._reconciler.run()
+
+    async def drain(self) -> None:
+        """Say that the server is stopping and tell every replica to drain, while `run` runs; then
+        wait until every worker has said good-bye, or is lost."""
+        await self._reconciler.drain()
+        patience = self._settings.drain_timeout + self._settings.stop_timeout
+        goodbyes = asyncio.create_task(self._deserted.wait())
+        await asyncio.wait({goodbyes}, timeout=patience)
+        goodbyes.cancel()
+
+    async def report(self, report: WorkerReport) -> ReportReply:
+        """A worker's report has come."""
+        if not self.state.draining:
+            await self.service.adopt(report)
+        joins = not self.state.knows(report.worker_id) and not report.leaving
+        forget = self.state.apply(report, self._monotonic())
+        if joins:
+            logger.info("Worker %s has been added successfully", report.address)
+            if report.version != __version__:
+                logger.warning(
+                    "Worker %s runs version %s, this supervisor %s: run the same on all nodes.",
+                    report.address,
+                    report.version,
+                    __version__,
+                )
+        elif report.leaving:
+            logger.info("Worker %s is leaving", report.address)
+        self._reconciler.wake()
+        return ReportReply(link_token=self.state.link_token, forget=forget)
+
+    def _publish(self, snapshot: Snapshot) -> None:
+        if snapshot.workers:
+            self._deserted.clear()
+        else:
+            self._deserted.set()
+        if snapshot is self._published:
+            return
+        if not self.state.draining:  # that everything leaves then is no news
+            for line in describe_changes(self._published, snapshot):
+                logger.log(line.level, line.text)
+        self._published = snapshot
+        self.control.publish(snapshot)

@@ -1,0 +1,68 @@
+"""Names of deployments: what is allowed, and what one is called that the user did not name."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import string
+import unicodedata
+from collections.abc import Container
+
+from xinfer.errors import InvalidRequest
+from xinfer.model.catalog.resolve import is_path
+
+MAX_LENGTH = 100
+_FORBIDDEN = frozenset("/?#%")
+_NO_NAMES = frozenset({"", ".", "..", "instances"})
+"""Empty, or paths of their own: below /v1/models there is `instances`."""
+_SUFFIX_LENGTH = 8
+
+
+def check_uid(uid: str) -> None:
+    """Let a uid pass that can stand in a URL's path.
+
+    Raises:
+        InvalidRequest: it cannot, or it is too long.
+    """
+    wrong = sorted({character for character in uid if _is_forbidden(character)})
+    if wrong:
+        reason = f"contains {', '.join(map(ascii, wrong))}"
+    elif uid.strip() in _NO_NAMES:
+        reason = f"cannot be {uid[:MAX_LENGTH]!r}"
+    elif len(uid) > MAX_LENGTH:
+        reason = f"has {len(uid)} characters"
+    else:
+        return
+    raise InvalidRequest(
+        f"model_uid {reason}. Use 1 to {MAX_LENGTH} characters, none of them a control character "
+        "or one of / ? # %.",
+        param="model_uid",
+    )
+
+
+def default_uid(model_name: str, taken: Container[str]) -> str:
+    """The model's name, or its file's, made a valid uid; with a random suffix if taken."""
+    name = model_name
+    if is_path(model_name):
+        name = os.path.abspath(os.path.expanduser(model_name))
+    name = name.rpartition("/")[2]
+    if name.lower().endswith(".gguf"):
+        name = name[: -len(".gguf")]
+    name = "".join("-" if _is_forbidden(character) else character for character in name)
+    name = name[: MAX_LENGTH - 1 - _SUFFIX_LENGTH].strip()
+    if name in _NO_NAMES:
+        name = "model"
+    uid = name
+    while uid in taken:
+        uid = f"{name}-{_suffix()}"
+    return uid
+
+
+def _is_forbidden(character: str) -> bool:
+    # Control characters, line and paragraph separators, and halves of UTF-16 pairs.
+    return character in _FORBIDDEN or unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}
+
+
+def _suffix() -> str:
+    alphabet = string.ascii_lowercase + string.digits
+    return "".join(secrets.choice(alphabet) for _ in range(_SUFFIX_LENGTH))

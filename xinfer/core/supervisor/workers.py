@@ -1,0 +1,50 @@
+"""Calls from the supervisor to workers."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from xinfer.types.cluster import WORKER_ACTOR, Assignment, ReadReplicaLog, StopReplica
+
+
+class WorkerPort(Protocol):
+    """What the supervisor asks of workers, by their actor address. Each call has a deadline.
+
+    Every method raises `Unavailable` with the code "unreachable" when the worker cannot be
+    reached or does not answer in time, and otherwise what the worker raised.
+    """
+
+    async def start(self, address: str, assignment: Assignment) -> None: ...
+
+    async def stop(self, address: str, stop: StopReplica) -> None: ...
+
+    async def logs(self, address: str, request: ReadReplicaLog) -> list[str]: ...
+
+
+class ActorWorkers:
+    """Workers by their actors.
+
+    Args:
+        timeout: seconds that one call may take.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+
+    async def start(self, address: str, assignment: Assignment) -> None:
+        await self._call(address, "start", assignment)
+
+    async def stop(self, address: str, stop: StopReplica) -> None:
+        await self._call(address, "stop", stop)
+
+    async def logs(self, address: str, request: ReadReplicaLog) -> list[str]:
+        return msgspec.msgpack.decode(await self._call(address, "logs", request), type=list[str])
+
+    async def _call(self, address: str, method: str, argument: msgspec.Struct) -> bytes:
+        # Only this class needs actors, which are slow to import.
+        from xinfer.core.actors import RemoteActor
+
+        actor = RemoteActor(address, WORKER_ACTOR, self._timeout)
+        return await actor.call(method, msgspec.msgpack.encode(argument))

@@ -1,0 +1,1 @@
+"""The worker: one on each node; starts, watches and stops replica processes."""

@@ -1,0 +1,42 @@
+"""The worker's actor: what the supervisor may ask of it. All arguments and results are msgpack."""
+
+from __future__ import annotations
+
+import msgspec
+
+from xinfer.core.actors import xo
+from xinfer.core.worker.replicas import Replicas
+from xinfer.types.cluster import Assignment, ReadReplicaLog, StopReplica
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_assignment = msgspec.msgpack.Decoder(Assignment).decode
+_decode_stop = msgspec.msgpack.Decoder(StopReplica).decode
+_decode_read = msgspec.msgpack.Decoder(ReadReplicaLog).decode
+
+
+class WorkerActor(xo.StatelessActor):  # type: ignore[misc]
+    """A thin door to `Replicas`."""
+
+    def __init__(self, replicas: Replicas) -> None:
+        super().__init__()
+        self._replicas = replicas
+
+    async def start(self, payload: bytes) -> bytes:
+        """Begin to run an `Assignment`; answers at once, reports tell how it goes.
+
+        Raises:
+            Unavailable: the worker has not joined yet, or is shutting down.
+        """
+        self._replicas.start(_decode_assignment(payload))
+        return b""
+
+    async def stop(self, payload: bytes) -> bytes:
+        """End a replica as `StopReplica` says; answers at once, reports tell when it has ended."""
+        request = _decode_stop(payload)
+        self._replicas.stop(request.replica_id, request.drain)
+        return b""
+
+    async def logs(self, payload: bytes) -> bytes:
+        """The lines that `ReadReplicaLog` asks for, as a list of strings."""
+        request = _decode_read(payload)
+        return _encode(self._replicas.log(request.replica_id, request.lines))

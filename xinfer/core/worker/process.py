@@ -1,0 +1,270 @@
+"""One replica process: started, fed its configuration, watched, drained, and cleared away."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+from typing import cast
+
+import msgspec
+
+from xinfer import system
+from xinfer.core.worker.guard import Guard
+from xinfer.core.worker.logs import LineLog, LogFile
+from xinfer.core.worker.spawn import Exit, read_pipe, replica_environment
+from xinfer.errors import EngineFailed
+from xinfer.settings import Settings
+from xinfer.types.cluster import Assignment, ReplicaConfig, ReplicaMessage, ReplicaReport
+from xinfer.types.deployment import DeploymentState
+from xinfer.types.failure import Failure
+
+logger = logging.getLogger(__name__)
+
+COMMAND = (sys.executable, "-m", "xinfer.core.replica")
+FAILURE_LOG_LINES = 50
+
+_MAX_MESSAGE = 4 << 20  # bytes of one status line
+_LOG_CHUNK = 64 << 10  # bytes
+_LEFTOVER_GRACE = 1.0  # seconds to read what is still in the pipes after the process has ended
+
+_read_message = msgspec.json.Decoder(ReplicaMessage).decode
+
+
+class ReplicaProcess:
+    """Runs one assignment in a process group of its own, once.
+
+    Args:
+        link_token: for the replica's link.
+        on_change: called on the event loop whenever `report` has changed.
+        command: program and arguments that start the replica.
+    """
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        *,
+        settings: Settings,
+        run_dir: Path,
+        link_token: bytes,
+        guard: Guard,
+        log: LineLog,
+        on_change: Callable[[], None],
+        command: Sequence[str] = COMMAND,
+    ) -> None:
+        self._settings = settings
+        self._link_token = link_token
+        self._guard = guard
+        self._log = log
+        self._on_change = on_change
+        self._command = command
+        # Ids are too long for a socket's path, and hold what users wrote.
+        digest = hashlib.sha256(assignment.replica_id.encode()).hexdigest()
+        self._socket = run_dir / f"{digest[:16]}.sock"
+        self._wake = asyncio.Event()
+        self._stop_at: float | None = None
+        self._progress_at = 0.0
+        self._exit_status: int | None = None
+        self.report = ReplicaReport(assignment=assignment, state=DeploymentState.LOADING)
+
+    def stop(self, drain: float) -> None:
+        """Have it leave: running requests get `drain` seconds. A later call can only shorten it."""
+        until = monotonic() + drain
+        self._stop_at = until if self._stop_at is None else min(until, self._stop_at)
+        if not self.ended:
+            self._change(state=DeploymentState.DRAINING)
+        self._wake.set()
+
+    @property
+    def ended(self) -> bool:
+        return self.report.state in (DeploymentState.ERROR, DeploymentState.TERMINATED)
+
+    async def run(self) -> None:
+        """From start to end of the process; then `report` is final and nothing of it is left."""
+        try:
+            await self._run()
+        except Exception as error:
+            replica_id = self.report.assignment.replica_id
+            logger.exception("Replica %s cannot be run", replica_id)
+            self._fail(f"The process of {replica_id}, {self._command[0]}, cannot be run: {error}.")
+        finally:
+            self._socket.unlink(missing_ok=True)
+            self._conclude()
+
+    async def _run(self) -> None:
+        async with read_pipe(_MAX_MESSAGE) as status, read_pipe(_LOG_CHUNK) as log:
+            loop = asyncio.get_running_loop()
+            transport, exit_ = await loop.subprocess_exec(
+                lambda: Exit(self._wake),
+                *self._command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=log.write_fd,
+                stderr=log.write_fd,
+                pass_fds=(status.write_fd,),
+                env=replica_environment(os.environ),
+                **system.own_session(),
+            )
+            config = ReplicaConfig(
+                assignment=self.report.assignment,
+                link_token=self._link_token,
+                address=f"unix:{self._socket}",
+                status_fd=status.write_fd,
+            )
+            status.close_write_end()
+            log.close_write_end()
+            pid = transport.get_pid()
+            readers = [
+                asyncio.create_task(self._read_status(status.reader), name=f"status of {pid}"),
+                asyncio.create_task(self._read_log(log.reader), name=f"log of {pid}"),
+            ]
+            self._guard.add(pid)
+            try:
+                # uvloop's transports do not derive from asyncio's.
+                stdin = cast(asyncio.WriteTransport, transport.get_pipe_transport(0))
+                stdin.write(msgspec.json.encode(config) + b"\n")
+                self._progress_at = monotonic()
+                self._change(pid=pid)
+                await self._watch(transport, exit_, stdin)
+            finally:
+                system.kill_group(pid)
+                await exit_.wait()
+                self._guard.remove(pid)
+                await asyncio.wait(readers, timeout=_LEFTOVER_GRACE)
+                for reader in readers:
+                    reader.cancel()
+                await asyncio.wait(readers)
+                self._exit_status = transport.get_returncode()
+                transport.close()
+
+    async def _watch(
+        self, transport: asyncio.SubprocessTransport, exit_: Exit, stdin: asyncio.WriteTransport
+    ) -> None:
+        """Until the process has ended, or has to be killed."""
+        asked = False
+        leave_by: float | None = None
+        while not exit_.is_set():
+            now = monotonic()
+            deadline: float | None = None
+            if leave_by is not None:
+                if now >= leave_by:
+                    return
+                deadline = leave_by
+            elif self._stop_at is not None:
+                if not asked:
+                    asked = True
+                    with suppress(ProcessLookupError):
+                        transport.terminate()
+                if self.report.loaded is not None and now < self._stop_at:
+                    deadline = self._stop_at
+                else:
+                    # Nothing (more) to wait for: the end of stdin says "now".
+                    stdin.close()
+                    leave_by = deadline = now + self._settings.stop_timeout
+            elif self.report.failure is not None:
+                leave_by = deadline = now + self._settings.stop_timeout
+            elif self.report.loaded is None:
+                deadline = self._progress_at + self._settings.load_stall_timeout
+                if now >= deadline:
+                    self._fail(
+                        f"Loading {self.report.assignment.deployment.uid} made no progress for "
+                        f"{self._settings.load_stall_timeout:g} s and was ended. Raise "
+                        "XINFERENCE_LOAD_STALL_TIMEOUT if it only needs longer."
+                    )
+                    return
+            self._wake.clear()
+            await self._sleep(None if deadline is None else deadline - now)
+
+    async def _sleep(self, seconds: float | None) -> None:
+        """Until something happens, or so many seconds have passed."""
+        # Not wait_for: before Python 3.12 it loses a cancellation that comes with the wake.
+        alarm: asyncio.TimerHandle | None = None
+        if seconds is not None:
+            alarm = asyncio.get_running_loop().call_later(seconds, self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            if alarm is not None:
+                alarm.cancel()
+
+    async def _read_status(self, reader: asyncio.StreamReader) -> None:
+        try:
+            while line := await reader.readline():
+                self._take(_read_message(line))
+        except (ValueError, msgspec.MsgspecError) as error:
+            self._fail(
+                f"The process of {self.report.assignment.replica_id} reported its state in a way "
+                f"this worker does not read ({error}). Do both run the same version of xinfer?"
+            )
+            self._wake.set()
+
+    def _take(self, message: ReplicaMessage) -> None:
+        if message.progress is not None:
+            self._progress_at = monotonic()
+            self._change(progress=message.progress)
+        elif message.ready is not None:
+            state = self.report.state
+            if state is DeploymentState.LOADING:
+                state = DeploymentState.READY
+            self._change(state=state, address=message.ready.address, loaded=message.ready.loaded)
+        elif message.failure is not None and self.report.failure is None:
+            self._change(failure=message.failure)
+        self._wake.set()
+
+    async def _read_log(self, reader: asyncio.StreamReader) -> None:
+        """Keep what the process prints; the disk's trouble is not the replica's."""
+        file: LogFile | None = None
+        directory = self._settings.home_path / "logs" / "replicas"
+        replica_id = self.report.assignment.replica_id
+        try:
+            file = await asyncio.to_thread(LogFile, directory, replica_id)
+        except OSError as error:
+            logger.warning("The output of %s is not written to disk: %s", replica_id, error)
+        try:
+            while data := await reader.read(_LOG_CHUNK):
+                self._log.append(data)
+                if file is not None:
+                    try:
+                        await asyncio.to_thread(file.write, data)
+                    except OSError as error:
+                        logger.warning("The log file %s ends early: %s", file.path, error)
+                        file.close()
+                        file = None
+        finally:
+            if file is not None:
+                file.close()
+
+    def _conclude(self) -> None:
+        """Make the report final: why it ended, in plain words."""
+        status = self._exit_status
+        words = "was not started" if status is None else system.describe_exit(status)
+        replica_id = self.report.assignment.replica_id
+        if self._stop_at is not None:
+            logger.info("Replica %s has left as asked: it %s.", replica_id, words)
+            self._change(state=DeploymentState.TERMINATED, failure=None, address="")
+            return
+        lines = self._log.tail(FAILURE_LOG_LINES)
+        if self.report.failure is None:
+            phase = "loading" if self.report.loaded is None else "serving"
+            last = f" The last it said: {lines[-1]}" if lines else ""
+            self._fail(f"The process of {replica_id} ended while {phase}: it {words}.{last}")
+        failure = self.report.failure
+        assert failure is not None
+        logger.error("Replica %s has failed: %s", replica_id, failure.message)
+        details = {**failure.details, "exit": words, "log": lines}
+        failure = msgspec.structs.replace(failure, details=details)
+        self._change(state=DeploymentState.ERROR, failure=failure, address="")
+
+    def _fail(self, message: str) -> None:
+        """Remember why it has to end; the first reason stays."""
+        if self.report.failure is None:
+            self._change(failure=Failure.of(EngineFailed(message)))
+
+    def _change(self, **fields: object) -> None:
+        self.report = msgspec.structs.replace(self.report, **fields)
+        self._on_change()

@@ -1,0 +1,61 @@
+"""The `xinference` command. Each subcommand is imported when it is used, to start quickly."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+from xinfer import __version__
+
+_COMMANDS = {
+    "launch": "xinfer.deploy.cli.launch:launch",
+    "list": "xinfer.deploy.cli.models:list_models",
+    "terminate": "xinfer.deploy.cli.models:terminate",
+    "cancel": "xinfer.deploy.cli.models:cancel",
+    "logs": "xinfer.deploy.cli.models:logs",
+    "chat": "xinfer.deploy.cli.chat:chat",
+    "generate": "xinfer.deploy.cli.chat:generate",
+    "registrations": "xinfer.deploy.cli.registrations:registrations",
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, attribute = _COMMANDS[cmd_name].split(":")
+        command = getattr(import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(
+    cls=_LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(__version__, "--version", "-v", message="%(version)s")
+@click.option("--log-level", help="Least severe level that the server logs.")
+@click.option("--host", "-H", help="Address that the server listens on.")
+@click.option("--port", "-p", type=int, help="Port that the server listens on.")
+@click.pass_context
+def main(ctx: click.Context, log_level: str | None, host: str | None, port: int | None) -> None:
+    """Serve models, and manage and try those of a running server.
+
+    Without a command, start a server on this machine, as xinference-local does.
+    """
+    flags = {"--log-level": log_level, "--host": host, "--port": port}
+    argv = [str(word) for flag in flags.items() if flag[1] is not None for word in flag]
+    if ctx.invoked_subcommand is None:
+        from xinfer.deploy import servers
+
+        servers.local(argv)
+    elif argv:
+        raise click.UsageError(
+            f"{argv[0]} is for starting a server; "
+            f"`{ctx.invoked_subcommand}` takes the server's address as --endpoint (-e)."
+        )

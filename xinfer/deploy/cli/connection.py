@@ -1,0 +1,73 @@
+"""What every client command shares: the server's address and key, and how failures are told."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Concatenate, ParamSpec
+
+import click
+
+from xinfer.client import APIConnectionError, APIError, Client, UnsupportedModelError
+
+P = ParamSpec("P")
+
+DEFAULT_ENDPOINT = "http://127.0.0.1:9997"
+
+
+def with_client(command: Callable[Concatenate[Client, P], None]) -> Callable[..., None]:
+    """Give a command the options --endpoint and --api-key, and a client made of them."""
+
+    @click.option(
+        "--endpoint",
+        "-e",
+        envvar="XINFERENCE_ENDPOINT",
+        default=DEFAULT_ENDPOINT,
+        show_default=True,
+        show_envvar=True,
+        help="Address of the server.",
+    )
+    @click.option(
+        "--api-key", "-ak", envvar="XINFERENCE_API_KEY", show_envvar=True, help="Key for it."
+    )
+    @functools.wraps(command)
+    def connected(endpoint: str, api_key: str | None, *args: P.args, **kwargs: P.kwargs) -> None:
+        with _told_in_one_line(), _connect(endpoint, api_key) as client:
+            command(client, *args, **kwargs)
+
+    return connected
+
+
+def model_uid_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--model-uid, which names a launched model."""
+    return click.option("--model-uid", required=True, help="Uid of the model.")(function)
+
+
+def explain(error: APIError) -> str:
+    """What went wrong and what to do about it."""
+    if error.status == 401:
+        return f"{error.detail}\nPass a key with --api-key (-ak) or XINFERENCE_API_KEY."
+    return error.detail
+
+
+def _connect(endpoint: str, api_key: str | None) -> Client:
+    try:
+        return Client(endpoint, api_key)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--endpoint") from error
+
+
+@contextmanager
+def _told_in_one_line() -> Iterator[None]:
+    try:
+        yield
+    except APIConnectionError as error:
+        raise click.ClickException(
+            f"{error.detail}. Start a server with `xinference-local`, or give the address of a "
+            "running one with --endpoint (-e) or XINFERENCE_ENDPOINT."
+        ) from error
+    except APIError as error:
+        raise click.ClickException(explain(error)) from error
+    except UnsupportedModelError as error:
+        raise click.ClickException(str(error)) from error

@@ -1,0 +1,153 @@
+"""`launch`: its flags, and what goes to the server."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from xinfer.client import Client
+from xinfer.deploy.cli.connection import with_client
+from xinfer.deploy.cli.follow import LaunchFailed, follow
+from xinfer.deploy.cli.option_values import (
+    gpu_count,
+    gpu_indexes,
+    model_size,
+    typed,
+    typed_pairs,
+)
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.option(
+    "--model-name",
+    "-n",
+    required=True,
+    help="A name of the catalogue, a hub repository, or a path such as ./model.gguf.",
+)
+@click.option("--model-type", "-t", default="LLM", show_default=True)
+@click.option("--model-engine", "-en", help="Engine; without it, the best that can run the model.")
+@click.option("--model-uid", "-u", help="Name to call the model by; without it, the model's own.")
+@click.option(
+    "--size-in-billions", "-s", type=model_size, metavar="SIZE", help="Parameters: 7, 1.8, 0_5."
+)
+@click.option("--model-format", "-f", help="Such as pytorch or ggufv2.")
+@click.option("--quantization", "-q", help="Such as none, Int4 or q4_0.")
+@click.option("--replica", "-r", type=int, default=1, show_default=True)
+@click.option("--n-worker", type=int, default=1, show_default=True, help="Workers a replica spans.")
+@click.option(
+    "--n-gpu",
+    type=gpu_count,
+    metavar="NUMBER|auto|none",
+    default="auto",
+    show_default=True,
+    help="GPUs for each replica; none runs on the processor.",
+)
+@click.option("--lora-modules", "-lm", nargs=2, multiple=True, metavar="NAME PATH")
+@click.option("--image-lora-load-kwargs", "-ld", nargs=2, multiple=True, metavar="KEY VALUE")
+@click.option("--image-lora-fuse-kwargs", "-fd", nargs=2, multiple=True, metavar="KEY VALUE")
+@click.option("--quantization-config", "-qc", nargs=2, multiple=True, metavar="KEY VALUE")
+@click.option("--worker-ip", help="Worker to run on.")
+@click.option("--gpu-idx", type=gpu_indexes, metavar="NUMBER,...", help="GPUs to run on: 0,1.")
+@click.option("--trust-remote-code", type=bool, help="Run code that comes with the model.")
+@click.option("--model-path", "--model_path", "-mp", help="Path on the server of its files.")
+@click.option("--enable-thinking", is_flag=True, default=None, help="Think before answering.")
+@click.option(
+    "--enable-virtual-env/--disable-virtual-env",
+    default=None,
+    help="Run the model in a virtual environment of its own.",
+)
+@click.option("--virtual-env-package", "-vp", multiple=True, help="Package to install in it.")
+@click.option("--virtual-env-find-link", multiple=True, help="Where to look for packages.")
+@click.option("--env", "-ev", nargs=2, multiple=True, metavar="KEY VALUE", help="For its process.")
+@click.argument("further", nargs=-1, type=click.UNPROCESSED, metavar="[--ENGINE-OPTION VALUE]...")
+@with_client
+def launch(
+    client: Client,
+    /,
+    *,
+    model_name: str,
+    size_in_billions: int | str | None,
+    lora_modules: Pairs,
+    image_lora_load_kwargs: Pairs,
+    image_lora_fuse_kwargs: Pairs,
+    quantization_config: Pairs,
+    trust_remote_code: bool | None,
+    virtual_env_package: tuple[str, ...],
+    virtual_env_find_link: tuple[str, ...],
+    env: Pairs,
+    further: tuple[str, ...],
+    **same_named: Any,
+) -> None:
+    """Launch a model, and wait until it answers.
+
+    Every further `--option value` is an option of the engine.
+    """
+    request = {
+        "model_name": absolute_path(model_name),
+        "model_size_in_billions": size_in_billions,
+        "peft_model_config": _lora(lora_modules, image_lora_load_kwargs, image_lora_fuse_kwargs),
+        "virtual_env_packages": list(virtual_env_package) or None,
+        "virtual_env_find_links": list(virtual_env_find_link) or None,
+        "envs": dict(env) or None,
+        "wait_ready": False,
+        **same_named,
+    }
+    extra = engine_options(further)
+    repeated = sorted(extra.keys() & request.keys())
+    if repeated:
+        raise click.UsageError(f"{repeated[0]} is no option of an engine; see launch --help.")
+    if extra:
+        click.echo(f"Launch model name: {model_name} with kwargs: {extra}", err=True)
+    if quantization_config:
+        extra["quantization_config"] = typed_pairs(quantization_config)
+    if trust_remote_code is not None:
+        extra["trust_remote_code"] = trust_remote_code
+    model_uid = client.launch_model(**request, **extra)
+    try:
+        follow(client, model_uid)
+    except LaunchFailed as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"Model uid: {model_uid}")
+
+
+def absolute_path(model_name: str) -> str:
+    """A name that is a path, made absolute: the server's working directory is another one."""
+    if model_name.startswith((".", "~", "/")) or model_name.lower().endswith(".gguf"):
+        return os.path.abspath(os.path.expanduser(model_name))
+    return model_name
+
+
+def engine_options(words: Sequence[str]) -> dict[str, Any]:
+    """The options in `--k v --other=v`, with typed values.
+
+    Raises:
+        click.UsageError: a word is neither an option nor its value.
+    """
+    options = {}
+    rest = iter(words)
+    for word in rest:
+        name, equals, value = word.partition("=")
+        if not name.startswith("--"):
+            raise click.UsageError(f"{word!r} is neither an option nor the value of one.")
+        if not equals:
+            following = next(rest, None)
+            if following is None:
+                raise click.UsageError(f"Option {name} needs a value: {name} VALUE.")
+            value = following
+        options[name[2:].replace("-", "_")] = typed(value)
+    return options
+
+
+def _lora(modules: Pairs, load: Pairs, fuse: Pairs) -> dict[str, Any] | None:
+    if not (modules or load or fuse):
+        return None
+    return {
+        "lora_list": [{"lora_name": name, "local_path": path} for name, path in modules],
+        "image_lora_load_kwargs": typed_pairs(load),
+        "image_lora_fuse_kwargs": typed_pairs(fuse),
+    }

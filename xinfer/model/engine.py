@@ -1,0 +1,185 @@
+"""The engine contract, and the registry that finds an engine by name.
+
+An engine turns typed requests into typed events and knows nothing of HTTP, actors or OpenAI.
+Importing an engine's module must be cheap: its library is imported in `load`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import AsyncIterator, Callable
+from importlib.metadata import entry_points
+from typing import Any, Protocol, cast, runtime_checkable
+
+import msgspec
+
+from xinfer.errors import InvalidRequest
+from xinfer.types.failure import Failure
+from xinfer.types.model import EngineStats, Loaded, ModelSpec, Progress
+from xinfer.types.request import Sampling
+
+ENTRY_POINT_GROUP = "xinfer.engines"
+
+BUILTIN: dict[str, str] = {
+    "echo": "xinfer.model.llm.echo:EchoEngine",
+    "xllamacpp": "xinfer.model.llm.xllamacpp.engine:XllamacppEngine",
+}
+
+
+class Support(msgspec.Struct, frozen=True):
+    """Whether an engine can run a model here; if not, why, and which extra would bring it."""
+
+    ok: bool
+    reason: str = ""
+    extra: str | None = None
+
+
+class EngineOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of an engine's typed options; every field has a default and a docstring."""
+
+
+class TokenRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Work for a TokenEngine. `resume` was already generated and counts as output."""
+
+    id: int
+    prompt: list[int]
+    max_tokens: int
+    """At least 1; `len(prompt) + max_tokens` fits the context."""
+    resume: list[int] = []
+    sampling: Sampling = Sampling()
+
+
+class TokenEvent(msgspec.Struct, frozen=True, gc=False):
+    """What one step made for one request. After `finish` no more events of it come."""
+
+    id: int
+    ids: list[int]
+    finish: str | None = None
+    """stop (an end-of-text token, not in `ids`), length, abort or error."""
+    failure: Failure | None = None
+    cached_tokens: int = 0
+
+
+class Tokenizer(Protocol):
+    """Text to ids and ids to bytes, exactly as the model was trained with."""
+
+    eos_ids: frozenset[int]
+    chat_template: str | None
+    special_tokens: dict[str, str]
+    """bos_token, eos_token, … as the chat template names them."""
+
+    def encode(self, text: str, *, special: bool) -> list[int]:
+        """Ids of `text`; `special` tells whether control tokens in it are recognised.
+
+        Adds no beginning-of-text token.
+        """
+        ...
+
+    def prompt_prefix(self) -> list[int]:
+        """Ids that every plain prompt begins with (a beginning-of-text token, or nothing)."""
+        ...
+
+    def piece(self, token: int) -> bytes:
+        """The bytes a token stands for; empty for a control token. `IndexError` if unknown."""
+        ...
+
+    @property
+    def vocabulary_size(self) -> int: ...
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """One loaded model, in its own process. Constructed with (spec, options)."""
+
+    def __init__(self, spec: ModelSpec, options: Any) -> None: ...
+
+    @classmethod
+    def support(cls, spec: ModelSpec) -> Support:
+        """Whether this engine can run the model on this host; cheap, imports nothing heavy."""
+        ...
+
+    @classmethod
+    def options(cls) -> type[EngineOptions]: ...
+
+    def load(self, progress: Callable[[Progress], None]) -> Loaded:
+        """Load the model; blocks, on a thread of its own.
+
+        Raises:
+            XinferError: with the reason, as a user should read it.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release everything; after it no event is produced."""
+        ...
+
+    def stats(self) -> EngineStats: ...
+
+
+@runtime_checkable
+class TokenEngine(Engine, Protocol):
+    """Every LLM engine. `submit`, `abort` and `steps` are called on the event loop."""
+
+    tokenizer: Tokenizer
+    """There once the model is loaded."""
+
+    def submit(self, request: TokenRequest) -> None:
+        """Take a request; its events come through `steps`. Never more than `concurrency`."""
+        ...
+
+    def abort(self, request_id: int) -> None:
+        """End a request; its last event has finish="abort". No-op when it has ended."""
+        ...
+
+    def steps(self) -> AsyncIterator[list[TokenEvent]]:
+        """Events of all requests together, one list a step; runs until `close`."""
+        ...
+
+
+def engine_names() -> list[str]:
+    """Names of all engines that are registered here, built in or by entry point."""
+    return sorted({*BUILTIN, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))})
+
+
+def find_engine(name: str) -> tuple[str, type[Engine]]:
+    """The registered name and the class, by a name in any case.
+
+    Raises:
+        InvalidRequest: no engine has this name; the message lists those there are.
+    """
+    wanted = name.lower()
+    for known, target in BUILTIN.items():
+        if known.lower() == wanted:
+            module, _, attribute = target.partition(":")
+            return known, cast("type[Engine]", getattr(importlib.import_module(module), attribute))
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        if point.name.lower() == wanted:
+            return point.name, cast("type[Engine]", point.load())
+    raise InvalidRequest(
+        f"There is no engine {name!r}. Engines here: {', '.join(engine_names())}.",
+        param="model_engine",
+    )
+
+
+def parse_options(engine: type[Engine], name: str, options: dict[str, Any]) -> EngineOptions:
+    """Validate engine options given by name.
+
+    Raises:
+        InvalidRequest: an unknown option (the message lists the known ones) or a bad value.
+    """
+    kind = engine.options()
+    known = kind.__struct_fields__
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise InvalidRequest(
+            f"Engine {name} has no option {', '.join(map(repr, unknown))}. "
+            f"Its options: {', '.join(known) or 'none'}.",
+            param=unknown[0],
+        )
+    for key, value in options.items():
+        try:
+            msgspec.convert({key: value}, kind, strict=False)
+        except msgspec.ValidationError as error:
+            reason = str(error).partition(" - at `$")[0]
+            raise InvalidRequest(f"Option {key!r} of engine {name}: {reason}.", param=key) from None
+    return msgspec.convert(options, kind, strict=False)

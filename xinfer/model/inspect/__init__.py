@@ -1,0 +1,1 @@
+"""What a file or directory is: type, format, size, context, abilities."""

@@ -1,0 +1,57 @@
+"""One running request of the echo engine."""
+
+from __future__ import annotations
+
+from xinfer.model.engine import TokenEvent, TokenRequest
+from xinfer.model.llm.echo.command import Command
+
+
+class EchoRequest:
+    """Where a request stands in repeating its prompt.
+
+    Args:
+        request: `resume` counts as output that has been made.
+        command: carried out once its tokens are made.
+        due: `time.monotonic()` before which it makes nothing.
+    """
+
+    __slots__ = ("_command", "_end", "_id", "_max_tokens", "_position", "_prompt", "due")
+
+    def __init__(self, request: TokenRequest, command: Command | None, due: float) -> None:
+        self._id = request.id
+        self._prompt = request.prompt
+        self._max_tokens = request.max_tokens
+        self._position = len(request.resume)
+        self._command = command
+        if command is not None:
+            self._end = min(command.after, request.max_tokens)
+        elif request.sampling.ignore_eos:
+            self._end = request.max_tokens
+        else:
+            self._end = min(len(request.prompt), request.max_tokens)
+        self.due = due
+
+    def advance(self, tokens: int) -> TokenEvent | None:
+        """Make up to `tokens` tokens. None: it has stalled.
+
+        The end of the text takes the place of a token, as with a model that has to choose it.
+        """
+        ids = self._take(min(tokens, self._end - self._position))
+        if self._position >= self._max_tokens:
+            return TokenEvent(self._id, ids, "length")
+        if self._position < self._end or len(ids) == tokens:
+            return TokenEvent(self._id, ids)
+        if self._command is None:
+            return TokenEvent(self._id, ids, "stop")
+        return TokenEvent(self._id, ids) if ids else self._command.strike(self._id)
+
+    def _take(self, count: int) -> list[int]:
+        if count <= 0:
+            return []
+        size = len(self._prompt)
+        start = self._position % size
+        ids = self._prompt[start : start + count]
+        while len(ids) < count:
+            ids += self._prompt[: count - len(ids)]
+        self._position += count
+        return ids

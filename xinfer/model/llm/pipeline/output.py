@@ -1,0 +1,132 @@
+"""One request's way back: token ids to the text that is delivered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from xinfer.model.llm.pipeline.detokenizer import Detokenizer
+from xinfer.model.llm.pipeline.stop import StopStrings
+
+
+class Output(msgspec.Struct, frozen=True, gc=False):
+    """Text to deliver now, and all tokens consumed since the last text to make it.
+
+    The ids delivered so far, fed to a new pipeline of the same request, bring it to the same text
+    and the same state: a stream is continued that way.
+    """
+
+    text: str = ""
+    ids: list[int] = []
+    reason: str | None = None
+    """stop or length, once the output is complete."""
+
+    @property
+    def stopped(self) -> bool:
+        """The output is complete: nothing that is generated from here on belongs to it."""
+        return self.reason is not None
+
+
+_NOTHING = Output()
+
+
+class OutputPipeline:
+    """Turns a request's tokens into text: detokenise, then look for stop strings.
+
+    Stop tokens and stop strings are not part of the text. What is not certain yet (half a
+    character, the start of a stop string) is held back, and its ids with it.
+
+    Args:
+        pieces: the bytes of each token of the vocabulary; empty for those without text.
+        stop: stop strings, none empty.
+        stop_ids: tokens that end the output.
+        prompt: bytes that the output begins with (`echo`), in which no stop is looked for.
+    """
+
+    __slots__ = (
+        "_detokenizer",
+        "_ids",
+        "_pieces",
+        "_prompt",
+        "_stop_ids",
+        "_stop_strings",
+        "_stopped",
+        "completion_tokens",
+    )
+
+    def __init__(
+        self,
+        pieces: Sequence[bytes],
+        *,
+        stop: Sequence[str] = (),
+        stop_ids: frozenset[int] = frozenset(),
+        prompt: bytes = b"",
+    ) -> None:
+        self.completion_tokens = 0
+        """Tokens consumed so far, the one that completed a stop included."""
+        self._pieces = pieces
+        self._detokenizer = Detokenizer()
+        self._stop_strings = StopStrings(stop) if stop else None
+        self._stop_ids = stop_ids
+        self._prompt = self._detokenizer.feed(prompt)
+        self._ids: list[int] = []
+        self._stopped = False
+
+    def feed(self, ids: Sequence[int]) -> Output:
+        """Consume new tokens, up to one that ends the output.
+
+        Where `stopped` is true the request is to be aborted in the engine and ends with "stop".
+        """
+        if self._stopped or not ids:
+            return _NOTHING
+        if self._stop_strings is None and self._stop_ids.isdisjoint(ids):
+            self._ids += ids
+            self.completion_tokens += len(ids)
+            pieces = self._pieces
+            data = pieces[ids[0]] if len(ids) == 1 else b"".join([pieces[i] for i in ids])
+            return self._deliver(self._detokenizer.feed(data))
+        text = self._feed_until_stop(ids)
+        return self._deliver(text, "stop" if self._stopped else None)
+
+    def finish(self, reason: str) -> Output:
+        """Deliver what was held back; `reason` is why the engine ended: stop or length."""
+        if self._stopped:
+            return Output(reason="stop")
+        text = self._flush()
+        if self._stopped:
+            reason = "stop"
+        self._stopped = True
+        return self._deliver(text, reason)
+
+    def _feed_until_stop(self, ids: Sequence[int]) -> str:
+        text = ""
+        for token in ids:
+            self._ids.append(token)
+            self.completion_tokens += 1
+            if token in self._stop_ids:
+                text += self._flush()
+                self._stopped = True
+                break
+            fresh = self._detokenizer.feed(self._pieces[token])
+            if self._stop_strings is not None:
+                fresh, self._stopped = self._stop_strings.feed(fresh)
+            text += fresh
+            if self._stopped:
+                break
+        return text
+
+    def _flush(self) -> str:
+        text = self._detokenizer.flush()
+        if self._stop_strings is None:
+            return text
+        text, self._stopped = self._stop_strings.feed(text)
+        return text + self._stop_strings.flush()
+
+    def _deliver(self, text: str, reason: str | None = None) -> Output:
+        if self._prompt:
+            text, self._prompt = self._prompt + text, ""
+        if not text and reason is None:
+            return _NOTHING
+        ids, self._ids = self._ids, []
+        return Output(text, ids, reason)

@@ -1,0 +1,149 @@
+"""One request's way in: messages or a prompt to the token ids that an engine is given."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from xinfer.errors import InvalidRequest
+from xinfer.model.engine import Tokenizer, TokenRequest
+from xinfer.model.llm.pipeline.output import OutputPipeline
+from xinfer.model.llm.pipeline.template import ChatTemplate, RenderedTooLong
+from xinfer.model.llm.pipeline.validation import check_sampling, check_stop, check_tokens
+from xinfer.types.model import Loaded, ModelSpec
+from xinfer.types.request import ChatRequest, CompletionRequest, Request
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request that the engine can take, and what its tokens are to go through."""
+
+    token_request: TokenRequest
+    output: OutputPipeline
+    prompt_tokens: int
+
+
+class TextPipeline:
+    """Prepares the requests of one replica, the same way for every engine.
+
+    A model whose chat template cannot be read still completes prompts.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, loaded: Loaded, spec: ModelSpec) -> None:
+        self._tokenizer = tokenizer
+        self._context_length = loaded.context_length
+        self._sampling: Collection[str] = loaded.abilities.sampling
+        self._name = spec.name
+        self._pieces = _pieces(tokenizer)
+        # A token covers no more characters than its longest piece has bytes: a text of more than
+        # this cannot fit, which is known without tokenising it.
+        self._max_characters = self._context_length * max(map(len, self._pieces))
+        self._template: ChatTemplate | None = None
+        self._no_template = f"The model {self._name} has no chat template."
+        if tokenizer.chat_template is not None:
+            try:
+                self._template = ChatTemplate(
+                    tokenizer.chat_template,
+                    tokenizer.special_tokens,
+                    max_length=self._max_characters,
+                )
+            except InvalidRequest as error:
+                self._no_template = error.message
+                logger.warning("%s cannot chat: %s", self._name, error.message)
+
+    def prepare(self, request: Request, *, id: int) -> Prepared:
+        """Render, tokenise and check a request. Blocks: a long prompt takes milliseconds.
+
+        `max_tokens` left out, or more than the context has room for, becomes that room, and the
+        output ends with "length" there. May be called from any thread.
+
+        Raises:
+            InvalidRequest: with `param` naming the field: no messages, a part or role that the
+                model does not take, a prompt that leaves no room in the context, a token id
+                outside the vocabulary, `max_tokens` below 1, too many or too long stop strings,
+                a sampling field that the engine does not honour.
+        """
+        vocabulary_size = self._tokenizer.vocabulary_size
+        check_sampling(request.sampling, self._sampling, vocabulary_size)
+        check_stop(request.stop)
+        check_tokens(request.stop_token_ids, "stop_token_ids", vocabulary_size)
+        if isinstance(request, ChatRequest):
+            echo = b""
+            prompt = self._chat_prompt(request)
+            room = self._room(len(prompt), "messages")
+        else:
+            prompt = self._plain_prompt(request)
+            room = self._room(len(prompt), "prompt")
+            echo = self._echo(request) if request.echo else b""
+        wanted = request.sampling.max_tokens
+        return Prepared(
+            TokenRequest(
+                id=id,
+                prompt=prompt,
+                max_tokens=room if wanted is None else min(wanted, room),
+                sampling=request.sampling,
+            ),
+            OutputPipeline(
+                self._pieces,
+                stop=request.stop,
+                stop_ids=frozenset(request.stop_token_ids),
+                prompt=echo,
+            ),
+            len(prompt),
+        )
+
+    def _chat_prompt(self, request: ChatRequest) -> list[int]:
+        if self._template is None:
+            raise InvalidRequest(
+                f"{self._no_template} Send a whole prompt to /v1/completions.", param="model"
+            )
+        if not request.messages:
+            raise InvalidRequest("There are no messages; expected at least one.", param="messages")
+        try:
+            text = self._template.render(request.messages, request.template_kwargs)
+        except RenderedTooLong:
+            raise self._too_long(f"more than {self._context_length}", "messages") from None
+        return self._tokenizer.encode(text, special=True)
+
+    def _plain_prompt(self, request: CompletionRequest) -> list[int]:
+        prompt = request.prompt
+        if isinstance(prompt, str):
+            if len(prompt) > self._max_characters:
+                raise self._too_long(f"more than {self._context_length}", "prompt")
+            return [*self._tokenizer.prompt_prefix(), *self._tokenizer.encode(prompt, special=True)]
+        check_tokens(prompt, "prompt", self._tokenizer.vocabulary_size)
+        return prompt
+
+    def _echo(self, request: CompletionRequest) -> bytes:
+        if isinstance(request.prompt, str):
+            return request.prompt.encode()
+        return b"".join([self._pieces[token] for token in request.prompt])
+
+    def _room(self, prompt_tokens: int, param: str) -> int:
+        """Tokens that the context has left for the output; at least 1."""
+        if prompt_tokens == 0:
+            raise InvalidRequest(
+                "The prompt is empty; expected at least one token of text.", param=param
+            )
+        if prompt_tokens >= self._context_length:
+            raise self._too_long(str(prompt_tokens), param)
+        return self._context_length - prompt_tokens
+
+    def _too_long(self, tokens: str, param: str) -> InvalidRequest:
+        return InvalidRequest(
+            f"The prompt has {tokens} tokens; the context of {self._name} is "
+            f"{self._context_length} tokens, prompt and answer together. Shorten the prompt.",
+            code="context_length_exceeded",
+            param=param,
+        )
+
+
+def _pieces(tokenizer: Tokenizer) -> Sequence[bytes]:
+    """The bytes of every token, in order of id; none for those that end the text."""
+    return [
+        b"" if token in tokenizer.eos_ids else tokenizer.piece(token)
+        for token in range(tokenizer.vocabulary_size)
+    ]

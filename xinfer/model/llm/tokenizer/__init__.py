@@ -1,0 +1,1 @@
+"""Tokenizers for models whose files are GGUF, without torch."""

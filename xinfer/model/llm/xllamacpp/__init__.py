@@ -1,0 +1,1 @@
+"""llama.cpp from a wheel: the engine of the base install."""

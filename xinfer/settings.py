@@ -1,0 +1,237 @@
+"""All settings, in one frozen object; the only reader of the environment.
+
+Stdlib only: the launcher imports it. Each field's docstring is its documentation
+(`docs/settings.md` is generated from here), each has a default and an `XINFERENCE_*` name.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+def _setting(
+    default: Any, env: str, doc: str, choices: tuple[str, ...] = (), *, positive: bool = False
+) -> Any:
+    """`positive`: a number that cannot be 0, which would stop the server from doing its work."""
+    metadata = {"env": env, "doc": doc, "choices": choices, "positive": positive}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One process's view of the configuration. Durations are in seconds, sizes in bytes."""
+
+    home: str = _setting(
+        "~/.xinference",
+        "XINFERENCE_HOME",
+        "Directory of what xinfer keeps on disk: the logs of model processes.",
+    )
+    log_level: str = _setting(
+        "INFO", "XINFERENCE_LOG_LEVEL", "Least severe level that is logged.", LOG_LEVELS
+    )
+    api_key: str = _setting(
+        "",
+        "XINFERENCE_API_KEY",
+        "When set, every route but the public ones needs it as a bearer token.",
+    )
+    cors_origins: str = _setting(
+        "", "XINFERENCE_CORS_ORIGINS", "Comma-separated origins that browsers may call from."
+    )
+    docs_public: bool = _setting(
+        False, "XINFERENCE_DOCS_PUBLIC", "Serve /docs and /openapi.json without a key."
+    )
+    metrics_public: bool = _setting(
+        False, "XINFERENCE_METRICS_PUBLIC", "Serve /metrics without a key."
+    )
+    max_json_bytes: int = _setting(
+        32 << 20, "XINFERENCE_MAX_JSON_BYTES", "Largest JSON body accepted.", positive=True
+    )
+    max_json_depth: int = _setting(
+        64, "XINFERENCE_MAX_JSON_DEPTH", "Deepest nesting of a JSON body accepted.", positive=True
+    )
+    max_json_values: int = _setting(
+        1 << 20,
+        "XINFERENCE_MAX_JSON_VALUES",
+        "Most values (list items and members) of a JSON body accepted.",
+        positive=True,
+    )
+    max_json_texts: int = _setting(
+        1 << 17,
+        "XINFERENCE_MAX_JSON_TEXTS",
+        "Most texts (names of members included) of a JSON body accepted; each takes time.",
+        positive=True,
+    )
+    max_header_bytes: int = _setting(
+        64 << 10,
+        "XINFERENCE_MAX_HEADER_BYTES",
+        "Largest request line and headers accepted, within one read of the socket.",
+        positive=True,
+    )
+    http_request_timeout: float = _setting(
+        120.0,
+        "XINFERENCE_HTTP_REQUEST_TIMEOUT",
+        "Time a client has to send a whole request.",
+        positive=True,
+    )
+    http_keep_alive: float = _setting(
+        75.0, "XINFERENCE_HTTP_TIMEOUT_KEEP_ALIVE", "Idle time after which a connection is closed."
+    )
+    http_limit_concurrency: int = _setting(
+        0, "XINFERENCE_HTTP_LIMIT_CONCURRENCY", "Most connections at once; 0 is no limit."
+    )
+    sse_ping_interval: float = _setting(
+        15.0,
+        "XINFERENCE_SSE_PING_INTERVAL",
+        "Silence on a stream after which a comment is sent.",
+        positive=True,
+    )
+    stream_write_timeout: float = _setting(
+        30.0,
+        "XINFERENCE_STREAM_WRITE_TIMEOUT",
+        "Time a reader of a stream may take nothing before its request is ended.",
+        positive=True,
+    )
+    max_queue: int = _setting(
+        100,
+        "XINFERENCE_MAX_QUEUE",
+        "Requests that may wait for all replicas of a model together, unless the launch sets it.",
+    )
+    queue_timeout: float = _setting(
+        600.0, "XINFERENCE_QUEUE_TIMEOUT", "Longest wait in a replica's waiting room."
+    )
+    stream_window: int = _setting(
+        256,
+        "XINFERENCE_STREAM_WINDOW",
+        "Events a replica may send on one request before the reader takes some.",
+        positive=True,
+    )
+    stream_backlog: int = _setting(
+        1 << 20,
+        "XINFERENCE_STREAM_BACKLOG",
+        "Characters of one answer held back for a slow reader before its request is ended.",
+    )
+    resume_deadline: float = _setting(
+        10.0,
+        "XINFERENCE_RESUME_DEADLINE",
+        "Time a request whose replica died waits for another one.",
+    )
+    link_ping_interval: float = _setting(
+        2.0,
+        "XINFERENCE_LINK_PING_INTERVAL",
+        "Silence on a link after which a ping is sent.",
+        positive=True,
+    )
+    link_deadline: float = _setting(
+        20.0,
+        "XINFERENCE_LINK_DEADLINE",
+        "Silence after which a link's peer is lost; longer than the longest legitimate stall.",
+        positive=True,
+    )
+    handshake_timeout: float = _setting(
+        5.0,
+        "XINFERENCE_HANDSHAKE_TIMEOUT",
+        "Time a peer has to prove that it holds the token.",
+        positive=True,
+    )
+    max_frame_bytes: int = _setting(
+        64 << 20, "XINFERENCE_MAX_FRAME_BYTES", "Largest frame accepted on a link.", positive=True
+    )
+    restart_backoff: float = _setting(
+        0.5,
+        "XINFERENCE_RESTART_BACKOFF",
+        "Wait before the first restart of a failed replica; doubled each time.",
+    )
+    restart_backoff_max: float = _setting(
+        30.0, "XINFERENCE_RESTART_BACKOFF_MAX", "Longest wait between restarts of a replica."
+    )
+    restart_limit: int = _setting(
+        4,
+        "XINFERENCE_RESTART_LIMIT",
+        "Failures of one replica within the window after which its deployment is ERROR.",
+    )
+    restart_window: float = _setting(
+        300.0, "XINFERENCE_RESTART_WINDOW", "Window in which a replica's failures are counted."
+    )
+    load_stall_timeout: float = _setting(
+        300.0,
+        "XINFERENCE_LOAD_STALL_TIMEOUT",
+        "Time a loading replica may show no progress before it is killed.",
+        positive=True,
+    )
+    stop_timeout: float = _setting(
+        10.0, "XINFERENCE_STOP_TIMEOUT", "Time a process has to leave after being asked to."
+    )
+    drain_timeout: float = _setting(
+        30.0,
+        "XINFERENCE_DRAIN_TIMEOUT",
+        "Time that running requests have to finish when a server or a model is stopped.",
+    )
+    heartbeat_interval: float = _setting(
+        2.0, "XINFERENCE_HEARTBEAT_INTERVAL", "Time between a worker's reports.", positive=True
+    )
+    heartbeat_timeout: float = _setting(
+        10.0, "XINFERENCE_HEARTBEAT_TIMEOUT", "Silence after which a worker is lost.", positive=True
+    )
+    control_timeout: float = _setting(
+        30.0,
+        "XINFERENCE_CONTROL_TIMEOUT",
+        "Longest wait for an answer of the control plane.",
+        positive=True,
+    )
+    log_lines: int = _setting(
+        1000, "XINFERENCE_REPLICA_LOG_LINES", "Last lines of a replica's output that are kept."
+    )
+
+    @property
+    def home_path(self) -> Path:
+        return Path(self.home).expanduser()
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+        """Read every field's variable; `overrides` (command-line flags) win, None means unset.
+
+        Raises:
+            ValueError: a variable has a bad value; the message names it and what is expected.
+        """
+        env = os.environ if env is None else env
+        values: dict[str, Any] = {}
+        for spec in fields(cls):
+            name = spec.metadata["env"]
+            raw = env.get(name, "")
+            if raw:
+                values[spec.name] = _parse(name, raw, spec)
+        values.update({k: v for k, v in overrides.items() if v is not None})
+        return cls(**values)
+
+
+def _parse(name: str, raw: str, spec: Field[Any]) -> Any:
+    kind: type = type(spec.default)
+    choices: tuple[str, ...] = spec.metadata["choices"]
+    if kind is bool:
+        lowered = raw.strip().lower()
+        if lowered in {"1", "true", "yes", "on"}:
+            return True
+        if lowered in {"0", "false", "no", "off"}:
+            return False
+        raise ValueError(f"{name}={raw!r}: expected 1 or 0")
+    if kind is str:
+        if choices and raw.upper() not in choices:
+            raise ValueError(f"{name}={raw!r}: expected one of {', '.join(choices)}")
+        return raw.upper() if choices else raw
+    try:
+        number = kind(raw)
+    except ValueError:
+        number = math.nan
+    positive = spec.metadata["positive"]
+    if not 0 <= number < math.inf or (positive and not number):
+        expected = "whole number" if kind is int else "number"
+        bound = "more than 0" if positive else "0 or more"
+        raise ValueError(f"{name}={raw!r}: expected a {expected}, {bound}")
+    return number

@@ -1,0 +1,1 @@
+"""What crosses rooms: specifications, requests, events, states. Plain, immutable, no logic."""

@@ -1,0 +1,127 @@
+"""What the supervisor and the workers tell each other (as msgpack in actor calls)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from xinfer.types.deployment import Deployment, DeploymentState
+from xinfer.types.failure import Failure
+from xinfer.types.model import Loaded, Progress
+
+SUPERVISOR_ACTOR = "supervisor"
+"""The actor's uid; `report(WorkerReport) -> ReportReply`."""
+WORKER_ACTOR = "worker"
+"""The actor's uid; `start(Assignment)`, `stop(StopReplica)`, `logs(ReadReplicaLog) -> list[str]`,
+all of which answer at once."""
+
+
+class Assignment(msgspec.Struct, frozen=True, kw_only=True):
+    """One replica for a worker to run."""
+
+    replica_id: str
+    ordinal: int
+    deployment: Deployment
+    max_queue: int
+    """This replica's share of the deployment's waiting places."""
+    restarts: int = 0
+    """Starts of this ordinal, in this generation, that came before."""
+    created: int = 0
+    """Unix seconds of this start."""
+
+
+class ReplicaReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker's view of one replica; kept until the supervisor has acknowledged its end."""
+
+    assignment: Assignment
+    state: DeploymentState
+    """LOADING, READY, DRAINING, ERROR (ended badly) or TERMINATED (ended as asked)."""
+    pid: int | None = None
+    address: str = ""
+    progress: Progress = Progress(0.0, "launching")
+    loaded: Loaded | None = None
+    failure: Failure | None = None
+
+
+class NodeUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """The node's processor and memory; bytes, and usage in 0..1."""
+
+    cpu_count: int = 0
+    cpu_usage: float = 0.0
+    memory_total: int = 0
+    memory_available: int = 0
+    memory_used: int = 0
+
+
+class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Sent on joining, on every change and as heartbeat."""
+
+    worker_id: str
+    """Random, new for each worker process."""
+    address: str
+    """Its actor address."""
+    version: str
+    sequence: int
+    """Grows with each report; an older one that arrives late is dropped."""
+    replicas: tuple[ReplicaReport, ...] = ()
+    usage: NodeUsage = NodeUsage()
+    leaving: bool = False
+    """Its last report: it is shutting down and takes no more assignments."""
+
+
+class ReportReply(msgspec.Struct, frozen=True, kw_only=True):
+    """The supervisor's answer to a report."""
+
+    link_token: bytes
+    """Shared secret for the links of the replicas this worker starts."""
+    forget: tuple[str, ...] = ()
+    """Replica ids whose end has been taken note of."""
+
+
+class StopReplica(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask a worker to end one replica; nothing happens when it has ended or was never there."""
+
+    replica_id: str
+    drain: float
+    """Seconds its running requests have to finish."""
+
+
+class ReadReplicaLog(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask a worker for the last `lines` lines of a replica's output; the answer is a `list[str]`.
+
+    Also after its end, as long as the worker keeps them; none for a replica it does not know.
+    """
+
+    replica_id: str
+    lines: int
+
+
+class ReplicaConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The one line of JSON that a replica process reads first from its stdin.
+
+    Stdin then stays open: SIGTERM asks the replica to finish what runs and leave, the end of
+    stdin (the drain is over, or the worker died) to leave at once.
+    """
+
+    assignment: Assignment
+    link_token: bytes
+    address: str
+    """Where its link has to listen: `unix:/path`."""
+    status_fd: int
+    """The open descriptor on which it writes its `ReplicaMessage` lines."""
+
+
+class ReplicaReady(msgspec.Struct, frozen=True, kw_only=True):
+    """The engine is loaded and the link listens."""
+
+    address: str
+    loaded: Loaded
+
+
+class ReplicaMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of JSON from a replica process to its worker; exactly one field is set."""
+
+    progress: Progress | None = None
+    """The load has really come further; silence is taken for a stall."""
+    ready: ReplicaReady | None = None
+    failure: Failure | None = None
+    """Why the process is about to leave by itself."""

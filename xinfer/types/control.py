@@ -1,0 +1,90 @@
+"""The messages on the control link, between an API process (client) and the supervisor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from xinfer.types.deployment import LaunchSpec, Snapshot
+from xinfer.types.failure import Failure
+
+
+class Launch(msgspec.Struct, frozen=True, tag="launch"):
+    """Result: the uid. Answered when the desired state is committed, not when READY."""
+
+    spec: LaunchSpec
+
+
+class Terminate(msgspec.Struct, frozen=True, tag="terminate"):
+    """Result: None. Answered when the desired state is committed."""
+
+    uid: str
+
+
+class CancelLaunch(msgspec.Struct, frozen=True, tag="cancel"):
+    """Result: None. `Conflict` when nothing of it is being launched."""
+
+    uid: str
+
+
+class ReadLogs(msgspec.Struct, frozen=True, tag="logs"):
+    """Result: a list of `ReplicaLog`, one for each replica, the newest of each ordinal."""
+
+    uid: str
+    lines: int
+
+
+class ReadNodes(msgspec.Struct, frozen=True, tag="nodes"):
+    """Result: a list of `Node`."""
+
+
+Operation = Launch | Terminate | CancelLaunch | ReadLogs | ReadNodes
+
+
+class ReplicaLog(msgspec.Struct, frozen=True, kw_only=True):
+    """The last lines of one replica's output."""
+
+    replica_id: str
+    ordinal: int
+    lines: list[str]
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """One worker, for `/status`."""
+
+    address: str
+    age: float
+    """Seconds since its last report."""
+    cpu_count: int
+    cpu_usage: float
+    memory_total: int
+    memory_available: int
+    memory_used: int
+
+
+class Call(msgspec.Struct, frozen=True, tag="call"):
+    """One operation; `call` numbers it on this link."""
+
+    call: int
+    operation: Operation
+
+
+ToSupervisor = Call
+
+
+class Reply(msgspec.Struct, frozen=True, tag="reply"):
+    """The answer to a call: `result` as builtins, or the failure."""
+
+    call: int
+    result: Any = None
+    failure: Failure | None = None
+
+
+class Push(msgspec.Struct, frozen=True, tag="push"):
+    """A new snapshot; the first comes by itself when the link opens."""
+
+    snapshot: Snapshot
+
+
+FromSupervisor = Reply | Push

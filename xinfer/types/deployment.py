@@ -1,0 +1,111 @@
+"""Deployments: what was asked for, and what there is of it."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from xinfer.types.failure import Failure
+from xinfer.types.model import Loaded, ModelSpec, Progress
+
+
+class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A launch as the user asked for it, with the incumbent's fields."""
+
+    model_name: str
+    """Catalogue name, or path of a directory or a .gguf file."""
+    model_uid: str | None = None
+    model_type: str | None = None
+    model_engine: str | None = None
+    model_format: str | None = None
+    model_size_in_billions: float | None = None
+    quantization: str | None = None
+    model_path: str | None = None
+    replica: int = 1
+    max_queue: int | None = None
+    """None takes the setting of that name."""
+    cpu_only: bool = False
+    """Keep off accelerators, where the engine has the choice."""
+    options: dict[str, Any] = {}
+    """Engine options by name; the engine validates them before anything is spent."""
+
+
+class Deployment(msgspec.Struct, frozen=True, kw_only=True):
+    """Desired state: `replicas` copies of `model` on `engine`, until it is terminated."""
+
+    uid: str
+    generation: int
+    """Grows with each launch of this uid; actions and replicas of an older one are stale."""
+    created: int
+    """Unix seconds of the launch."""
+    spec: LaunchSpec
+    model: ModelSpec
+    engine: str
+    engine_reason: str = ""
+    """Why it runs on this engine, as a sentence."""
+    options: dict[str, Any]
+    replicas: int
+    max_queue: int
+    """Waiting places of the whole deployment; the planner divides them among its replicas."""
+
+
+class DeploymentState(str, Enum):
+    """States of a deployment and of a replica; see the HTTP API for the incumbent's words."""
+
+    PENDING = "PENDING"
+    DOWNLOADING = "DOWNLOADING"
+    LOADING = "LOADING"
+    READY = "READY"
+    RESTARTING = "RESTARTING"
+    DRAINING = "DRAINING"
+    UNLOADED = "UNLOADED"
+    ERROR = "ERROR"
+    TERMINATED = "TERMINATED"
+
+
+class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One replica as users see it and as the gateway routes to it."""
+
+    replica_id: str
+    """`<uid>-<ordinal>-<random>`: a restart is a new id."""
+    ordinal: int
+    state: DeploymentState
+    worker: str = ""
+    """The worker's actor address."""
+    pid: int | None = None
+    address: str = ""
+    """Where its link listens, once READY: `unix:/path` or `tcp:host:port`."""
+    restarts: int = 0
+    created: int = 0
+    progress: Progress = Progress(0.0, "launching")
+    loaded: Loaded | None = None
+    failure: Failure | None = None
+
+
+class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A deployment with what is observed of it."""
+
+    deployment: Deployment
+    state: DeploymentState
+    replicas: tuple[ReplicaStatus, ...]
+    failure: Failure | None = None
+    """Why it is in ERROR, or why its last replica ended."""
+    loaded: Loaded | None = None
+    """From any replica that has been READY in this generation; kept while it restarts."""
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """All that API processes know; pushed whole, each version replacing the last."""
+
+    epoch: str
+    """Changes when the supervisor restarts; versions grow within one epoch."""
+    version: int
+    deployments: dict[str, DeploymentStatus]
+    link_token: bytes
+    """Shared secret of the links to replicas."""
+    started: float
+    """Unix seconds at which the supervisor started."""
+    draining: bool = False
+    workers: int = 0

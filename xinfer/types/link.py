@@ -1,0 +1,81 @@
+"""The messages on a data link, between an API process (client) and a replica (server)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from xinfer.types.event import Event
+from xinfer.types.model import EngineStats
+from xinfer.types.request import Request
+
+
+class Submit(msgspec.Struct, frozen=True, array_like=True, tag=0):
+    """A new request. `window` is the number of deltas the replica may send before a `Credit`."""
+
+    rid: int
+    request_id: str
+    request: Request
+    window: int
+
+
+class Cancel(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
+    """The client of this request has gone; nothing more is wanted of it."""
+
+    rid: int
+
+
+class Credit(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
+    """The reader took some: `deltas` more may be sent."""
+
+    rid: int
+    deltas: int
+
+
+class Abort(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
+    """End the request with this public id, whichever link it came by; answered by `Aborted`."""
+
+    call: int
+    request_id: str
+
+
+class Inspect(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
+    """Tell how you are; answered by `Inspected`."""
+
+    call: int
+
+
+ToReplica = Submit | Cancel | Credit | Abort | Inspect
+
+
+class Load(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A replica's load; rides on every frame so that choosing needs no extra calls."""
+
+    running: int
+    waiting: int
+    capacity: int
+    """Requests it can hold in all: slots and waiting room."""
+
+
+class Step(msgspec.Struct, frozen=True, array_like=True, tag=0):
+    """Everything one engine step produced for one link."""
+
+    load: Load
+    events: list[Event]
+
+
+class Aborted(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
+    """The answer to `Abort`."""
+
+    call: int
+    found: bool
+
+
+class Inspected(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    """The answer to `Inspect`."""
+
+    call: int
+    load: Load
+    stats: EngineStats
+
+
+FromReplica = Step | Aborted | Inspected

@@ -1,0 +1,82 @@
+"""What a model is, and what an engine says of the one it has loaded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One concrete, resolved model: enough for an engine to load it and for clients to list it."""
+
+    name: str
+    type: str = "LLM"
+    """LLM, embedding, rerank, image or audio."""
+    family: str = ""
+    format: str = ""
+    """pytorch, ggufv2, …; empty for an engine that reads no files."""
+    path: str = ""
+    """Directory or file on the worker; empty for an engine that reads no files."""
+    size_in_billions: float | None = None
+    quantization: str = "none"
+    context_length: int = 0
+    """Tokens; 0 when unknown."""
+    abilities: tuple[str, ...] = ()
+    """generate, chat, tools, vision, reasoning, …: the incumbent's words."""
+    languages: tuple[str, ...] = ("en",)
+    description: str = ""
+    hub: str = "builtin"
+    """builtin, local, huggingface or modelscope."""
+    model_id: str = ""
+    revision: str | None = None
+    size_bytes: int = 0
+    """Bytes of weights on disk; 0 when unknown."""
+
+
+class Abilities(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a loaded engine declares; what it does not declare is refused, not attempted."""
+
+    cancel: str = "step"
+    """How soon an abort takes effect: step, token or end."""
+    resume: bool = False
+    """Continues from given output ids as if it had made them itself."""
+    logprobs: bool = False
+    constraint: bool = False
+    adapters: bool = False
+    media: bool = False
+    sampling: frozenset[str] = frozenset()
+    """Names of the `Sampling` fields it honours beyond max_tokens."""
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+    """An engine's description of itself after `load`."""
+
+    context_length: int
+    """Tokens of prompt and output together that one request may take."""
+    concurrency: int
+    """Requests the engine takes at once; the replica admits no more than this."""
+    abilities: Abilities
+    backend: str = "cpu"
+    """Where it runs, as a person would say it: cpu, cuda:0, metal, …"""
+    details: dict[str, Any] = {}
+    """Additional facts for `/v1/models/{uid}`: layers offloaded, kernels chosen, …"""
+
+
+class Progress(msgspec.Struct, frozen=True, array_like=True):
+    """How far a load has come; `fraction` in 0..1 never goes back."""
+
+    fraction: float
+    stage: str
+    """launching, downloading or loading."""
+    message: str = ""
+
+
+class EngineStats(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Figures for metrics; counters since load."""
+
+    running: int = 0
+    waiting: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
