@@ -34,10 +34,12 @@ async def main(home: Path) -> None:
     while replicas.reports()[0].state is not DeploymentState.READY:
         changed.clear()
         await changed.wait()
-    grandchild = int(replicas.log("r", 1)[0].split()[1])
+    # What it prints comes by another pipe than its state, and may come later.
+    while not (line := "".join(replicas.log("r", 1))).startswith("grandchild"):
+        await asyncio.sleep(0.01)
     pids = {
         "replica": replicas.reports()[0].pid,
-        "grandchild": grandchild,
+        "grandchild": int(line.split()[1]),
         "guard": replicas._guard.pid,
     }
     print(json.dumps(pids), flush=True)

@@ -31,17 +31,14 @@ def wait_for_end(*pids: int) -> None:
 
 
 def test_a_killed_worker_takes_its_replicas_and_their_children_along(tmp_path: Path) -> None:
-    worker = subprocess.Popen(
-        [sys.executable, str(WORKER), str(tmp_path)], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert worker.stdout is not None
-        pids = json.loads(worker.stdout.readline())
-        worker.stdout.close()
-        assert all(psutil.pid_exists(pid) for pid in pids.values())
-    finally:
-        worker.kill()
-        worker.wait()
+    command = [sys.executable, str(WORKER), str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as worker:
+        try:
+            assert worker.stdout is not None
+            pids = json.loads(worker.stdout.readline())
+            assert all(psutil.pid_exists(pid) for pid in pids.values())
+        finally:
+            worker.kill()
     wait_for_end(*pids.values())
 
 
