@@ -35,7 +35,7 @@ async def main(home: Path) -> None:
         changed.clear()
         await changed.wait()
     # What it prints comes by another pipe than its state, and may come later.
-    while not (line := "".join(replicas.log("r", 1))).startswith("grandchild"):
+    while not (line := "".join(replicas.log("r", 1))).startswith("grandchild"):  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     pids = {
         "replica": replicas.reports()[0].pid,
