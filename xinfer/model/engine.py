@@ -16,7 +16,7 @@ import msgspec
 from xinfer.errors import InvalidRequest
 from xinfer.types.failure import Failure
 from xinfer.types.model import EngineStats, Loaded, ModelSpec, Progress
-from xinfer.types.request import Sampling
+from xinfer.types.request import Constraint, Sampling
 
 ENTRY_POINT_GROUP = "xinfer.engines"
 
@@ -47,6 +47,16 @@ class TokenRequest(msgspec.Struct, frozen=True, kw_only=True):
     """At least 1; `len(prompt) + max_tokens` fits the context."""
     resume: list[int] = []
     sampling: Sampling = Sampling()
+    constraint: Constraint | None = None
+    adapter: str | None = None
+
+
+class Logprob(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """How likely a token was, as the model sees it: before any sampler, by natural logarithm."""
+
+    logprob: float
+    top: list[tuple[int, float]] = []
+    """The most likely tokens, the first first, as many as were asked for."""
 
 
 class TokenEvent(msgspec.Struct, frozen=True, gc=False):
@@ -58,6 +68,8 @@ class TokenEvent(msgspec.Struct, frozen=True, gc=False):
     """stop (an end-of-text token, not in `ids`), length, abort or error."""
     failure: Failure | None = None
     cached_tokens: int = 0
+    logprobs: list[Logprob] = []
+    """One for each of `ids`, where the request asked for them."""
 
 
 class Tokenizer(Protocol):

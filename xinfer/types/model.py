@@ -42,8 +42,10 @@ class Abilities(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     resume: bool = False
     """Continues from given output ids as if it had made them itself."""
     logprobs: bool = False
-    constraint: bool = False
-    adapters: bool = False
+    constraint: frozenset[str] = frozenset()
+    """Kinds of `Constraint` it enforces."""
+    adapters: frozenset[str] = frozenset()
+    """Names of the LoRA adapters that it has loaded."""
     media: bool = False
     sampling: frozenset[str] = frozenset()
     """Names of the `Sampling` fields it honours beyond max_tokens."""

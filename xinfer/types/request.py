@@ -21,6 +21,31 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seed: int | None = None
     logit_bias: dict[int, float] | None = None
     ignore_eos: bool = False
+    typical_p: float | None = None
+    top_n_sigma: float | None = None
+    xtc_probability: float | None = None
+    xtc_threshold: float | None = None
+    mirostat: int | None = None
+    """0, 1 or 2; from 1 on it replaces the samplers that cut the distribution."""
+    mirostat_tau: float | None = None
+    mirostat_eta: float | None = None
+    dry_multiplier: float | None = None
+    dry_base: float | None = None
+    dry_allowed_length: int | None = None
+    dry_penalty_last_n: int | None = None
+    dry_sequence_breakers: tuple[str, ...] | None = None
+    repeat_last_n: int | None = None
+    """Tokens that the penalties look back at; 0: none, -1: the whole context."""
+    logprobs: int | None = None
+    """Alternatives to tell with each token's log-probability; None: tell neither."""
+
+
+class Constraint(msgspec.Struct, frozen=True, array_like=True):
+    """What the output has to be."""
+
+    kind: str
+    """grammar: `source` is a GBNF grammar, whose root rule is `root`."""
+    source: str
 
 
 class ChatRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="chat"):
@@ -31,6 +56,9 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     sampling: Sampling = Sampling()
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
+    constraint: Constraint | None = None
+    adapter: str | None = None
+    """Name of a LoRA adapter of the deployment."""
 
 
 class CompletionRequest(
@@ -42,6 +70,9 @@ class CompletionRequest(
     sampling: Sampling = Sampling()
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
+    constraint: Constraint | None = None
+    adapter: str | None = None
+    """Name of a LoRA adapter of the deployment."""
     echo: bool = False
     """Begin the answer with the prompt."""
 
