@@ -7,10 +7,13 @@ its return value; on Windows process groups become process trees.
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import subprocess
 import sys
 from typing import Any
+
+_LINUX_ACCELERATORS = {"/dev/nvidia0": "an NVIDIA GPU", "/dev/kfd": "an AMD GPU"}
 
 if sys.platform == "linux":
     import ctypes
@@ -130,3 +133,14 @@ def next_ended_child() -> int | None:
     except ChildProcessError:
         return None
     return found.si_pid if found is not None else None
+
+
+def accelerator() -> str | None:
+    """An accelerator that this machine seems to have, in words; no driver is asked."""
+    if sys.platform == "linux":
+        for device, words in _LINUX_ACCELERATORS.items():
+            if os.path.exists(device):
+                return words
+    elif sys.platform == "darwin" and platform.machine() == "arm64":
+        return "Apple's GPU"
+    return None

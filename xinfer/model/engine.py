@@ -22,6 +22,7 @@ ENTRY_POINT_GROUP = "xinfer.engines"
 
 BUILTIN: dict[str, str] = {
     "echo": "xinfer.model.llm.echo:EchoEngine",
+    "llama-cpp-python": "xinfer.model.llm.llama_cpp.engine:LlamaCppEngine",
     "xllamacpp": "xinfer.model.llm.xllamacpp.engine:XllamacppEngine",
 }
 

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
-from xinfer.errors import InvalidRequest
 from xinfer.model.engine import (
     EngineOptions,
     Support,
@@ -15,13 +14,14 @@ from xinfer.model.engine import (
     TokenRequest,
 )
 from xinfer.model.inspect.gguf import GgufMetadata
-from xinfer.model.inspect.parts import read_parts
+from xinfer.model.inspect.sampling_defaults import sampling_defaults
+from xinfer.model.llm.gguf_file import context_length, read_headers
+from xinfer.model.llm.mailbox import Mailbox
 from xinfer.model.llm.tokenizer.gguf import GgufTokenizer
 from xinfer.model.llm.tokenizer.pieces import Vocabulary
 from xinfer.model.llm.xllamacpp.generation import Generation
-from xinfer.model.llm.xllamacpp.mailbox import Mailbox
-from xinfer.model.llm.xllamacpp.options import DEFAULT_CONTEXT, XllamacppOptions
-from xinfer.model.llm.xllamacpp.sampling import HONOURED, model_defaults
+from xinfer.model.llm.xllamacpp.options import XllamacppOptions
+from xinfer.model.llm.xllamacpp.sampling import HONOURED
 from xinfer.model.llm.xllamacpp.server import LlamaServer
 from xinfer.model.llm.xllamacpp.stream import PieceIndex
 from xinfer.types.model import Abilities, EngineStats, Loaded, ModelSpec, Progress
@@ -68,9 +68,9 @@ class XllamacppEngine:
         return XllamacppOptions
 
     def load(self, progress: Callable[[Progress], None]) -> Loaded:
-        parts = _read_headers(self._spec.path)
+        parts = read_headers(self._spec.path)
         gguf = parts[0]
-        context = _context_length(gguf, self._options.n_ctx)
+        context = context_length(gguf, self._options.n_ctx)
         vocabulary = Vocabulary(gguf)
         _read_ahead(parts, progress)
         server = self._server = LlamaServer(self._spec.path, context, self._options)
@@ -84,7 +84,7 @@ class XllamacppEngine:
         if self.tokenizer.native:
             server.remove_socket()
         self._index = PieceIndex(vocabulary.pieces)
-        self._defaults = model_defaults(gguf, repeat_last_n=self._options.repeat_last_n)
+        self._defaults = sampling_defaults(gguf, repeat_last_n=self._options.repeat_last_n)
         progress(Progress(1.0, "loading"))
         return Loaded(
             context_length=context,
@@ -158,27 +158,6 @@ class XllamacppEngine:
         generation = self._running.pop(request_id)
         self._completion_tokens += generation.completion_tokens
         self._cached_tokens += generation.cached_tokens
-
-
-def _read_headers(path: str) -> list[GgufMetadata]:
-    # llama.cpp kills the process over a file that ends too early: this finds it first.
-    try:
-        return read_parts(path)
-    except OSError as error:
-        raise InvalidRequest(f"Cannot read {path}: {error.strerror}.", param="model_path") from None
-
-
-def _context_length(gguf: GgufMetadata, asked: int | None) -> int:
-    trained = gguf.context_length
-    if asked is None:
-        return min(trained or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
-    if trained and asked > trained:
-        raise InvalidRequest(
-            f"n_ctx is {asked}, and the model's own context is {trained} tokens. "
-            f"Give n_ctx up to {trained}.",
-            param="n_ctx",
-        )
-    return asked
 
 
 def _read_ahead(parts: list[GgufMetadata], progress: Callable[[Progress], None]) -> None:

@@ -12,7 +12,6 @@ from xinfer.model.engine import EngineOptions
 Positive = Annotated[int, Meta(ge=1)]
 CacheType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "iq4_nl", "q4_1", "q4_0"]
 
-DEFAULT_CONTEXT = 8192
 # Beyond this, more threads cost more in waiting for each other than they bring.
 MOST_THREADS = 16
 

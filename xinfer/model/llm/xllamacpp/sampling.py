@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from xinfer.model.inspect.gguf import GgufMetadata
 from xinfer.types.request import Sampling
 
 HONOURED = frozenset(
@@ -22,42 +21,8 @@ HONOURED = frozenset(
     }
 )
 
-NEUTRAL: dict[str, float] = {
-    "temperature": 1.0,
-    "top_k": 0,
-    "top_p": 1.0,
-    "min_p": 0.0,
-    "repeat_penalty": 1.0,
-    "repeat_last_n": 64,
-}
-"""llama.cpp's fields where neither the request nor the model says anything."""
-
-_MODEL_KEYS = {
-    "temperature": "temp",
-    "top_k": "top_k",
-    "top_p": "top_p",
-    "min_p": "min_p",
-    "repeat_penalty": "penalty_repeat",
-    "repeat_last_n": "penalty_last_n",
-}
-
 # llama.cpp takes 2**32 - 1 as "choose one".
 _SEEDS = (1 << 32) - 1
-
-
-def model_defaults(gguf: GgufMetadata, *, repeat_last_n: int | None) -> dict[str, float]:
-    """The model's own `general.sampling.*`, over the neutral values."""
-    defaults = dict(NEUTRAL)
-    for name, key in _MODEL_KEYS.items():
-        value = gguf.values.get(f"general.sampling.{key}")
-        if isinstance(value, int | float):
-            defaults[name] = value
-    # A file says -1 for the whole context; llama.cpp's server wants the number.
-    if defaults["repeat_last_n"] < 0:
-        defaults["repeat_last_n"] = gguf.context_length
-    if repeat_last_n is not None:
-        defaults["repeat_last_n"] = repeat_last_n
-    return defaults
 
 
 def request_fields(

@@ -11,10 +11,10 @@ import pytest
 from tests.unit.model.llm.xllamacpp.driver import GREEDY
 from xinfer.model.engine import TokenEvent, TokenRequest
 from xinfer.model.inspect.gguf import read_gguf
+from xinfer.model.inspect.sampling_defaults import NEUTRAL
 from xinfer.model.llm.tokenizer.pieces import Vocabulary
 from xinfer.model.llm.xllamacpp.generation import Generation
 from xinfer.model.llm.xllamacpp.options import XllamacppOptions
-from xinfer.model.llm.xllamacpp.sampling import NEUTRAL
 from xinfer.model.llm.xllamacpp.server import Chunk, LlamaServer
 from xinfer.model.llm.xllamacpp.stream import PieceIndex
 

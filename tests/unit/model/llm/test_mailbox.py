@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from xinfer.model.llm.xllamacpp.mailbox import Mailbox
+from xinfer.model.llm.mailbox import Mailbox
 
 pytestmark = pytest.mark.anyio
 

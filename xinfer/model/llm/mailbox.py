@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -22,11 +22,15 @@ class Mailbox(Generic[T]):
 
     def put(self, item: T) -> None:
         """Add an item; dropped once the mailbox is closed."""
+        self.put_all([item])
+
+    def put_all(self, items: Sequence[T]) -> None:
+        """Add what belongs together; it comes out together."""
         with self._lock:
-            if self._closed:
+            if self._closed or not items:
                 return
-            self._items.append(item)
-            wake = len(self._items) == 1
+            wake = not self._items
+            self._items += items
         if wake:
             self._wake()
 

@@ -1,0 +1,266 @@
+"""The thread that computes: requests in, a list of events out of every step."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Mapping
+from itertools import count
+from typing import Any
+
+from xinfer.errors import EngineFailed, InvalidRequest, XinferError
+from xinfer.model.engine import TokenEvent, TokenRequest
+from xinfer.model.llm.llama_cpp.context import LlamaContext, Outcome, Row
+from xinfer.model.llm.llama_cpp.model import LlamaModel
+from xinfer.model.llm.llama_cpp.sampler import Candidates, Sampler, log_probability, resolve
+from xinfer.model.llm.llama_cpp.scheduler import Chunk, Scheduler, Sequence
+from xinfer.types.failure import Failure
+from xinfer.types.model import EngineStats
+
+
+class Batching:
+    """Runs the requests of one loaded model together.
+
+    `submit`, `abort`, `stats` and `stop` may be called from any thread.
+
+    Args:
+        scheduler: for the slots and cells of `context`.
+        context_length: tokens of one request.
+        defaults: the model's own sampling parameters.
+        adapters: llama.cpp's LoRA adapters by name.
+        emit: takes the events of a step, on the computing thread.
+    """
+
+    def __init__(
+        self,
+        model: LlamaModel,
+        context: LlamaContext,
+        scheduler: Scheduler,
+        *,
+        context_length: int,
+        defaults: Mapping[str, float],
+        adapters: Mapping[str, Any],
+        emit: Callable[[list[TokenEvent]], None],
+    ) -> None:
+        self._model = model
+        self._context = context
+        self._scheduler = scheduler
+        self._context_length = context_length
+        self._defaults = defaults
+        self._adapters = adapters
+        self._emit = emit
+        self._candidates = Candidates(model.vocabulary_size)
+        self._suppressed = model.suppressed_ids()
+        self._inbox: queue.SimpleQueue[Sequence | None] = queue.SimpleQueue()
+        self._numbers = count()
+        self._sequences: dict[int, Sequence] = {}
+        self._samplers: dict[int, Sampler] = {}
+        self._interruptible: frozenset[int] = frozenset()
+        self._adapter: str | None = None
+        self._stopped = False
+        self._prompt_tokens = 0
+        self._cached_tokens = 0
+        self._completion_tokens = 0
+
+    def submit(self, request: TokenRequest) -> None:
+        """Take a request."""
+        sequence = Sequence(request, next(self._numbers))
+        self._sequences[request.id] = sequence
+        self._inbox.put(sequence)
+
+    def abort(self, request_id: int) -> None:
+        """End a request with the next step; with the running one, if that computes its prompt."""
+        sequence = self._sequences.get(request_id)
+        if sequence is not None:
+            sequence.cancelled = True
+            if request_id in self._interruptible:
+                self._context.abort()
+            self._inbox.put(None)
+
+    def stop(self) -> None:
+        """Have `run` return, after the events of what it still had to end."""
+        self._stopped = True
+        for sequence in list(self._sequences.values()):
+            sequence.cancelled = True
+        self._context.abort()
+        self._inbox.put(None)
+
+    def stats(self) -> EngineStats:
+        """Counters since load; a request's prompt counts once it has begun."""
+        running = len(self._scheduler.running)
+        return EngineStats(
+            running=running,
+            waiting=len(self._sequences) - running,
+            prompt_tokens=self._prompt_tokens,
+            cached_tokens=self._cached_tokens,
+            completion_tokens=self._completion_tokens,
+        )
+
+    def run(self) -> None:
+        """Compute until `stop`; on a thread of its own.
+
+        Raises:
+            EngineFailed: llama.cpp failed in a way that leaves nothing to rely on.
+        """
+        while True:
+            self._context.expect_no_abort()
+            events = self._receive()
+            events += self._end_cancelled()
+            if self._stopped:
+                break
+            events += self._step()
+            if events:
+                self._emit(events)
+        self._emit(events)
+        for sampler in self._samplers.values():
+            sampler.close()
+
+    def _receive(self) -> list[TokenEvent]:
+        """Take in what has come; waits while there is nothing to compute."""
+        events = []
+        idle = not self._samplers and not self._stopped
+        while idle or not self._inbox.empty():
+            sequence = self._inbox.get()
+            idle = False
+            if sequence is not None:
+                events += self._begin(sequence)
+        return events
+
+    def _begin(self, sequence: Sequence) -> list[TokenEvent]:
+        request = sequence.request
+        if sequence.cancelled:
+            return [self._end(sequence, "abort")]
+        try:
+            self._check(request)
+            if sequence.output >= request.max_tokens:
+                return [self._end(sequence, "length")]
+            self._samplers[request.id] = self._sampler(sequence)
+        except XinferError as error:
+            return [self._end(sequence, "error", Failure.of(error))]
+        self._scheduler.add(sequence)
+        return []
+
+    def _check(self, request: TokenRequest) -> None:
+        """What llama.cpp would answer by ending the process, or not at all."""
+        size = self._model.vocabulary_size
+        ids = [*request.prompt, *request.resume]
+        if not request.prompt or min(ids) < 0 or max(ids) >= size:
+            raise InvalidRequest(f"A prompt has to have token ids from 0 to {size - 1}.")
+        if len(request.prompt) + request.max_tokens > self._context_length:
+            raise InvalidRequest(
+                f"{len(request.prompt)} tokens of prompt and {request.max_tokens} of output exceed "
+                f"the available context size of {self._context_length} tokens.",
+                code="context_length_exceeded",
+            )
+        if request.adapter is not None and request.adapter not in self._adapters:
+            raise InvalidRequest(f"There is no LoRA adapter {request.adapter!r}.")
+        if request.constraint is not None and request.sampling.ignore_eos:
+            raise InvalidRequest(
+                "ignore_eos cannot go with a grammar: a complete output has to be able to end.",
+                param="ignore_eos",
+            )
+
+    def _sampler(self, sequence: Sequence) -> Sampler:
+        request = sequence.request
+        sampling = request.sampling
+        forbidden = list(self._suppressed)
+        if sampling.ignore_eos:
+            forbidden += self._model.end_ids
+        return Sampler(
+            resolve(sampling, self._defaults, self._context_length),
+            vocabulary=self._model.vocabulary,
+            candidates=self._candidates,
+            seed=sampling.seed,
+            bias=sampling.logit_bias or {},
+            forbidden=forbidden,
+            constraint=request.constraint,
+            history=sequence.tokens,
+            resumed=len(request.resume),
+        )
+
+    def _end_cancelled(self) -> list[TokenEvent]:
+        cancelled = [
+            sequence
+            for sequence in (*self._scheduler.running, *self._scheduler.waiting)
+            if sequence.cancelled
+        ]
+        return [self._end(sequence, "abort") for sequence in cancelled]
+
+    def _step(self) -> list[TokenEvent]:
+        try:
+            chunks = self._scheduler.plan()
+            if not chunks:
+                return []
+            outcome = self._compute(chunks)
+            if outcome is Outcome.NO_ROOM:
+                self._scheduler.overfull()
+        except MemoryError:
+            return [self._fail_youngest()]
+        if outcome is Outcome.ABORTED:
+            self._scheduler.undo(chunks)
+        if outcome is not Outcome.DONE:
+            return []
+        self._scheduler.computed(chunks)
+        ready = [chunk.sequence for chunk in chunks if chunk.last]
+        if not ready:
+            return []
+        logits = self._context.logits(len(ready))
+        return [self._advance(sequence, logits[row]) for row, sequence in enumerate(ready)]
+
+    def _compute(self, chunks: list[Chunk]) -> Outcome:
+        adapter = chunks[0].sequence.request.adapter
+        if adapter != self._adapter:
+            self._context.use_adapter(None if adapter is None else self._adapters[adapter])
+            self._adapter = adapter
+        # Outputs are a moment's work; for those in the midst of their prompt a step may be long.
+        self._interruptible = frozenset(c.sequence.request.id for c in chunks if c.count > 1)
+        try:
+            # Whoever cancelled before the line above has not interrupted.
+            if any(chunk.sequence.cancelled for chunk in chunks):
+                return Outcome.ABORTED
+            return self._context.decode(chunks)
+        finally:
+            self._interruptible = frozenset()
+
+    def _advance(self, sequence: Sequence, row: Row) -> TokenEvent:
+        """Choose a sequence's next token."""
+        request = sequence.request
+        if sequence.output == len(request.resume):
+            self._prompt_tokens += len(request.prompt)
+            self._cached_tokens += sequence.cached or 0
+        try:
+            token = self._samplers[request.id].sample(row, sequence.output)
+        except XinferError as error:
+            return self._end(sequence, "error", Failure.of(error))
+        if token in self._model.end_ids:
+            return self._end(sequence, "stop")
+        sequence.tokens.append(token)
+        sequence.output += 1
+        self._completion_tokens += 1
+        wanted = request.sampling.logprobs
+        logprobs = [] if wanted is None else [log_probability(row, token, wanted)]
+        finish = "length" if sequence.output >= request.max_tokens else None
+        if finish is not None:
+            self._forget(sequence)
+        return TokenEvent(
+            request.id, [token], finish, cached_tokens=sequence.cached or 0, logprobs=logprobs
+        )
+
+    def _fail_youngest(self) -> TokenEvent:
+        sequence = max(self._scheduler.running, key=lambda running: running.number)
+        error = EngineFailed(
+            f"The KV cache has no room for this request's {len(sequence.tokens)} tokens."
+        )
+        return self._end(sequence, "error", Failure.of(error))
+
+    def _end(self, sequence: Sequence, reason: str, failure: Failure | None = None) -> TokenEvent:
+        self._forget(sequence)
+        return TokenEvent(
+            sequence.request.id, [], reason, failure, cached_tokens=sequence.cached or 0
+        )
+
+    def _forget(self, sequence: Sequence) -> None:
+        self._scheduler.finish(sequence)
+        self._sequences.pop(sequence.request.id, None)
+        sampler = self._samplers.pop(sequence.request.id, None)
+        if sampler is not None:
+            sampler.close()

@@ -1,0 +1,219 @@
+"""The llama-cpp-python engine: GGUF language models at llama.cpp's full speed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable
+
+from xinfer.errors import InvalidRequest
+from xinfer.model.engine import (
+    EngineOptions,
+    Support,
+    TokenEvent,
+    TokenRequest,
+)
+from xinfer.model.inspect.sampling_defaults import sampling_defaults
+from xinfer.model.llm.gguf_file import context_length, read_headers
+from xinfer.model.llm.llama_cpp.adapters import load_adapters
+from xinfer.model.llm.llama_cpp.batching import Batching
+from xinfer.model.llm.llama_cpp.context import LlamaContext, rounded
+from xinfer.model.llm.llama_cpp.library import PACKAGE, installed
+from xinfer.model.llm.llama_cpp.loading import load_model
+from xinfer.model.llm.llama_cpp.options import FULL_CONTEXTS, LlamaCppOptions
+from xinfer.model.llm.llama_cpp.sampler import HONOURED
+from xinfer.model.llm.llama_cpp.scheduler import Scheduler
+from xinfer.model.llm.mailbox import Mailbox
+from xinfer.model.llm.tokenizer.gguf import GgufTokenizer
+from xinfer.model.llm.tokenizer.pieces import Vocabulary
+from xinfer.types.model import Abilities, EngineStats, Loaded, ModelSpec, Progress
+
+logger = logging.getLogger(__name__)
+
+
+class LlamaCppEngine:
+    """One thread computes all requests together, step by step.
+
+    Penalties look at the last tokens of prompt and output alike, as llama.cpp counts them. With
+    the same seed, a token depends on its position in the output and on what came before it, not
+    on who else is in the batch; so an output that is resumed goes on as it would have.
+    """
+
+    tokenizer: GgufTokenizer
+
+    def __init__(self, spec: ModelSpec, options: LlamaCppOptions) -> None:
+        self._spec = spec
+        self._options = options
+        self._mailbox: Mailbox[TokenEvent] | None = None
+        self._ready = threading.Event()
+        self._closing = False
+        self._failure: BaseException | None = None
+        self._thread: threading.Thread | None = None
+        self._batching: Batching | None = None
+        self._release: list[Callable[[], None]] = []
+
+    @classmethod
+    def support(cls, spec: ModelSpec) -> Support:
+        if spec.type != "LLM":
+            return Support(False, f"it runs language models, not models of type {spec.type}")
+        if spec.format != "ggufv2":
+            return Support(False, "it runs .gguf files (format ggufv2) only")
+        if not installed():
+            return Support(False, f"the package {PACKAGE} is not installed", "llama-cpp")
+        return Support(True)
+
+    @classmethod
+    def options(cls) -> type[EngineOptions]:
+        return LlamaCppOptions
+
+    def load(self, progress: Callable[[Progress], None]) -> Loaded:
+        options = self._options
+        parts = read_headers(self._spec.path)
+        gguf = parts[0]
+        context_tokens = context_length(gguf, options.n_ctx)
+        vocabulary = Vocabulary(gguf)
+        cells = _cells(context_tokens, options)
+        model, offloaded = load_model(
+            parts,
+            options,
+            cells=cells,
+            progress=lambda fraction: progress(Progress(0.9 * fraction, "loading")),
+        )
+        self._release.append(model.close)
+        adapters = load_adapters(model, options.lora)
+        batch = max(options.n_batch, options.n_parallel)
+        context = LlamaContext(
+            model,
+            options,
+            path=self._spec.path,
+            cells=cells,
+            slots=options.n_parallel,
+            batch=batch,
+        )
+        self._release.append(context.close)
+        self.tokenizer = GgufTokenizer(
+            gguf,
+            vocabulary,
+            reference=model.tokenize,
+            eos_ids=model.end_ids,
+            prompt_prefix=model.prompt_prefix(),
+        )
+        self._batching = Batching(
+            model,
+            context,
+            Scheduler(
+                context,
+                slots=options.n_parallel,
+                cells=cells if options.kv_unified else None,
+                batch=batch,
+            ),
+            context_length=context_tokens,
+            defaults=sampling_defaults(gguf, repeat_last_n=options.repeat_last_n),
+            adapters=adapters,
+            emit=self._emit,
+        )
+        self._thread = threading.Thread(target=self._compute, name="llama.cpp", daemon=True)
+        self._thread.start()
+        progress(Progress(1.0, "loading"))
+        return Loaded(
+            context_length=context_tokens,
+            concurrency=options.n_parallel,
+            abilities=Abilities(
+                cancel="step",
+                resume=True,
+                logprobs=True,
+                constraint=frozenset({"grammar"}),
+                adapters=frozenset(adapters),
+                sampling=HONOURED,
+            ),
+            backend=offloaded.backend,
+            details={
+                "architecture": gguf.architecture,
+                "layers": model.layers,
+                "layers_offloaded": offloaded.layers,
+                "threads": options.threads,
+                "kv_cells": cells,
+                "kv_unified": options.kv_unified,
+            },
+        )
+
+    def close(self) -> None:
+        """End what runs and release the model; blocks for up to one operation of llama.cpp."""
+        self._closing = True
+        if self._batching is not None:
+            self._batching.stop()
+        self._ready.set()
+        if self._thread is not None:
+            self._thread.join()
+        for release in reversed(self._release):
+            release()
+        self._release.clear()
+        if self._mailbox is not None:
+            self._mailbox.close()
+
+    def stats(self) -> EngineStats:
+        return EngineStats() if self._batching is None else self._batching.stats()
+
+    def submit(self, request: TokenRequest) -> None:
+        self._events()
+        assert self._batching is not None
+        self._batching.submit(request)
+
+    def abort(self, request_id: int) -> None:
+        if self._batching is not None:
+            self._batching.abort(request_id)
+
+    async def steps(self) -> AsyncIterator[list[TokenEvent]]:
+        async for events in self._events().batches():
+            yield events
+        if self._failure is not None:
+            raise self._failure
+
+    def _events(self) -> Mailbox[TokenEvent]:
+        """Made on first use, on the event loop; `load` runs on another thread."""
+        if self._mailbox is None:
+            self._mailbox = Mailbox()
+            if self._closing:
+                self._mailbox.close()
+            self._ready.set()
+        return self._mailbox
+
+    def _emit(self, events: list[TokenEvent]) -> None:
+        if self._mailbox is not None:
+            self._mailbox.put_all(events)
+
+    def _compute(self) -> None:
+        self._ready.wait()
+        assert self._batching is not None
+        try:
+            self._batching.run()
+        except BaseException as error:
+            logger.exception("llama.cpp cannot go on")
+            self._failure = error
+            if self._mailbox is not None:
+                self._mailbox.close()
+
+
+def _cells(context_tokens: int, options: LlamaCppOptions) -> int:
+    """Tokens that the KV cache holds in all.
+
+    Raises:
+        InvalidRequest: not even one request of full length would fit.
+    """
+    if not options.kv_unified:
+        if options.n_kv is not None:
+            raise InvalidRequest(
+                "n_kv is the size of a shared KV cache; without kv_unified each request has "
+                "n_ctx tokens of its own. Leave n_kv out.",
+                param="n_kv",
+            )
+        return rounded(context_tokens) * options.n_parallel
+    if options.n_kv is None:
+        return rounded(context_tokens * min(options.n_parallel, FULL_CONTEXTS))
+    if options.n_kv < context_tokens:
+        raise InvalidRequest(
+            f"n_kv is {options.n_kv}, and one request may have {context_tokens} tokens. Give at "
+            "least as many, or a smaller n_ctx.",
+            param="n_kv",
+        )
+    return rounded(options.n_kv)

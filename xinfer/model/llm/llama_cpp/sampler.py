@@ -1,0 +1,335 @@
+"""How one request chooses its tokens: a chain of llama.cpp's samplers, seeded by position."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from xinfer.errors import EngineFailed, InvalidRequest
+from xinfer.model.engine import Logprob
+from xinfer.model.llm.llama_cpp.library import library
+from xinfer.types.request import Constraint, Sampling
+
+Row = NDArray[np.float32]
+
+HONOURED = frozenset(Sampling.__struct_fields__) - {"max_tokens", "logprobs"}
+
+_SEEDS = 1 << 32
+_BREAKERS = ("\n", ":", '"', "*")
+_CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
+
+
+class SamplerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Every sampling parameter with a value: the request's, else the model's, else llama.cpp's."""
+
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    repeat_penalty: float
+    repeat_last_n: int
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    typical_p: float = 1.0
+    top_n_sigma: float = -1.0
+    xtc_probability: float = 0.0
+    xtc_threshold: float = 0.1
+    mirostat: int = 0
+    mirostat_tau: float = 5.0
+    mirostat_eta: float = 0.1
+    dry_multiplier: float = 0.0
+    dry_base: float = 1.75
+    dry_allowed_length: int = 2
+    dry_penalty_last_n: int = -1
+    dry_sequence_breakers: tuple[str, ...] = _BREAKERS
+
+    @property
+    def penalises(self) -> bool:
+        """Whether tokens that were there before count."""
+        return self.repeat_last_n > 0 and (
+            self.repeat_penalty != 1.0
+            or self.presence_penalty != 0.0
+            or self.frequency_penalty != 0.0
+        )
+
+
+def resolve(sampling: Sampling, defaults: Mapping[str, float], context: int) -> SamplerSettings:
+    """The request's parameters over the model's `defaults`, which have llama.cpp's names.
+
+    Windows that reach back are cut to `context` tokens, which -1 stands for.
+    """
+    asked = {
+        name: value
+        for name in SamplerSettings.__struct_fields__
+        if (value := getattr(sampling, name, None)) is not None
+    }
+    if sampling.repetition_penalty is not None:
+        asked["repeat_penalty"] = sampling.repetition_penalty
+    values: dict[str, Any] = {**defaults, **asked}
+    values["top_k"] = int(values["top_k"])
+    for name in ("repeat_last_n", "dry_penalty_last_n"):
+        window = int(values.get(name, -1))
+        values[name] = context if window < 0 else min(window, context)
+    return SamplerSettings(**values)
+
+
+class Candidates:
+    """The array that llama.cpp's samplers work on; one for a whole engine."""
+
+    def __init__(self, vocabulary_size: int) -> None:
+        llama = library()
+        self.size = vocabulary_size
+        self._ids = np.arange(vocabulary_size, dtype=np.int32)
+        self._array = np.zeros(vocabulary_size, _CANDIDATE)
+        self._data = ctypes.cast(self._array.ctypes.data, llama.llama_token_data_p)
+        self._struct = llama.llama_token_data_array()
+        self.pointer = ctypes.byref(self._struct)
+
+    def fill(self, row: Row) -> None:
+        """All tokens, with these logits."""
+        self._array["id"] = self._ids
+        self._array["logit"] = row
+        self._begin(self.size)
+
+    def hold(self, token: int) -> None:
+        """One token alone."""
+        self._array["id"][0] = token
+        self._array["logit"][0] = 0.0
+        self._begin(1)
+
+    def _begin(self, size: int) -> None:
+        struct = self._struct
+        struct.data, struct.size, struct.selected, struct.sorted = self._data, size, -1, False
+
+    def selected(self) -> tuple[int, float]:
+        """The chosen token and its logit; (-1, -inf) when none is chosen."""
+        index = self._struct.selected
+        if not 0 <= index < self._struct.size:
+            return -1, -math.inf
+        chosen = self._struct.data[index]
+        return chosen.id, chosen.logit
+
+    def first_is_allowed(self) -> bool:
+        """Whether the first token is still possible."""
+        return bool(self._struct.data[0].logit > -math.inf)
+
+
+class Sampler:
+    """One request's. Belongs to the engine's thread.
+
+    What chooses at random is made anew for each token, from the seed and the token's position in
+    the output: the same tokens come whoever else is in the batch, and after a continuation.
+    (Mirostat keeps a state of its own and goes on with it.)
+
+    Args:
+        vocabulary: llama.cpp's.
+        forbidden: tokens that are never chosen.
+        history: prompt and resumed output, for the samplers that look back.
+        resumed: how many of `history`'s last tokens are output.
+
+    Raises:
+        InvalidRequest: the constraint is no valid grammar, or the resumed output violates it.
+    """
+
+    def __init__(
+        self,
+        settings: SamplerSettings,
+        *,
+        vocabulary: Any,
+        candidates: Candidates,
+        seed: int | None,
+        bias: Mapping[int, float],
+        forbidden: Sequence[int],
+        constraint: Constraint | None,
+        history: Sequence[int],
+        resumed: int,
+    ) -> None:
+        self._llama = library()
+        self._vocabulary = vocabulary
+        self._candidates = candidates
+        self._seed = secrets.randbits(32) if seed is None else seed
+        self._settings = settings
+        biases = {**bias, **dict.fromkeys(forbidden, -math.inf)}
+        self._biased = np.fromiter(biases, np.int64, len(biases))
+        self._biases = np.fromiter(biases.values(), np.float32, len(biases))
+        self._grammar: Any = None
+        self._chain = self._llama.llama_sampler_chain_init(
+            self._llama.llama_sampler_chain_default_params()
+        )
+        self._fixed = 0
+        try:
+            if constraint is not None:
+                self._grammar = self._make_grammar(constraint.source)
+                self._replay(history[len(history) - resumed :])
+            self._build()
+        except BaseException:
+            self.close()
+            raise
+        self._looks_back = settings.penalises or settings.dry_multiplier != 0.0
+        if self._looks_back:
+            window = max(settings.repeat_last_n, settings.dry_penalty_last_n)
+            for token in history[-window:] if window else ():
+                self._llama.llama_sampler_accept(self._chain, token)
+        self._greedy = settings.temperature <= 0.0 and self._grammar is None and self._fixed == 0
+
+    def sample(self, row: Row, position: int) -> int:
+        """The next token, which is token number `position` of the output.
+
+        Raises:
+            EngineFailed: the logits are no numbers, or no token is possible.
+        """
+        # Sorting what is no number ends the process.
+        if not float(row.sum()) < math.inf:
+            raise EngineFailed("The model has computed logits that are not numbers.")
+        if len(self._biased):
+            row = row.copy()
+            row[self._biased] += self._biases
+        if self._greedy:
+            token = int(row.argmax())
+        else:
+            self._reseed(position)
+            token = self._pick(row)
+        if self._looks_back:
+            self._llama.llama_sampler_accept(self._chain, token)
+        if self._grammar is not None:
+            self._llama.llama_sampler_accept(self._grammar, token)
+        return token
+
+    def close(self) -> None:
+        """Release llama.cpp's samplers."""
+        if self._grammar is not None:
+            self._llama.llama_sampler_free(self._grammar)
+        self._llama.llama_sampler_free(self._chain)
+        self._grammar = self._chain = None
+
+    def _pick(self, row: Row) -> int:
+        """Choose first and ask the grammar about that one token: looking at all costs more."""
+        candidates, llama = self._candidates, self._llama
+        candidates.fill(row)
+        llama.llama_sampler_apply(self._chain, candidates.pointer)
+        token, logit = candidates.selected()
+        if self._grammar is not None and not (token >= 0 and self._allows(token)):
+            candidates.fill(row)
+            llama.llama_sampler_apply(self._grammar, candidates.pointer)
+            llama.llama_sampler_apply(self._chain, candidates.pointer)
+            token, logit = candidates.selected()
+        if token < 0 or not logit > -math.inf:
+            raise EngineFailed("No token is left that the request's parameters allow.")
+        return token
+
+    def _allows(self, token: int) -> bool:
+        """Whether the grammar goes on with this token."""
+        self._candidates.hold(token)
+        self._llama.llama_sampler_apply(self._grammar, self._candidates.pointer)
+        return self._candidates.first_is_allowed()
+
+    def _make_grammar(self, source: str) -> Any:
+        grammar = self._llama.llama_sampler_init_grammar(self._vocabulary, source.encode(), b"root")
+        if not grammar:
+            raise InvalidRequest(
+                "The grammar is not one in GBNF with a rule `root`, all of whose rules are "
+                "defined. The model's log has the parser's own words.",
+                param="guided_grammar",
+            )
+        return grammar
+
+    def _replay(self, output: Sequence[int]) -> None:
+        for token in output:
+            if not self._allows(token):  # llama.cpp would end the process
+                raise InvalidRequest("The output to be continued is not one of the grammar's.")
+            self._llama.llama_sampler_accept(self._grammar, token)
+
+    def _build(self) -> None:
+        """The part of the chain that stays: everything but what chooses."""
+        llama, settings = self._llama, self._settings
+        if settings.penalises:
+            self._add(
+                llama.llama_sampler_init_penalties(
+                    self._candidates.size,
+                    settings.repeat_last_n,
+                    settings.repeat_penalty,
+                    settings.frequency_penalty,
+                    settings.presence_penalty,
+                )
+            )
+        if settings.dry_multiplier != 0.0:
+            breakers = [breaker.encode() for breaker in settings.dry_sequence_breakers]
+            self._add(
+                llama.llama_sampler_init_dry(
+                    self._vocabulary,
+                    settings.dry_multiplier,
+                    settings.dry_base,
+                    settings.dry_allowed_length,
+                    settings.dry_penalty_last_n,
+                    (ctypes.c_char_p * len(breakers))(*breakers),
+                    len(breakers),
+                )
+            )
+        if settings.temperature <= 0.0:
+            if self._fixed or self._grammar is not None:
+                llama.llama_sampler_chain_add(self._chain, llama.llama_sampler_init_greedy())
+            return
+        if settings.mirostat:
+            self._add(llama.llama_sampler_init_temp(settings.temperature))
+            self._add(self._mirostat())
+            return
+        if settings.top_n_sigma > 0.0:
+            self._add(llama.llama_sampler_init_top_n_sigma(settings.top_n_sigma))
+        if settings.top_k > 0:
+            self._add(llama.llama_sampler_init_top_k(settings.top_k))
+        if settings.typical_p < 1.0:
+            self._add(llama.llama_sampler_init_typical(settings.typical_p, 1))
+        if settings.top_p < 1.0:
+            self._add(llama.llama_sampler_init_top_p(settings.top_p, 1))
+        if settings.min_p > 0.0:
+            self._add(llama.llama_sampler_init_min_p(settings.min_p, 1))
+
+    def _mirostat(self) -> Any:
+        llama, settings = self._llama, self._settings
+        seed, tau, eta = self._seed % _SEEDS, settings.mirostat_tau, settings.mirostat_eta
+        if settings.mirostat == 1:
+            size = self._candidates.size
+            return llama.llama_sampler_init_mirostat(size, seed, tau, eta, 100)
+        return llama.llama_sampler_init_mirostat_v2(seed, tau, eta)
+
+    def _add(self, sampler: Any) -> None:
+        self._llama.llama_sampler_chain_add(self._chain, sampler)
+        self._fixed += 1
+
+    def _reseed(self, position: int) -> None:
+        """The end of the chain, which chooses at random, for this position."""
+        llama, settings = self._llama, self._settings
+        if settings.temperature <= 0.0 or settings.mirostat:
+            return
+        while llama.llama_sampler_chain_n(self._chain) > self._fixed:
+            llama.llama_sampler_free(llama.llama_sampler_chain_remove(self._chain, self._fixed))
+        seed = (self._seed + position * 0x9E3779B1) % _SEEDS
+        add = llama.llama_sampler_chain_add
+        if settings.xtc_probability > 0.0:
+            threshold = settings.xtc_threshold
+            add(
+                self._chain,
+                llama.llama_sampler_init_xtc(settings.xtc_probability, threshold, 1, seed),
+            )
+        add(self._chain, llama.llama_sampler_init_temp(settings.temperature))
+        add(self._chain, llama.llama_sampler_init_dist(seed))
+
+
+def log_probability(row: Row, token: int, most: int) -> Logprob:
+    """A token's, as the model sees it, beside those of the `most` likeliest."""
+    peak = float(row.max())
+    total = peak + math.log(float(np.exp(row - peak).sum(dtype=np.float64)))
+    top: list[tuple[int, float]] = []
+    if most:
+        most = min(most, len(row))
+        likeliest = np.argpartition(row, -most)[-most:]
+        likeliest = likeliest[np.argsort(-row[likeliest], kind="stable")]
+        top = [(int(one), float(row[one]) - total) for one in likeliest]
+    return Logprob(float(row[token]) - total, top)

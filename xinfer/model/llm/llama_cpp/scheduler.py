@@ -1,0 +1,379 @@
+"""What the next step computes: who is admitted, which tokens, and who gives way when it is full.
+
+Nothing of llama.cpp is in here. A sequence is a list of tokens of which the first so many are in
+the KV cache; the rest is to be computed, and after the last of them a token is sampled. A prompt,
+a resumed output and a sequence that had to give way are therefore one case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Tokens
+from typing import Protocol
+
+from xinfer.model.engine import TokenRequest
+
+COPY_LEAST = 16
+"""Tokens from which a prefix that another slot holds is shared with it."""
+COPY_LEAST_APART = 256
+"""The same where each slot has its own part of the cache: there it is really copied."""
+HEADROOM = 32
+"""Tokens that a running sequence is expected to grow by before a waiting one is let in."""
+
+
+class Memory(Protocol):
+    """The KV cache, as much of it as scheduling needs."""
+
+    def remove(self, slot: int, start: int) -> bool:
+        """Forget a slot's tokens from position `start` on; False: this model cannot."""
+        ...
+
+    def copy(self, source: int, target: int) -> None:
+        """Make an empty slot hold what another one does."""
+        ...
+
+    def continues(self, slot: int, start: int) -> bool:
+        """Whether computing can go on at `start` with what the slot still holds."""
+        ...
+
+
+class Sequence:
+    """One request on its way through the engine."""
+
+    __slots__ = (
+        "cached",
+        "cancelled",
+        "computed",
+        "number",
+        "output",
+        "request",
+        "slot",
+        "tokens",
+    )
+
+    def __init__(self, request: TokenRequest, number: int) -> None:
+        self.request = request
+        self.number = number
+        self.tokens = [*request.prompt, *request.resume]
+        self.output = len(request.resume)
+        """Tokens generated, those that are resumed included."""
+        self.computed = 0
+        """tokens[:computed] are in the KV cache."""
+        self.cached: int | None = None
+        """Tokens of the prompt that were found there; None before the first time it got a slot."""
+        self.slot: int | None = None
+        self.cancelled = False
+
+    @property
+    def pending(self) -> int:
+        return len(self.tokens) - self.computed
+
+
+class Slot:
+    """A sequence id of llama.cpp. When nothing runs in it, it keeps what it last computed."""
+
+    __slots__ = ("adapter", "index", "kept", "sequence", "shared", "used")
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.sequence: Sequence | None = None
+        self.kept: list[int] = []
+        """The tokens in it, while no sequence runs in it."""
+        self.adapter: str | None = None
+        """What they were computed with."""
+        self.shared = 0
+        """Of its first tokens, those that another slot holds in the same cells."""
+        self.used = 0
+
+    def held(self) -> list[int]:
+        """The tokens in it."""
+        sequence = self.sequence
+        return self.kept if sequence is None else sequence.tokens[: sequence.computed]
+
+    @property
+    def cells(self) -> int:
+        sequence = self.sequence
+        held = len(self.kept) if sequence is None else sequence.computed
+        return held - self.shared
+
+
+class Chunk:
+    """Tokens of one sequence that a step computes."""
+
+    __slots__ = ("count", "last", "sequence", "slot", "start")
+
+    def __init__(self, sequence: Sequence, slot: int, count: int) -> None:
+        self.sequence = sequence
+        self.slot = slot
+        self.start = sequence.computed
+        self.count = count
+        self.last = count == sequence.pending
+        """Whether a token is sampled after them."""
+
+    @property
+    def tokens(self) -> list[int]:
+        return self.sequence.tokens[self.start : self.start + self.count]
+
+
+class Scheduler:
+    """Continuous batching: every step has all running outputs in it, then as much of the prompts
+    as there is room for.
+
+    Args:
+        memory: the KV cache.
+        slots: sequences that run at once.
+        cells: tokens the cache holds in all; None: every slot has its own part, which is never
+            too small.
+        batch: tokens in one step, at least `slots`.
+    """
+
+    def __init__(self, memory: Memory, *, slots: int, cells: int | None, batch: int) -> None:
+        self._memory = memory
+        self._cells = cells
+        self._batch = batch
+        self._copy_least = COPY_LEAST if cells is not None else COPY_LEAST_APART
+        self._slots = [Slot(index) for index in range(slots)]
+        self._waiting: list[Sequence] = []
+        self._running: list[Sequence] = []
+        self._clock = 0
+        self._turn: str | None = None
+        self._overfull = False
+
+    @property
+    def running(self) -> Tokens[Sequence]:
+        """Those that hold a slot, the oldest first."""
+        return self._running
+
+    @property
+    def waiting(self) -> Tokens[Sequence]:
+        return self._waiting
+
+    def add(self, sequence: Sequence) -> None:
+        """Take a sequence; it gets its slot with the next step that has room for it."""
+        self._waiting.append(sequence)
+
+    def plan(self) -> list[Chunk]:
+        """What to compute now; empty when there is nothing to do. All of one adapter."""
+        self._admit()
+        while True:
+            self._turn = self._next_adapter()
+            chunks = self._chunks([s for s in self._running if s.request.adapter == self._turn])
+            if chunks or not self._running:
+                return chunks
+            self.make_room()
+
+    def computed(self, chunks: Tokens[Chunk]) -> None:
+        """A step has been computed."""
+        self._overfull = False
+        for chunk in chunks:
+            chunk.sequence.computed += chunk.count
+
+    def undo(self, chunks: Tokens[Chunk]) -> None:
+        """A step was given up half-way: what it may have computed is forgotten."""
+        for chunk in chunks:
+            if chunk.sequence.slot is not None and not self._memory.remove(chunk.slot, chunk.start):
+                self._give_up(chunk.sequence)
+
+    def overfull(self) -> None:
+        """The cache had no room for a step, against expectation: nobody comes in before the next.
+
+        (What slots share counts once here, and stays when the slot that is thought to hold it
+        lets go.)
+
+        Raises:
+            MemoryError: as of `make_room`.
+        """
+        self._overfull = True
+        self.make_room()
+
+    def finish(self, sequence: Sequence) -> None:
+        """Let go of a sequence. What it computed stays until the room is needed."""
+        if sequence.slot is None:
+            if sequence in self._waiting:
+                self._waiting.remove(sequence)
+            return
+        slot = self._slots[sequence.slot]
+        slot.kept = sequence.tokens[: sequence.computed]
+        slot.sequence = None
+        self._clock += 1
+        slot.used = self._clock
+        sequence.slot = None
+        self._running.remove(sequence)
+
+    def make_room(self) -> None:
+        """Free cells: of what nobody uses, the least recently used; else of the youngest sequence,
+        which waits and is computed again.
+
+        Raises:
+            MemoryError: one sequence is all that there is.
+        """
+        idle = [slot for slot in self._slots if slot.sequence is None and slot.kept]
+        if idle:
+            self._clear(min(idle, key=lambda slot: slot.used))
+            return
+        if len(self._running) <= 1:
+            raise MemoryError("one sequence alone does not fit")
+        self._give_up(self._running[-1])
+
+    def clear(self) -> None:
+        """Forget what is kept of finished sequences."""
+        for slot in self._slots:
+            if slot.sequence is None:
+                self._clear(slot)
+
+    def _chunks(self, sequences: list[Sequence]) -> list[Chunk]:
+        decoding = [sequence for sequence in sequences if sequence.pending == 1]
+        while self._lacks(len(decoding)):
+            before = len(self._running)
+            self.make_room()
+            if len(self._running) < before:  # perhaps one of these
+                return self._chunks([s for s in sequences if s.slot is not None])
+        chunks = [self._chunk(sequence, 1) for sequence in decoding]
+        planned = len(chunks)
+        for sequence in sequences:
+            if sequence.pending == 1:
+                continue
+            count = min(sequence.pending, self._batch - planned)
+            count = min(count, self._free(planned + count) - planned)
+            if count <= 0:
+                break
+            chunks.append(self._chunk(sequence, count))
+            planned += count
+        return chunks
+
+    @staticmethod
+    def _chunk(sequence: Sequence, count: int) -> Chunk:
+        assert sequence.slot is not None
+        return Chunk(sequence, sequence.slot, count)
+
+    def _used(self) -> int:
+        return sum(slot.cells for slot in self._slots)
+
+    def _lacks(self, wanted: int) -> bool:
+        return self._cells is not None and self._used() + wanted > self._cells
+
+    def _free(self, wanted: int) -> int:
+        """Cells that can be had without taking any from a running sequence; stops at `wanted`."""
+        if self._cells is None:
+            return wanted
+        while self._lacks(wanted):
+            idle = [slot for slot in self._slots if slot.sequence is None and slot.kept]
+            if not idle:
+                break
+            self._clear(min(idle, key=lambda slot: slot.used))
+        return min(wanted, self._cells - self._used())
+
+    def _next_adapter(self) -> str | None:
+        """Adapters take turns: a step of llama.cpp has one."""
+        adapters = list(dict.fromkeys(s.request.adapter for s in self._running))
+        if self._turn not in adapters:
+            return adapters[0] if adapters else None
+        return adapters[(adapters.index(self._turn) + 1) % len(adapters)]
+
+    def _admit(self) -> None:
+        """Give slots to those that wait, first come, first served, while all of each one's tokens
+        have room beside all of the others'."""
+        while self._waiting:
+            sequence = self._waiting[0]
+            free = [slot for slot in self._slots if slot.sequence is None]
+            if not free:
+                return
+            if self._running and (self._overfull or not self._has_room(sequence)):
+                return
+            del self._waiting[0]
+            self._place(sequence, free)
+
+    def _has_room(self, sequence: Sequence) -> bool:
+        if self._cells is None:
+            return True
+        taken = sum(
+            _needs(running) - self._slots[running.slot].shared
+            for running in self._running
+            if running.slot is not None
+        )
+        return taken + _needs(sequence) <= self._cells
+
+    def _place(self, sequence: Sequence, free: list[Slot]) -> None:
+        """Put a sequence into the free slot that saves most computing."""
+        source, reuse = self._best_prefix(sequence)
+        others = [slot for slot in free if slot is not source]
+        in_place = source is not None and source.sequence is None
+        if source is not None and in_place and (2 * reuse >= len(source.kept) or not others):
+            self._enter(sequence, source, reuse)
+            return
+        target = min(others, key=lambda slot: (bool(slot.kept), slot.used))
+        self._clear(target)
+        if source is not None and reuse >= self._copy_least:
+            self._memory.copy(source.index, target.index)
+            target.shared = reuse if self._cells is not None else 0
+        else:
+            reuse = 0
+        self._enter(sequence, target, reuse)
+
+    def _best_prefix(self, sequence: Sequence) -> tuple[Slot | None, int]:
+        """The slot that holds the most of a sequence's beginning, and how many tokens of it."""
+        # At least one token has to be computed, for its logits.
+        most = len(sequence.tokens) - 1
+        best, reuse = None, 0
+        for slot in self._slots:
+            if slot.adapter == sequence.request.adapter:
+                length = min(common_prefix(slot.held(), sequence.tokens), most)
+                if length > reuse:
+                    best, reuse = slot, length
+        return best, reuse
+
+    def _enter(self, sequence: Sequence, slot: Slot, reuse: int) -> None:
+        """Begin in this slot behind its first `reuse` tokens."""
+        memory = self._memory
+        if reuse and not (memory.remove(slot.index, reuse) and memory.continues(slot.index, reuse)):
+            reuse = 0
+        if not reuse:
+            memory.remove(slot.index, 0)
+        slot.kept = []
+        slot.shared = min(slot.shared, reuse)
+        slot.adapter = sequence.request.adapter
+        slot.sequence = sequence
+        sequence.slot = slot.index
+        sequence.computed = reuse
+        if sequence.cached is None:
+            sequence.cached = min(reuse, len(sequence.request.prompt))
+        self._running.append(sequence)
+        self._running.sort(key=lambda running: running.number)
+
+    def _give_up(self, sequence: Sequence) -> None:
+        """Take a sequence's slot; it waits for another and is computed anew."""
+        assert sequence.slot is not None
+        slot = self._slots[sequence.slot]
+        slot.sequence = None
+        self._clear(slot)
+        sequence.slot = None
+        sequence.computed = 0
+        self._running.remove(sequence)
+        self._waiting.append(sequence)
+        self._waiting.sort(key=lambda waiting: waiting.number)
+
+    def _clear(self, slot: Slot) -> None:
+        self._memory.remove(slot.index, 0)
+        slot.kept = []
+        slot.shared = 0
+        slot.used = 0
+
+
+def _needs(sequence: Sequence) -> int:
+    """Cells for all of a sequence's tokens, and for some to come."""
+    left = sequence.request.max_tokens - sequence.output
+    return len(sequence.tokens) + min(left, HEADROOM)
+
+
+def common_prefix(one: list[int], other: list[int]) -> int:
+    """Length of the longest common prefix."""
+    length = min(len(one), len(other))
+    if one[:length] == other[:length]:
+        return length
+    low, high = 0, length  # one[:low] is common, one[:high] is not
+    while high - low > 1:
+        middle = (low + high) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle
+    return low
