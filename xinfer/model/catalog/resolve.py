@@ -14,7 +14,10 @@ from xinfer.model.inspect.model import inspect_path
 from xinfer.types.deployment import LaunchSpec
 from xinfer.types.model import ModelSpec
 
-ENGINE_ALIASES = {"llama.cpp": "xllamacpp"}
+ENGINE_ALIASES = {"llama.cpp": ("llama-cpp-python", "xllamacpp")}
+"""Names that stand for several engines; the first that can is taken."""
+RETIRED_ENGINES = {"ctransformers": "llama.cpp", "ggml": "llama.cpp"}
+"""Engines that people still ask for, and what runs their models."""
 FORMAT_ALIASES = {"gguf": "ggufv2", "safetensors": "pytorch"}
 FORMAT_EXTRAS = {"pytorch": ("transformers", "vllm")}
 
@@ -121,18 +124,26 @@ def _choose(spec: LaunchSpec, models: list[ModelSpec]) -> tuple[str, ModelSpec]:
             if engines:
                 return engines[0], model
         raise _nothing_runs(models)
-    wanted = ENGINE_ALIASES.get(spec.model_engine.lower(), spec.model_engine)
-    name, engine = find_engine(wanted)
+    wanted = spec.model_engine.lower()
+    if wanted in RETIRED_ENGINES:
+        raise InvalidRequest(
+            f"There is no engine {spec.model_engine} any more; {RETIRED_ENGINES[wanted]} runs its "
+            f"models as .gguf files: --model-engine {RETIRED_ENGINES[wanted]}.",
+            param="model_engine",
+        )
     refusals = []
-    for model in models:
-        support = engine.support(model)
-        if support.ok:
-            return name, model
-        install = f" (pip install 'xinfer[{support.extra}]')" if support.extra else ""
-        refusals.append(f"{support.reason}{install}")
+    for alias in ENGINE_ALIASES.get(wanted, (spec.model_engine,)):
+        name, engine = find_engine(alias)
+        for model in models:
+            support = engine.support(model)
+            if support.ok:
+                return name, model
+            install = f" (pip install 'xinfer[{support.extra}]')" if support.extra else ""
+            refusals.append(f"{support.reason}{install}")
     others = sorted({other for model in models for other in _engines_for(model)})
     raise InvalidRequest(
-        f"Engine {name} cannot run {models[0].name}: {'; '.join(dict.fromkeys(refusals))}. "
+        f"Engine {spec.model_engine} cannot run {models[0].name}: "
+        f"{'; '.join(dict.fromkeys(refusals))}. "
         + (f"Engines that can: {', '.join(others)}." if others else "No other engine here can."),
         param="model_engine",
     )

@@ -35,6 +35,13 @@ def test_echo_runs_on_echo() -> None:
     assert resolved.options == {"concurrency": 2}
 
 
+@pytest.fixture
+def base_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the extra [llama-cpp]."""
+    monkeypatch.setattr("xinfer.model.llm.llama_cpp.engine.installed", lambda: False)
+
+
+@pytest.mark.usefixtures("base_install")
 def test_tiny_chat_runs_on_the_base_installs_engine() -> None:
     resolved = resolve(launch("tiny-chat"))
     assert resolved.engine == "xllamacpp"
@@ -44,7 +51,7 @@ def test_tiny_chat_runs_on_the_base_installs_engine() -> None:
 
 def test_path_needs_nothing_else(model: Path) -> None:
     resolved = resolve(launch(model))
-    assert resolved.engine == "xllamacpp"
+    assert resolved.engine == "llama-cpp-python"
     assert (resolved.model.name, resolved.model.path) == ("small", str(model.resolve()))
 
 
@@ -64,16 +71,39 @@ def test_path_twice_is_refused(model: Path) -> None:
     assert refusal(launch(model, model_path=str(model))).param == "model_path"
 
 
-@pytest.mark.parametrize("engine", ["xllamacpp", "XLlamaCpp", "llama.cpp", "LLAMA.CPP"])
-def test_llama_cpp_goes_by_its_names(model: Path, engine: str) -> None:
+@pytest.mark.parametrize("engine", ["xllamacpp", "XLlamaCpp"])
+def test_engines_are_found_in_any_case(model: Path, engine: str) -> None:
     assert resolve(launch(model, model_engine=engine)).engine == "xllamacpp"
+
+
+@pytest.mark.parametrize("name", ["llama.cpp", "LLAMA.CPP"])
+def test_llama_cpp_means_the_compiled_one_where_it_is_installed(model: Path, name: str) -> None:
+    assert resolve(launch(model, model_engine=name)).engine == "llama-cpp-python"
+
+
+@pytest.mark.usefixtures("base_install")
+def test_llama_cpp_means_the_wheel_in_the_base_install(model: Path) -> None:
+    assert resolve(launch(model, model_engine="llama.cpp")).engine == "xllamacpp"
+
+
+@pytest.mark.usefixtures("base_install")
+def test_engine_that_is_not_installed_names_its_extra(model: Path) -> None:
+    error = refusal(launch(model, model_engine="llama-cpp-python"))
+    assert "pip install 'xinfer[llama-cpp]'" in error.message
+    assert "Engines that can: xllamacpp" in error.message
+
+
+def test_engine_of_old_is_refused_with_what_replaces_it(model: Path) -> None:
+    error = refusal(launch(model, model_engine="ctransformers"))
+    assert error.param == "model_engine"
+    assert "--model-engine llama.cpp" in error.message
 
 
 def test_engine_that_cannot_says_why_and_which_can(model: Path) -> None:
     error = refusal(launch(model, model_engine="echo"))
     assert error.param == "model_engine"
     assert "Engine echo cannot run small" in error.message
-    assert "Engines that can: xllamacpp" in error.message
+    assert "Engines that can: llama-cpp-python, xllamacpp" in error.message
 
 
 def test_unknown_engine_is_refused(model: Path) -> None:
