@@ -151,6 +151,8 @@ def _choose(spec: LaunchSpec, models: list[ModelSpec]) -> tuple[str, ModelSpec]:
 
 def _reason(spec: LaunchSpec, engine: str, model: ModelSpec) -> str:
     if spec.model_engine is not None:
+        if spec.model_engine.lower() in ENGINE_ALIASES:
+            return f"{spec.model_engine} was asked for; {engine} is the first of its engines here."
         return f"{engine} was asked for."
     others = [other for other in _engines_for(model) if other != engine]
     form = f" in the format {model.format}" if model.format else ""

@@ -181,8 +181,10 @@ def test_hostile_paths_are_refused_by_field(name: str) -> None:
 
 def test_the_choice_of_the_engine_is_explained() -> None:
     assert "first engine" in resolve(LaunchSpec(model_name="tiny-chat")).reason
-    asked = resolve(LaunchSpec(model_name="tiny-chat", model_engine="llama.cpp"))
+    asked = resolve(LaunchSpec(model_name="tiny-chat", model_engine="xllamacpp"))
     assert asked.reason == "xllamacpp was asked for."
+    asked = resolve(LaunchSpec(model_name="tiny-chat", model_engine="llama.cpp"))
+    assert asked.reason.startswith("llama.cpp was asked for; llama-cpp-python is the first of")
 
 
 def test_a_launch_without_accelerators_keeps_every_layer_on_the_processor() -> None:
