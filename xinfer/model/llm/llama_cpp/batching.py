@@ -12,7 +12,7 @@ from xinfer.model.engine import TokenEvent, TokenRequest
 from xinfer.model.llm.llama_cpp.context import LlamaContext, Outcome, Row
 from xinfer.model.llm.llama_cpp.model import LlamaModel
 from xinfer.model.llm.llama_cpp.sampler import Candidates, Sampler, log_probability, resolve
-from xinfer.model.llm.llama_cpp.scheduler import Chunk, Scheduler, Sequence
+from xinfer.model.llm.llama_cpp.scheduler import Chunk, NoRoom, Scheduler, Sequence
 from xinfer.types.failure import Failure
 from xinfer.types.model import EngineStats
 
@@ -193,7 +193,7 @@ class Batching:
             outcome = self._compute(chunks)
             if outcome is Outcome.NO_ROOM:
                 self._scheduler.overfull()
-        except MemoryError:
+        except NoRoom:
             return [self._fail_youngest()]
         if outcome is Outcome.ABORTED:
             self._scheduler.undo(chunks)

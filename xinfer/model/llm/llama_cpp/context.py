@@ -151,10 +151,6 @@ class LlamaContext:
         first: int = self._llama.llama_memory_seq_pos_min(self._memory, slot)
         return 0 <= first <= max(0, start - self._model.sliding_window)
 
-    def clear(self) -> None:
-        """Empty the cache."""
-        self._llama.llama_memory_clear(self._memory, True)
-
     def close(self) -> None:
         """Release it; before the model."""
         if self.pointer:

@@ -20,6 +20,10 @@ HEADROOM = 32
 """Tokens that a running sequence is expected to grow by before a waiting one is let in."""
 
 
+class NoRoom(Exception):
+    """One sequence has all of the cache, and it is not enough."""
+
+
 class Memory(Protocol):
     """The KV cache, as much of it as scheduling needs."""
 
@@ -170,7 +174,10 @@ class Scheduler:
     def undo(self, chunks: Tokens[Chunk]) -> None:
         """A step was given up half-way: what it may have computed is forgotten."""
         for chunk in chunks:
-            if chunk.sequence.slot is not None and not self._memory.remove(chunk.slot, chunk.start):
+            if chunk.sequence.slot is None:
+                continue
+            kept = self._memory.remove(chunk.slot, chunk.start)
+            if not kept or (chunk.start and not self._memory.continues(chunk.slot, chunk.start)):
                 self._give_up(chunk.sequence)
 
     def overfull(self) -> None:
@@ -180,7 +187,7 @@ class Scheduler:
         lets go.)
 
         Raises:
-            MemoryError: as of `make_room`.
+            NoRoom: as of `make_room`.
         """
         self._overfull = True
         self.make_room()
@@ -204,21 +211,15 @@ class Scheduler:
         which waits and is computed again.
 
         Raises:
-            MemoryError: one sequence is all that there is.
+            NoRoom: there is nobody who could give way.
         """
         idle = [slot for slot in self._slots if slot.sequence is None and slot.kept]
         if idle:
             self._clear(min(idle, key=lambda slot: slot.used))
             return
         if len(self._running) <= 1:
-            raise MemoryError("one sequence alone does not fit")
+            raise NoRoom
         self._give_up(self._running[-1])
-
-    def clear(self) -> None:
-        """Forget what is kept of finished sequences."""
-        for slot in self._slots:
-            if slot.sequence is None:
-                self._clear(slot)
 
     def _chunks(self, sequences: list[Sequence]) -> list[Chunk]:
         decoding = [sequence for sequence in sequences if sequence.pending == 1]
