@@ -116,7 +116,7 @@ def computes_with_amx() -> bool:
 
 
 _lines: list[str] | None = None
-_callback: Any = None  # referenced for ever: llama.cpp calls it until the process ends
+_callbacks: list[Any] = []  # referenced for ever: llama.cpp calls them until the process ends
 
 
 @contextmanager
@@ -133,7 +133,6 @@ def error_lines() -> Iterator[list[str]]:
 
 def _log_callback(llama_cpp: Any) -> Any:
     """llama.cpp's log as ours: errors and warnings as such, the rest for debugging."""
-    global _callback
     pending = ""
     last = 0
 
@@ -152,8 +151,9 @@ def _log_callback(llama_cpp: Any) -> Any:
             else:
                 logger.debug("%s", line)
 
-    _callback = llama_cpp.llama_log_callback(take)
-    return _callback
+    callback = llama_cpp.llama_log_callback(take)
+    _callbacks.append(callback)
+    return callback
 
 
 class AbortFlag:

@@ -231,7 +231,9 @@ class Sampler:
         return self._candidates.first_is_allowed()
 
     def _make_grammar(self, source: str) -> Any:
-        grammar = self._llama.llama_sampler_init_grammar(self._vocabulary, source.encode(), b"root")
+        init = self._llama.llama_sampler_init_grammar
+        # llama.cpp takes no grammar at all for one that allows everything.
+        grammar = init(self._vocabulary, source.encode(), b"root") if source.strip() else None
         if not grammar:
             raise InvalidRequest(
                 "The grammar is not one in GBNF with a rule `root`, all of whose rules are "
