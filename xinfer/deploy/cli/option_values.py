@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -13,8 +15,11 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 _WORDS = {"true": True, "false": False, "none": None}
 
 
-def typed(text: str) -> int | float | bool | str | None:
-    """The number, truth value or None that `text` spells; else `text` itself."""
+def typed(text: str) -> Any:
+    """The number, truth value, None, or list or object of JSON that `text` spells; else itself."""
+    if text[:1] in ("[", "{"):
+        with suppress(json.JSONDecodeError):
+            return json.loads(text)
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
     if _INTEGER.fullmatch(text):

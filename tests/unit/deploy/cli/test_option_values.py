@@ -30,6 +30,9 @@ from xinfer.deploy.cli.option_values import (
         ("nan", "nan"),
         ("inf", "inf"),
         ("1.2.3", "1.2.3"),
+        ("[1, 2.5]", [1, 2.5]),
+        ('{"a": "/b"}', {"a": "/b"}),
+        ("[not json", "[not json"),
         ("", ""),
     ],
 )
