@@ -115,7 +115,8 @@ class Settings:
     stream_backlog: int = _setting(
         1 << 20,
         "XINFERENCE_STREAM_BACKLOG",
-        "Characters of one answer held back for a slow reader before its request is ended.",
+        "Characters of one answer held back for a slow reader before its request is ended; "
+        "log-probabilities count by their size.",
     )
     resume_deadline: float = _setting(
         10.0,

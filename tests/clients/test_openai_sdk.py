@@ -90,6 +90,74 @@ def test_stream_with_include_usage_has_it_in_a_chunk_of_its_own(
     assert all(chunk.usage is None for chunk in chunks[:-1])
 
 
+def test_log_probabilities_of_a_chat(client: openai.OpenAI, uid: str) -> None:
+    text = "Hi 世"
+    answer = client.chat.completions.create(
+        model=uid,
+        messages=[{"role": "user", "content": text}],
+        logprobs=True,
+        top_logprobs=3,
+    )
+    logprobs = answer.choices[0].logprobs
+    assert logprobs is not None
+    assert logprobs.content is not None
+    assert b"".join(bytes(one.bytes or []) for one in logprobs.content) == text.encode()
+    assert {one.logprob for one in logprobs.content} == {0.0}
+    for one in logprobs.content:
+        assert [top.token for top in one.top_logprobs] == [one.token]
+    assert logprobs.content[0].token == "H"
+
+
+def test_log_probabilities_of_a_chat_stream(client: openai.OpenAI, uid: str) -> None:
+    with client.chat.completions.stream(
+        model=uid,
+        messages=[{"role": "user", "content": "Hi 世! END"}],
+        stop="END",
+        logprobs=True,
+    ) as stream:
+        for event in stream:
+            if event.type == "chunk" and event.chunk.choices[0].logprobs is not None:
+                assert event.chunk.choices[0].delta.content
+        choice = stream.get_final_completion().choices[0]
+    assert choice.message.content == "Hi 世! "
+    assert choice.logprobs is not None
+    assert choice.logprobs.content is not None
+    data = b"".join(bytes(one.bytes or []) for one in choice.logprobs.content)
+    assert data == "Hi 世! ".encode()
+    assert all(one.top_logprobs == [] for one in choice.logprobs.content)
+
+
+def test_log_probabilities_of_a_completion(client: openai.OpenAI, uid: str) -> None:
+    whole = client.completions.create(model=uid, prompt="ab世c", logprobs=1).choices[0].logprobs
+    assert whole is not None
+    assert whole.text_offset == [0, 1, 2, 2, 2, 3]
+    assert whole.token_logprobs == [0.0] * 6
+    assert whole.tokens is not None
+    assert whole.tokens[:2] == ["a", "b"]
+    assert whole.top_logprobs == [{token: 0.0} for token in whole.tokens]
+    chunks = client.completions.create(model=uid, prompt="ab世c", logprobs=1, stream=True)
+    told = [chunk.choices[0].logprobs for chunk in chunks]
+    assert [x for one in told if one for x in one.text_offset or []] == whole.text_offset
+    assert [x for one in told if one for x in one.tokens or []] == whole.tokens
+    with pytest.raises(openai.BadRequestError) as echoed:
+        client.completions.create(model=uid, prompt="a", logprobs=1, echo=True)
+    assert (echoed.value.param, echoed.value.code) == ("echo", "unsupported_parameter")
+
+
+def test_what_the_engine_does_not_have_is_refused_by_name(client: openai.OpenAI, uid: str) -> None:
+    message: list[openai.types.chat.ChatCompletionMessageParam] = [{"role": "user", "content": "x"}]
+    with pytest.raises(openai.BadRequestError) as grammar:
+        client.chat.completions.create(
+            model=uid, messages=message, extra_body={"guided_grammar": 'root ::= "a"'}
+        )
+    assert (grammar.value.param, grammar.value.code) == ("guided_grammar", "unsupported_parameter")
+    with pytest.raises(openai.NotFoundError) as adapter:
+        client.chat.completions.create(
+            model=uid, messages=message, stream=True, extra_body={"lora_name": "mine"}
+        )
+    assert (adapter.value.param, adapter.value.code) == ("lora_name", "adapter_not_found")
+
+
 def test_completions_take_text_ids_and_echo(client: openai.OpenAI, uid: str) -> None:
     text = client.completions.create(model=uid, prompt="plain", max_tokens=50)
     assert text.choices[0].text == "plain"

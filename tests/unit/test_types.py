@@ -17,7 +17,7 @@ from xinfer.errors import (
 )
 from xinfer.types import cluster, control, deployment, event, link, model
 from xinfer.types.failure import Failure
-from xinfer.types.request import ChatRequest, CompletionRequest, Sampling
+from xinfer.types.request import ChatRequest, CompletionRequest, Constraint, Sampling
 
 FAILURE = Failure.of(
     Unavailable("Full.", code="no_room", param="p", retry_after=1.5, details={"needed": 3})
@@ -25,7 +25,13 @@ FAILURE = Failure.of(
 LOADED = model.Loaded(
     context_length=10,
     concurrency=2,
-    abilities=model.Abilities(resume=True, sampling=frozenset({"top_p", "seed"})),
+    abilities=model.Abilities(
+        resume=True,
+        logprobs=True,
+        constraint=frozenset({"grammar"}),
+        adapters=frozenset({"a", "b"}),
+        sampling=frozenset({"top_p", "seed"}),
+    ),
     details={"threads": 4},
 )
 PROGRESS = model.Progress(0.5, "loading", "half")
@@ -66,10 +72,13 @@ SNAPSHOT = deployment.Snapshot(
 ASSIGNMENT = cluster.Assignment(replica_id="m-0-a", ordinal=0, deployment=DEPLOYMENT, max_queue=5)
 CHAT = ChatRequest(
     messages=[{"role": "user", "content": "héllo"}],
-    sampling=Sampling(temperature=0.5, logit_bias={7: -1.0}),
+    sampling=Sampling(temperature=0.5, logit_bias={7: -1.0}, dry_sequence_breakers=("\n",)),
     stop=("a", "b"),
+    constraint=Constraint("grammar", 'root ::= "a"'),
+    adapter="a",
 )
-COMPLETION = CompletionRequest(prompt=[1, 2, 3], echo=True)
+COMPLETION = CompletionRequest(prompt=[1, 2, 3], echo=True, sampling=Sampling(logprobs=0))
+LOGPROBS = (event.TokenLogprob(b"\xe4", -0.5, ((b"a", -0.25), (b"", float("-inf")))),)
 STATS = model.EngineStats(running=1, cached_tokens=5)
 
 MESSAGES: list[tuple[Any, Any]] = [
@@ -88,6 +97,7 @@ MESSAGES: list[tuple[Any, Any]] = [
                 event.Refused(1, FAILURE),
                 event.Started(1, 5),
                 event.Delta(1, "é", [195, 169]),
+                event.LogprobDelta(1, "é", [195, 169], LOGPROBS),
                 event.Finished(1, "stop", event.Usage(1, 2, 3)),
                 event.Failed(1, FAILURE),
             ],

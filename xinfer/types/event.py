@@ -1,7 +1,8 @@
 """What a replica sends back for a request, in this order:
 
-`Accepted`, `Started`, any number of `Delta`, then exactly one of `Finished` and `Failed`; or
-`Refused` alone. `rid` numbers the request on its link.
+`Accepted`, `Started`, any number of `Delta` (of `LogprobDelta` where log-probabilities were asked
+for), then exactly one of `Finished` and `Failed`; or `Refused` alone. `rid` numbers the request on
+its link.
 """
 
 from __future__ import annotations
@@ -48,6 +49,27 @@ class Delta(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
     ids: list[int]
 
 
+class TokenLogprob(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A token of the output and how likely it was, by natural logarithm."""
+
+    token: bytes
+    """Empty for a control token."""
+    logprob: float
+    top: tuple[tuple[bytes, float], ...] = ()
+    """The most likely tokens in its place, the first first, as many as were asked for."""
+
+
+class LogprobDelta(Delta, frozen=True, array_like=True, gc=False, tag=6):
+    """More output, of a request that asked for log-probabilities.
+
+    `logprobs` are those of the tokens that begin in `text`, which need not be the tokens of `ids`:
+    where text is held back, its log-probabilities are too. So the ids delivered are not enough to
+    continue a stream with the log-probabilities it would have had.
+    """
+
+    logprobs: tuple[TokenLogprob, ...]
+
+
 class Finished(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
     """The complete end. `reason` is OpenAI's finish_reason: stop or length."""
 
@@ -63,4 +85,4 @@ class Failed(msgspec.Struct, frozen=True, array_like=True, tag=5):
     failure: Failure
 
 
-Event = Accepted | Refused | Started | Delta | Finished | Failed
+Event = Accepted | Refused | Started | Delta | LogprobDelta | Finished | Failed

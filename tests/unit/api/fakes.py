@@ -26,7 +26,7 @@ from xinfer.types.deployment import (
     ReplicaStatus,
     Snapshot,
 )
-from xinfer.types.event import Delta, Finished, Usage
+from xinfer.types.event import Delta, Finished, LogprobDelta, TokenLogprob, Usage
 from xinfer.types.failure import Failure
 from xinfer.types.link import Inspected, Load
 from xinfer.types.model import Abilities, EngineStats, Loaded, ModelSpec, Progress
@@ -173,12 +173,15 @@ class FakeGateway:
 
     async def complete(self, uid: str, request: Request, *, request_id: str) -> Completion:
         text = ""
+        logprobs: tuple[TokenLogprob, ...] = ()
         async with await self.open(uid, request, request_id=request_id) as stream:
             async for batch in stream:
                 for event in batch:
                     if isinstance(event, Finished):
-                        return Completion(text, event.reason, event.usage)
+                        return Completion(text, event.reason, event.usage, logprobs)
                     text += event.text
+                    if isinstance(event, LogprobDelta):
+                        logprobs += event.logprobs
         raise AssertionError("the script has no end")
 
     async def inspect(self, uid: str) -> dict[str, Inspected]:

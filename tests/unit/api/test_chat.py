@@ -10,7 +10,7 @@ from tests.unit.api.fakes import USAGE, Api, answer, deployment
 from xinfer.errors import InvalidRequest, ReplicaLost, Unavailable
 from xinfer.types.deployment import DeploymentState
 from xinfer.types.event import Delta, Finished
-from xinfer.types.request import Sampling
+from xinfer.types.request import Constraint, Sampling
 
 pytestmark = pytest.mark.anyio
 
@@ -163,6 +163,40 @@ async def test_parameters_reach_the_request_and_what_is_left_out_stays_out() -> 
     assert (first.stop, first.stop_token_ids) == (("END",), (3,))
     assert second.sampling == Sampling(max_tokens=4)
     assert second.stop == ("a", "b")
+
+
+async def test_llama_cpps_samplers_reach_the_request_under_their_own_names() -> None:
+    api = Api()
+    samplers = {
+        "typical_p": 0.9, "top_n_sigma": 1.5, "xtc_probability": 0.5, "xtc_threshold": 0.2,
+        "mirostat": 2, "mirostat_tau": 4.0, "mirostat_eta": 0.2, "dry_multiplier": 0.8,
+        "dry_base": 1.5, "dry_allowed_length": 3, "dry_penalty_last_n": -1, "repeat_last_n": 0,
+    }  # fmt: skip
+    breakers = ["\n", ":"]
+    response = await api.chat(**samplers, dry_sequence_breakers=breakers)
+    assert "x-ignored-fields" not in response.headers
+    assert api.gateway.requests[0].sampling == Sampling(
+        **samplers,  # type: ignore[arg-type]
+        dry_sequence_breakers=tuple(breakers),
+    )
+
+
+async def test_repeat_penalty_is_another_name_of_repetition_penalty_which_wins() -> None:
+    api = Api()
+    await api.chat(repeat_penalty=1.2)
+    await api.chat(repeat_penalty=1.2, repetition_penalty=1.0)
+    told = [request.sampling.repetition_penalty for request in api.gateway.requests]
+    assert told == [1.2, 1.0]
+
+
+async def test_a_grammar_and_an_adapter_reach_the_request() -> None:
+    api = Api()
+    await api.chat(guided_grammar='root ::= "a"', lora_name="mine")
+    await api.complete(guided_grammar='root ::= "a"', lora_name="mine")
+    await api.chat(guided_grammar="", lora_name="")
+    asked = [(request.constraint, request.adapter) for request in api.gateway.requests]
+    constraint = Constraint("grammar", 'root ::= "a"')
+    assert asked == [(constraint, "mine"), (constraint, "mine"), (None, None)]
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import msgspec
 
+from xinfer.api.render.logprobs import TextLogprobs, chat_logprobs, groups
 from xinfer.core.gateway import Completion
-from xinfer.types.event import Usage
+from xinfer.types.event import TokenLogprob, Usage
 
 MAX_CHUNK_CHARS = 8192
 """Some readers take lines of up to 64 KiB; a character is at most six bytes of JSON."""
@@ -33,7 +35,9 @@ def add_usage(total: Usage, usage: Usage) -> Usage:
     )
 
 
-def chat_completion(completion: Completion, *, request_id: str, model: str, created: int) -> bytes:
+def chat_completion(
+    completion: Completion, *, request_id: str, model: str, created: int, logprobs: bool
+) -> bytes:
     """A whole chat answer."""
     return _encode(
         {
@@ -45,7 +49,7 @@ def chat_completion(completion: Completion, *, request_id: str, model: str, crea
                 {
                     "index": 0,
                     "message": {"role": "assistant", "content": completion.text},
-                    "logprobs": None,
+                    "logprobs": chat_logprobs(completion.logprobs) if logprobs else None,
                     "finish_reason": completion.reason,
                 }
             ],
@@ -55,7 +59,7 @@ def chat_completion(completion: Completion, *, request_id: str, model: str, crea
 
 
 def text_completion(
-    completions: list[Completion], *, request_id: str, model: str, created: int
+    completions: list[Completion], *, request_id: str, model: str, created: int, logprobs: bool
 ) -> bytes:
     """A whole text answer: one choice for each prompt, the usage of all together."""
     usage = Usage()
@@ -71,7 +75,7 @@ def text_completion(
                 {
                     "index": index,
                     "text": completion.text,
-                    "logprobs": None,
+                    "logprobs": TextLogprobs()(completion.logprobs) if logprobs else None,
                     "finish_reason": completion.reason,
                 }
                 for index, completion in enumerate(completions)
@@ -96,16 +100,18 @@ class Chunks:
         include_usage: bool,
         around_text: tuple[bytes, bytes],
         empty: bytes,
+        logprobs: Callable[[Sequence[TokenLogprob]], dict[str, Any]],
     ) -> None:
         self._include_usage = include_usage
         self._envelope = b"data: " + _encode(envelope)[:-1] + b',"choices":['
         self._head = self._envelope + b'{"index":%d,' % index
         self._null_usage = b',"usage":null}\n\n' if include_usage else b"}\n\n"
         self._text_head = self._head + around_text[0]
-        self._text_tail = (
-            around_text[1] + b',"logprobs":null,"finish_reason":null}]' + self._null_usage
-        )
+        self._after_text = around_text[1] + b',"logprobs":'
+        self._after_logprobs = b',"finish_reason":null}]' + self._null_usage
+        self._text_tail = self._after_text + b"null" + self._after_logprobs
         self._empty = empty
+        self._logprobs = logprobs
 
     def text(self, text: str) -> bytes:
         """One chunk of text; more than one where it is very long; none where it is empty."""
@@ -114,6 +120,15 @@ class Chunks:
         if not text:
             return b""
         return self._text_head + _encode(text) + self._text_tail
+
+    def tokens(self, text: str, logprobs: Sequence[TokenLogprob]) -> bytes:
+        """Text with the log-probabilities of the tokens that begin in it: one chunk, or as many
+        as keep lines short."""
+        frame = b""
+        for part, group in zip_longest(_split(text), groups(logprobs)):
+            frame += self._text_head + _encode(part or "") + self._after_text
+            frame += _encode(self._logprobs(group) if group else None) + self._after_logprobs
+        return frame
 
     def begin(self) -> bytes:
         """The empty chunk that opens a chat answer."""
@@ -151,6 +166,7 @@ def chat_chunks(*, request_id: str, model: str, created: int, include_usage: boo
         include_usage=include_usage,
         around_text=(b'"delta":{"content":', b"}"),
         empty=b'"delta":{}',
+        logprobs=chat_logprobs,
     )
 
 
@@ -168,6 +184,7 @@ def text_chunks(
         include_usage=include_usage,
         around_text=(b'"text":', b""),
         empty=b'"text":""',
+        logprobs=TextLogprobs(),
     )
 
 

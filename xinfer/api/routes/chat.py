@@ -31,7 +31,11 @@ async def create_chat_completion(request: Request, body: ChatBody) -> Response:
     completion = await within(request.receive, here.drain, work)
     here.metrics.count_usage(call.uid, completion.usage)
     answer = chat_completion(
-        completion, request_id=call.request_id, model=call.uid, created=call.created
+        completion,
+        request_id=call.request_id,
+        model=call.uid,
+        created=call.created,
+        logprobs=chat.sampling.logprobs is not None,
     )
     return json_answer(answer, call.headers)
 

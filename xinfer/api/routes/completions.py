@@ -36,7 +36,11 @@ async def create_completion(request: Request, body: CompletionBody) -> Response:
     for completion in completions:
         here.metrics.count_usage(call.uid, completion.usage)
     answer = text_completion(
-        completions, request_id=call.request_id, model=call.uid, created=call.created
+        completions,
+        request_id=call.request_id,
+        model=call.uid,
+        created=call.created,
+        logprobs=body.logprobs is not None,
     )
     return json_answer(answer, call.headers)
 

@@ -20,7 +20,7 @@ from xinfer.api.services import Services, services
 from xinfer.core.gateway import ResponseStream, RoutingTable
 from xinfer.errors import EngineFailed, InvalidRequest
 from xinfer.types.deployment import DeploymentStatus
-from xinfer.types.event import Delta, Finished
+from xinfer.types.event import Delta, Finished, LogprobDelta
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +113,9 @@ async def choice_frames(
         meter.tick()
         frame = b""
         for event in events:
-            if isinstance(event, Delta):
+            if isinstance(event, LogprobDelta):
+                frame += chunks.tokens(event.text, event.logprobs)
+            elif isinstance(event, Delta):
                 frame += text(event.text)
             else:
                 meter.finish(event.usage)

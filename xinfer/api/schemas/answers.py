@@ -33,6 +33,23 @@ class UsageAnswer(BaseModel):
     prompt_tokens_details: CachedTokens
 
 
+class Candidate(BaseModel):
+    """A token by its text and its bytes, and its log-probability; -9999 stands for none."""
+
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class ChosenToken(Candidate):
+    top_logprobs: list[Candidate]
+
+
+class ChatLogprobs(BaseModel):
+    content: list[ChosenToken]
+    refusal: None
+
+
 class ChatMessage(BaseModel):
     role: Literal["assistant"]
     content: str | None
@@ -41,7 +58,7 @@ class ChatMessage(BaseModel):
 class ChatChoice(BaseModel):
     index: int
     message: ChatMessage
-    logprobs: None
+    logprobs: ChatLogprobs | None
     finish_reason: str
 
 
@@ -56,10 +73,19 @@ class ChatAnswer(BaseModel):
     usage: UsageAnswer
 
 
+class TextLogprobs(BaseModel):
+    """Of each token. Its place in `text` counts characters."""
+
+    tokens: list[str]
+    token_logprobs: list[float]
+    top_logprobs: list[dict[str, float]]
+    text_offset: list[int]
+
+
 class TextChoice(BaseModel):
     index: int
     text: str
-    logprobs: None
+    logprobs: TextLogprobs | None
     finish_reason: str
 
 

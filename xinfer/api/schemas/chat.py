@@ -8,7 +8,8 @@ from typing_extensions import TypedDict
 
 from xinfer.api.schemas.base import MAX_INT64, Neutral, always, json_object, only
 from xinfer.api.schemas.messages import Message, normalize
-from xinfer.api.schemas.sampling import GenerationBody
+from xinfer.api.schemas.sampling import MAX_LOGPROBS, GenerationBody
+from xinfer.errors import InvalidRequest
 from xinfer.types.request import ChatRequest
 
 
@@ -43,7 +44,9 @@ class ChatBody(GenerationBody):
     function_call: str | dict[str, Any] | None = None
     response_format: dict[str, Any] | None = None
     logprobs: bool | None = None
-    top_logprobs: int | None = Field(None, ge=0, le=20)
+    top_logprobs: int | None = Field(
+        None, ge=0, le=MAX_LOGPROBS, description="Most likely tokens to tell with `logprobs`."
+    )
     modalities: list[str] | None = None
     audio: dict[str, Any] | None = None
     prediction: dict[str, Any] | None = None
@@ -59,8 +62,6 @@ class ChatBody(GenerationBody):
         "functions": only([]),
         "function_call": only("none", "auto"),
         "response_format": only({"type": "text"}),
-        "logprobs": only(False),
-        "top_logprobs": only(0),
         "modalities": only(["text"], []),
         "audio": only(),
         "prediction": only(),
@@ -70,14 +71,33 @@ class ChatBody(GenerationBody):
     }
 
     def request(self) -> ChatRequest:
-        """The request the model's replica gets."""
+        """The request the model's replica gets.
+
+        Raises:
+            InvalidRequest: a key of `logit_bias` is no token id, or `top_logprobs` comes without
+                `logprobs`.
+        """
         return ChatRequest(
             messages=normalize(self.messages),
             template_kwargs=self._kwargs(),
-            sampling=self.sampling(self.max_completion_tokens or self.max_tokens),
+            sampling=self.sampling(
+                self.max_completion_tokens or self.max_tokens, self._alternatives()
+            ),
             stop=self.stop,
             stop_token_ids=tuple(self.stop_token_ids or ()),
+            constraint=self.constraint,
+            adapter=self.adapter,
         )
+
+    def _alternatives(self) -> int | None:
+        if self.logprobs:
+            return self.top_logprobs or 0
+        if self.top_logprobs:
+            raise InvalidRequest(
+                "`top_logprobs` needs `logprobs`. Send `logprobs: true` with it, or leave it out.",
+                param="top_logprobs",
+            )
+        return None
 
     def _kwargs(self) -> dict[str, Any]:
         """The template's variables; the more explicit way of asking to think wins."""

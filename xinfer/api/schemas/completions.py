@@ -8,7 +8,7 @@ from pydantic import Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
 from xinfer.api.schemas.base import Neutral, only
-from xinfer.api.schemas.sampling import MAX_TOKEN_ID, GenerationBody
+from xinfer.api.schemas.sampling import MAX_LOGPROBS, MAX_TOKEN_ID, GenerationBody
 from xinfer.types.request import CompletionRequest
 
 MAX_PROMPTS = 128
@@ -53,24 +53,31 @@ class CompletionBody(GenerationBody):
     echo: bool = False
     best_of: int | None = Field(None, ge=1)
     suffix: str | None = None
-    logprobs: int | None = Field(None, ge=0, le=20)
+    logprobs: int | None = Field(
+        None, ge=0, le=MAX_LOGPROBS, description="Most likely tokens to tell with each token."
+    )
 
     unsupported: ClassVar[Mapping[str, Neutral]] = {
         **GenerationBody.unsupported,
         "best_of": only(1),
         "suffix": only(""),
-        "logprobs": only(),
     }
 
     def requests(self) -> list[CompletionRequest]:
-        """One request for each prompt."""
-        sampling = self.sampling(self.max_tokens)
+        """One request for each prompt.
+
+        Raises:
+            InvalidRequest: a key of `logit_bias` is no token id.
+        """
+        sampling = self.sampling(self.max_tokens, self.logprobs)
         return [
             CompletionRequest(
                 prompt=prompt,
                 sampling=sampling,
                 stop=self.stop,
                 stop_token_ids=tuple(self.stop_token_ids or ()),
+                constraint=self.constraint,
+                adapter=self.adapter,
                 echo=self.echo,
             )
             for prompt in self.prompt

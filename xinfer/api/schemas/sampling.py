@@ -3,17 +3,22 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
-from pydantic import ConfigDict, Field, PlainValidator, with_config
+from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, with_config
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from xinfer.api.schemas.base import MAX_INT64, Body, Neutral, always, only
 from xinfer.errors import InvalidRequest
-from xinfer.types.request import Sampling
+from xinfer.types.request import Constraint, Sampling
 
 MAX_STOPS = 16
 MAX_STOP_CHARS = 1024
 MAX_TOKEN_ID = 2**31 - 1
+MAX_LOGPROBS = 20
+MAX_GRAMMAR_CHARS = 64 << 10
+MAX_BREAKERS = 16
+MAX_BREAKER_BYTES = 40
+"""llama.cpp cuts longer ones short."""
 
 
 def _stops(value: Any) -> tuple[str, ...]:
@@ -40,6 +45,17 @@ Stops = Annotated[
 TokenId = Annotated[int, Field(ge=0, le=MAX_TOKEN_ID)]
 
 
+def _breaker(value: str) -> str:
+    if len(value.encode()) > MAX_BREAKER_BYTES:
+        raise PydanticCustomError(
+            "breaker", "should have at most {most} bytes of UTF-8", {"most": MAX_BREAKER_BYTES}
+        )
+    return value
+
+
+Breaker = Annotated[str, Field(min_length=1), AfterValidator(_breaker)]
+
+
 @with_config(ConfigDict(extra="allow", strict=True))
 class StreamOptions(TypedDict, total=False):
     """How a stream reports."""
@@ -61,6 +77,27 @@ class GenerationBody(Body):
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
     repetition_penalty: float | None = Field(None, gt=0, le=10)
+    repeat_penalty: float | None = Field(
+        None, gt=0, le=10, description="llama.cpp's name of `repetition_penalty`, which wins."
+    )
+    repeat_last_n: int | None = Field(
+        None,
+        ge=-1,
+        le=MAX_TOKEN_ID,
+        description="Tokens that the penalties look back at; -1 for the whole context.",
+    )
+    typical_p: float | None = Field(None, gt=0, le=1)
+    top_n_sigma: float | None = Field(None, ge=-1, le=100, description="0 or less: off.")
+    xtc_probability: float | None = Field(None, ge=0, le=1)
+    xtc_threshold: float | None = Field(None, ge=0, le=1)
+    mirostat: int | None = Field(None, ge=0, le=2, description="Its version; 0: off.")
+    mirostat_tau: float | None = Field(None, ge=0, le=100)
+    mirostat_eta: float | None = Field(None, ge=0, le=1)
+    dry_multiplier: float | None = Field(None, ge=0, le=100, description="0: off.")
+    dry_base: float | None = Field(None, ge=1, le=100)
+    dry_allowed_length: int | None = Field(None, ge=0, le=MAX_TOKEN_ID)
+    dry_penalty_last_n: int | None = Field(None, ge=-1, le=MAX_TOKEN_ID)
+    dry_sequence_breakers: list[Breaker] | None = Field(None, max_length=MAX_BREAKERS)
     seed: int | None = Field(None, ge=-(2**63), le=MAX_INT64)
     logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = Field(
         None, max_length=4096, description="Token id to what is added to its logit."
@@ -74,33 +111,50 @@ class GenerationBody(Body):
     )
     user: str | None = None
     metadata: dict[str, Any] | None = None
-    lora_name: str | None = None
+    lora_name: str | None = Field(
+        None, max_length=200, description="An adapter that the model was launched with."
+    )
     guided_json: Any = None
     guided_regex: str | None = None
     guided_choice: list[str] | None = None
-    guided_grammar: str | None = None
+    guided_grammar: str | None = Field(
+        None,
+        max_length=MAX_GRAMMAR_CHARS,
+        description="What the answer has to be: a GBNF grammar whose root rule is `root`.",
+    )
 
     unsupported: ClassVar[Mapping[str, Neutral]] = {
         "n": only(1),
         "user": always,
         "metadata": always,
-        "lora_name": only(""),
         "guided_json": only(),
         "guided_regex": only(""),
         "guided_choice": only([]),
-        "guided_grammar": only(""),
     }
 
     @property
     def include_usage(self) -> bool:
         return bool(self.stream_options and self.stream_options.get("include_usage"))
 
-    def sampling(self, max_tokens: int | None) -> Sampling:
+    @property
+    def constraint(self) -> Constraint | None:
+        return Constraint("grammar", self.guided_grammar) if self.guided_grammar else None
+
+    @property
+    def adapter(self) -> str | None:
+        return self.lora_name or None
+
+    def sampling(self, max_tokens: int | None, logprobs: int | None) -> Sampling:
         """What the engine hears of it.
+
+        Args:
+            logprobs: alternatives to tell with each token's log-probability; None: neither.
 
         Raises:
             InvalidRequest: a key of `logit_bias` is no token id.
         """
+        breakers = self.dry_sequence_breakers
+        penalty = self.repetition_penalty
         return Sampling(
             max_tokens=max_tokens,
             temperature=self.temperature,
@@ -109,10 +163,24 @@ class GenerationBody(Body):
             min_p=self.min_p,
             presence_penalty=self.presence_penalty,
             frequency_penalty=self.frequency_penalty,
-            repetition_penalty=self.repetition_penalty,
+            repetition_penalty=self.repeat_penalty if penalty is None else penalty,
             seed=self.seed,
             logit_bias=self._logit_bias(),
             ignore_eos=self.ignore_eos,
+            typical_p=self.typical_p,
+            top_n_sigma=self.top_n_sigma,
+            xtc_probability=self.xtc_probability,
+            xtc_threshold=self.xtc_threshold,
+            mirostat=self.mirostat,
+            mirostat_tau=self.mirostat_tau,
+            mirostat_eta=self.mirostat_eta,
+            dry_multiplier=self.dry_multiplier,
+            dry_base=self.dry_base,
+            dry_allowed_length=self.dry_allowed_length,
+            dry_penalty_last_n=self.dry_penalty_last_n,
+            dry_sequence_breakers=None if breakers is None else tuple(breakers),
+            repeat_last_n=self.repeat_last_n,
+            logprobs=logprobs,
         )
 
     def _logit_bias(self) -> dict[int, float] | None:

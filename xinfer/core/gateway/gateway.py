@@ -16,7 +16,7 @@ from xinfer.core.gateway.table import RoutingTable, not_ready
 from xinfer.errors import ReplicaLost, XinferError
 from xinfer.settings import Settings
 from xinfer.types.deployment import DeploymentState, ReplicaStatus, Snapshot
-from xinfer.types.event import Delta, Finished, Started, Usage
+from xinfer.types.event import Delta, Finished, LogprobDelta, Started, TokenLogprob, Usage
 from xinfer.types.link import Inspected
 from xinfer.types.request import Request
 
@@ -34,6 +34,8 @@ class Completion(msgspec.Struct, frozen=True):
     text: str
     reason: str
     usage: Usage
+    logprobs: tuple[TokenLogprob, ...] = ()
+    """Of its tokens, where the request asked for them."""
 
 
 class Gateway:
@@ -266,10 +268,13 @@ async def _raise(error: XinferError) -> NoReturn:
 
 async def _collect(stream: ResponseStream) -> Completion:
     parts: list[str] = []
+    logprobs: list[TokenLogprob] = []
     async for batch in stream:
         for event in batch:
             if isinstance(event, Delta):
                 parts.append(event.text)
+                if isinstance(event, LogprobDelta):
+                    logprobs += event.logprobs
             elif isinstance(event, Finished):
-                return Completion("".join(parts), event.reason, event.usage)
+                return Completion("".join(parts), event.reason, event.usage, tuple(logprobs))
     raise AssertionError("a stream ended without its end")

@@ -118,7 +118,7 @@ class ActiveRequest:
         if output is None or self.channel.closed:
             return
         if event.ids:
-            made = output.feed(event.ids)
+            made = output.feed(event.ids, event.logprobs)
             self._deliver(output, made)
             if made.stopped:
                 self._abort_engine()
@@ -132,7 +132,8 @@ class ActiveRequest:
             self._fail(Cancelled("The request was aborted."))
 
     def _deliver(self, output: OutputPipeline, made: Output) -> None:
-        if made.text and not self.channel.delta(made.text, made.ids):
+        something = made.text or made.logprobs
+        if something and not self.channel.delta(made.text, made.ids, made.logprobs):
             raise Cancelled(
                 "The client reads too slowly: the answer held back for it reached its limit.",
                 code="slow_reader",

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from xinfer.core.link import FrameTooLarge, Link, LinkClosed
-from xinfer.types.event import Accepted, Delta, Event, Failed, Finished, Refused, Started
+from xinfer.types.event import (
+    Accepted,
+    Delta,
+    Event,
+    Failed,
+    Finished,
+    LogprobDelta,
+    Refused,
+    Started,
+    TokenLogprob,
+)
 from xinfer.types.failure import Failure
 from xinfer.types.link import Aborted, FromReplica, Inspected, Load, Step
+
+_LOGPROB_CHARACTERS = 16
 
 
 class Outbox:
@@ -76,6 +88,7 @@ class Channel:
         self._outbox = outbox
         self._text: list[str] = []
         self._ids: list[int] = []
+        self._logprobs: list[TokenLogprob] = []
         self._held = 0
         self._end: Finished | Failed | None = None
         self._closed = asyncio.Event()
@@ -102,15 +115,18 @@ class Channel:
         """The reader has gone."""
         self._close(None)
 
-    def delta(self, text: str, ids: list[int]) -> bool:
+    def delta(self, text: str, ids: list[int], logprobs: Sequence[TokenLogprob] = ()) -> bool:
         """Deliver output, or hold it. False: the reader is too slow, and the backlog is full."""
         if self._credit > 0:
             self._credit -= 1
-            self._outbox.put(Delta(self.rid, text, ids))
+            self._outbox.put(self._delta(text, ids, logprobs))
             return True
         self._text.append(text)
         self._ids += ids
         self._held += len(text)
+        if logprobs:
+            self._logprobs += logprobs
+            self._held += _characters(logprobs)
         return self._held <= self._max_backlog
 
     def end(self, event: Finished | Failed) -> None:
@@ -124,10 +140,15 @@ class Channel:
         self._credit += deltas
         if self._text and self._credit > 0 and not self.closed:
             self._credit -= 1
-            self._outbox.put(Delta(self.rid, "".join(self._text), self._ids))
-            self._text, self._ids, self._held = [], [], 0
+            self._outbox.put(self._delta("".join(self._text), self._ids, self._logprobs))
+            self._text, self._ids, self._logprobs, self._held = [], [], [], 0
             if self._end is not None:
                 self._close(self._end)
+
+    def _delta(self, text: str, ids: list[int], logprobs: Sequence[TokenLogprob]) -> Delta:
+        if logprobs:
+            return LogprobDelta(self.rid, text, ids, tuple(logprobs))
+        return Delta(self.rid, text, ids)
 
     def _close(self, event: Event | None) -> None:
         if self.closed:
@@ -136,3 +157,13 @@ class Channel:
         if event is not None:
             self._outbox.put(event)
         self._on_close()
+
+
+def _characters(logprobs: Sequence[TokenLogprob]) -> int:
+    """The characters of text that these count as: about as many as their bytes in a frame."""
+    return sum(
+        _LOGPROB_CHARACTERS * (1 + len(one.top))
+        + len(one.token)
+        + sum(len(token) for token, _ in one.top)
+        for one in logprobs
+    )

@@ -17,7 +17,8 @@ from xinfer.errors import InvalidRequest, NotFound, ReplicaLost, Unavailable, Xi
 from xinfer.model.engine import TokenEvent
 from xinfer.settings import Settings
 from xinfer.types.deployment import DeploymentState, DeploymentStatus
-from xinfer.types.event import Delta, Finished, Usage
+from xinfer.types.event import Delta, Finished, TokenLogprob, Usage
+from xinfer.types.request import CompletionRequest
 
 pytestmark = pytest.mark.anyio
 SETTINGS = dataclasses.replace(Settings(), resume_deadline=5.0)
@@ -50,8 +51,8 @@ class Bench:
         request = self.gateway.open("m", prompt(text), request_id="r")
         return asyncio.create_task(request)
 
-    def completing(self, text: str = "hello") -> asyncio.Task[Completion]:
-        request = self.gateway.complete("m", prompt(text), request_id="r")
+    def completing(self, text: str = "hello", **sampling: Any) -> asyncio.Task[Completion]:
+        request = self.gateway.complete("m", prompt(text, **sampling), request_id="r")
         return asyncio.create_task(request)
 
 
@@ -234,6 +235,24 @@ async def test_a_whole_answer_is_made_anew_elsewhere() -> None:
         here.show(one, two)
         one.kill()
         assert await soon(task) == Completion("hello", "stop", Usage(5, 5, 0))
+
+
+async def test_a_whole_answer_has_the_log_probabilities_of_all_its_tokens() -> None:
+    async with served(echo()) as replica, bench() as here:
+        here.show(replica)
+        completion = await soon(here.completing("abc", logprobs=1))
+        assert completion.logprobs == tuple(
+            TokenLogprob(token, 0.0, ((token, 0.0),)) for token in (b"a", b"b", b"c")
+        )
+
+
+async def test_an_adapter_that_is_not_loaded_is_asked_of_one_replica_only() -> None:
+    async with served(echo()) as one, served(echo()) as two, bench() as here:
+        here.show(one, two)
+        request = CompletionRequest(prompt="hello", adapter="mine")
+        with pytest.raises(NotFound, match="'mine'"):
+            await soon(here.gateway.open("m", request, request_id="r"))
+        assert sorted(len(replica.links) for replica in (one, two)) == [0, 1]
 
 
 async def test_a_whole_answer_cut_off_by_a_stop_is_made_anew_elsewhere() -> None:

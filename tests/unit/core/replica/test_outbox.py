@@ -11,7 +11,18 @@ from tests.support.replicas import soon
 from xinfer.core.link import FrameTooLarge, LinkClosed
 from xinfer.core.replica.outbox import Channel, Outbox
 from xinfer.errors import Cancelled
-from xinfer.types.event import Accepted, Delta, Event, Failed, Finished, Refused, Started, Usage
+from xinfer.types.event import (
+    Accepted,
+    Delta,
+    Event,
+    Failed,
+    Finished,
+    LogprobDelta,
+    Refused,
+    Started,
+    TokenLogprob,
+    Usage,
+)
 from xinfer.types.failure import Failure
 from xinfer.types.link import Aborted, FromReplica, Load, Step
 
@@ -151,6 +162,55 @@ async def test_the_backlog_has_a_limit() -> None:
     way = Way(window=0, max_backlog=5)
     assert way.channel.delta("12345", [1])
     assert not way.channel.delta("6", [2])
+
+
+def logprob(token: bytes) -> TokenLogprob:
+    return TokenLogprob(token, -1.0, ((token, -1.0),))
+
+
+async def test_log_probabilities_go_and_merge_with_their_text() -> None:
+    way = Way(window=1)
+    way.channel.delta("a", [1], (logprob(b"a"),))
+    way.channel.delta("b", [2], (logprob(b"b"),))
+    way.channel.delta("c", [3])
+    way.channel.delta("d", [4], (logprob(b"d"),))
+    way.channel.grant(1)
+    way.channel.delta("e", [5])
+    way.channel.grant(1)
+    await asyncio.sleep(0)
+    assert way.wire.events == [
+        LogprobDelta(7, "a", [1], (logprob(b"a"),)),
+        LogprobDelta(7, "bcd", [2, 3, 4], (logprob(b"b"), logprob(b"d"))),
+        Delta(7, "e", [5]),
+    ]
+
+
+async def test_log_probabilities_without_text_are_held_and_delivered_like_text() -> None:
+    way = Way(window=0)
+    way.channel.delta("", [1], (logprob(b""),))
+    way.channel.end(END)
+    assert not way.channel.closed
+    way.channel.grant(1)
+    await asyncio.sleep(0)
+    assert way.wire.events == [LogprobDelta(7, "", [1], (logprob(b""),)), END]
+
+
+async def test_log_probabilities_count_into_the_backlog() -> None:
+    way = Way(window=0, max_backlog=100)
+    assert way.channel.delta("1", [1], (logprob(b"1"),))
+    assert way.channel.delta("2", [2], (logprob(b"2"),))
+    assert not way.channel.delta("3", [3], (logprob(b"3"),))
+
+
+async def test_a_backlog_of_log_probabilities_is_not_much_less_than_its_frame() -> None:
+    way = Way(window=0, max_backlog=100_000)
+    way.wire.most = 1 << 20
+    many = TokenLogprob(b"token", -1.0, tuple((b"other%d" % n, -2.5) for n in range(20)))
+    while way.channel.delta("token", [1000], (many,)):
+        pass
+    way.channel.grant(1)
+    await asyncio.sleep(0)
+    assert len(msgspec.msgpack.encode(way.wire.sent[0])) < 1.5 * 100_000
 
 
 async def test_a_backlog_that_was_taken_does_not_count_any_more() -> None:

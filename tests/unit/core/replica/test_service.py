@@ -4,21 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
-from tests.support.replicas import Peer, ScriptedEngine, echo, prompt, served, soon, until
+from tests.support.replicas import SPEC, Peer, ScriptedEngine, echo, prompt, served, soon, until
 from xinfer.core.replica.service import Service
 from xinfer.errors import EngineFailed
 from xinfer.model.engine import TokenEvent
+from xinfer.model.llm.echo import EchoEngine, EchoOptions
+from xinfer.model.llm.echo.tokenizer import END_OF_TEXT
 from xinfer.settings import Settings
-from xinfer.types.event import Accepted, Delta, Failed, Finished, Refused, Started, Usage
+from xinfer.types.event import (
+    Accepted,
+    Delta,
+    Failed,
+    Finished,
+    LogprobDelta,
+    Refused,
+    Started,
+    TokenLogprob,
+    Usage,
+)
 from xinfer.types.failure import Failure
 from xinfer.types.link import Cancel, Credit, Inspect, Inspected, Load
-from xinfer.types.request import CompletionRequest
+from xinfer.types.request import CompletionRequest, Sampling
 
 pytestmark = pytest.mark.anyio
 SETTINGS = Settings()
+
+
+class Forgetful(EchoEngine):
+    """Declares log-probabilities, and then does not tell them."""
+
+    def __init__(self) -> None:
+        super().__init__(SPEC, EchoOptions())
+
+    async def steps(self) -> AsyncIterator[list[TokenEvent]]:
+        async for events in super().steps():
+            yield [msgspec.structs.replace(event, logprobs=[]) for event in events]
 
 
 def text_of(peer: Peer, rid: int) -> str:
@@ -43,6 +68,47 @@ async def test_a_request_is_accepted_started_answered_and_finished() -> None:
         ]
         assert peer.steps[-1].load == Load(0, 0, 6)  # its slot is free already
         assert engine.aborted == []
+
+
+async def test_log_probabilities_come_with_their_text_to_whom_asked() -> None:
+    async with served(echo(tokens_per_step=2)) as replica:
+        peer = await Peer.of(replica)
+        peer.submit(1, prompt("中a", logprobs=1))
+        peer.submit(2, prompt("中a"))
+        await peer.event(1, Finished)
+        await peer.event(2, Finished)
+        first, second, third, last = (bytes([byte]) for byte in "中a".encode())
+        assert peer.events(1)[2] == LogprobDelta(
+            1,
+            "中a",
+            list("中a".encode()),
+            tuple(
+                TokenLogprob(token, 0.0, ((token, 0.0),)) for token in (first, second, third, last)
+            ),
+        )
+        assert peer.events(2)[2] == Delta(2, "中a", list("中a".encode()))
+
+
+async def test_an_engine_that_owes_log_probabilities_fails_the_request_and_not_the_rest() -> None:
+    async with served(Forgetful()) as replica:
+        peer = await Peer.of(replica)
+        peer.submit(1, prompt("ab", logprobs=0))
+        failed = await peer.event(1, Failed)
+        assert failed.failure.kind == "EngineFailed"
+        peer.submit(2, prompt("ab"))
+        await peer.event(2, Finished)
+
+
+async def test_tokens_without_text_at_the_end_still_tell_their_log_probabilities() -> None:
+    async with served(echo()) as replica:
+        peer = await Peer.of(replica)
+        peer.submit(1, CompletionRequest(prompt=[65, END_OF_TEXT], sampling=Sampling(logprobs=0)))
+        await peer.event(1, Finished)
+        assert peer.events(1)[2:] == [
+            LogprobDelta(1, "A", [65], (TokenLogprob(b"A", 0.0),)),
+            LogprobDelta(1, "", [END_OF_TEXT], (TokenLogprob(b"", 0.0),)),
+            Finished(1, "stop", Usage(2, 2, 0)),
+        ]
 
 
 async def test_one_engine_step_is_one_frame_on_each_link() -> None:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xinfer.errors import Cancelled, EngineFailed, InvalidRequest, Unavailable
-from xinfer.model.engine import TokenEngine, TokenEvent, TokenRequest, parse_options
+from xinfer.model.engine import Logprob, TokenEngine, TokenEvent, TokenRequest, parse_options
 from xinfer.model.llm.echo import ByteTokenizer, EchoEngine, EchoOptions
 from xinfer.types.model import ModelSpec, Progress
 from xinfer.types.request import Sampling
@@ -88,6 +88,27 @@ def test_a_prompt_as_long_as_max_tokens_ends_with_length_as_a_models_would() -> 
 def test_ignore_eos_repeats_the_prompt_until_max_tokens() -> None:
     steps = run(echo(), request(1, "abc", 8, ignore_eos=True))
     assert outputs(steps) == {1: (b"abcabcab", "length")}
+
+
+@pytest.mark.parametrize(("asked", "top"), [(0, []), (1, [0]), (20, [0])])
+def test_an_echo_is_certain_of_its_tokens(asked: int, top: list[int]) -> None:
+    steps = run(echo(tokens_per_step=2), request(1, "abc", logprobs=asked))
+    events = [event for events in steps for event in events]
+    assert [event.logprobs for event in events] == [
+        [Logprob(0.0, [(token, 0.0) for _ in top]) for token in event.ids] for event in events
+    ]
+    assert sum(len(event.logprobs) for event in events) == 3
+
+
+def test_an_echo_tells_no_log_probabilities_unless_asked() -> None:
+    assert all(not event.logprobs for events in run(echo(), request(1)) for event in events)
+
+
+def test_log_probabilities_are_an_ability_and_not_a_sampling_field() -> None:
+    abilities = echo().load(lambda _: None).abilities
+    assert abilities.logprobs
+    assert "logprobs" not in abilities.sampling
+    assert {"temperature", "mirostat", "dry_base"} <= abilities.sampling
 
 
 def test_a_step_has_one_event_for_every_running_request() -> None:

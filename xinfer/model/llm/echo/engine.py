@@ -81,7 +81,8 @@ class EchoEngine:
             abilities=Abilities(
                 cancel="step",
                 resume=True,
-                sampling=frozenset(Sampling.__struct_fields__) - {"max_tokens"},
+                logprobs=True,
+                sampling=frozenset(Sampling.__struct_fields__) - {"max_tokens", "logprobs"},
             ),
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xinfer.model.engine import TokenEvent, TokenRequest
+from xinfer.model.engine import Logprob, TokenEvent, TokenRequest
 from xinfer.model.llm.echo.command import Command
 
 
@@ -15,7 +15,16 @@ class EchoRequest:
         due: `time.monotonic()` before which it makes nothing.
     """
 
-    __slots__ = ("_command", "_end", "_id", "_max_tokens", "_position", "_prompt", "due")
+    __slots__ = (
+        "_command",
+        "_end",
+        "_id",
+        "_max_tokens",
+        "_position",
+        "_prompt",
+        "_top",
+        "due",
+    )
 
     def __init__(self, request: TokenRequest, command: Command | None, due: float) -> None:
         self._id = request.id
@@ -23,6 +32,7 @@ class EchoRequest:
         self._max_tokens = request.max_tokens
         self._position = len(request.resume)
         self._command = command
+        self._top = request.sampling.logprobs
         if command is not None:
             self._end = min(command.after, request.max_tokens)
         elif request.sampling.ignore_eos:
@@ -38,12 +48,19 @@ class EchoRequest:
         """
         ids = self._take(min(tokens, self._end - self._position))
         if self._position >= self._max_tokens:
-            return TokenEvent(self._id, ids, "length")
+            return self._event(ids, "length")
         if self._position < self._end or len(ids) == tokens:
-            return TokenEvent(self._id, ids)
+            return self._event(ids)
         if self._command is None:
-            return TokenEvent(self._id, ids, "stop")
-        return TokenEvent(self._id, ids) if ids else self._command.strike(self._id)
+            return self._event(ids, "stop")
+        return self._event(ids) if ids else self._command.strike(self._id)
+
+    def _event(self, ids: list[int], finish: str | None = None) -> TokenEvent:
+        if self._top is None:
+            return TokenEvent(self._id, ids, finish)
+        # An echo is certain of its next token, and no other is likely at all.
+        logprobs = [Logprob(0.0, [(token, 0.0)] if self._top else []) for token in ids]
+        return TokenEvent(self._id, ids, finish, logprobs=logprobs)
 
     def _take(self, count: int) -> list[int]:
         if count <= 0:

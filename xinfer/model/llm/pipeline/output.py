@@ -6,8 +6,12 @@ from collections.abc import Sequence
 
 import msgspec
 
+from xinfer.errors import EngineFailed
+from xinfer.model.engine import Logprob
 from xinfer.model.llm.pipeline.detokenizer import Detokenizer
+from xinfer.model.llm.pipeline.logprobs import HeldLogprobs
 from xinfer.model.llm.pipeline.stop import StopStrings
+from xinfer.types.event import TokenLogprob
 
 
 class Output(msgspec.Struct, frozen=True, gc=False):
@@ -21,6 +25,9 @@ class Output(msgspec.Struct, frozen=True, gc=False):
     ids: list[int] = []
     reason: str | None = None
     """stop or length, once the output is complete."""
+    logprobs: tuple[TokenLogprob, ...] = ()
+    """Of the tokens that begin in `text`, where they were asked for. With the last output come
+    those without text that follow it."""
 
     @property
     def stopped(self) -> bool:
@@ -35,18 +42,23 @@ class OutputPipeline:
     """Turns a request's tokens into text: detokenise, then look for stop strings.
 
     Stop tokens and stop strings are not part of the text. What is not certain yet (half a
-    character, the start of a stop string) is held back, and its ids with it.
+    character, the start of a stop string) is held back, and its log-probabilities with it. What is
+    cut off has none.
 
     Args:
         pieces: the bytes of each token of the vocabulary; empty for those without text.
         stop: stop strings, none empty.
         stop_ids: tokens that end the output.
         prompt: bytes that the output begins with (`echo`), in which no stop is looked for.
+        logprobs: whether tokens come with their log-probabilities.
     """
 
     __slots__ = (
+        "_cut",
         "_detokenizer",
         "_ids",
+        "_logprobs",
+        "_one_by_one",
         "_pieces",
         "_prompt",
         "_stop_ids",
@@ -62,6 +74,7 @@ class OutputPipeline:
         stop: Sequence[str] = (),
         stop_ids: frozenset[int] = frozenset(),
         prompt: bytes = b"",
+        logprobs: bool = False,
     ) -> None:
         self.completion_tokens = 0
         """Tokens consumed so far, the one that completed a stop included."""
@@ -70,23 +83,33 @@ class OutputPipeline:
         self._stop_strings = StopStrings(stop) if stop else None
         self._stop_ids = stop_ids
         self._prompt = self._detokenizer.feed(prompt)
+        self._logprobs = HeldLogprobs(pieces, len(self._prompt)) if logprobs else None
+        self._one_by_one = self._stop_strings is not None or logprobs
         self._ids: list[int] = []
         self._stopped = False
+        self._cut = False
 
-    def feed(self, ids: Sequence[int]) -> Output:
+    def feed(self, ids: Sequence[int], logprobs: Sequence[Logprob] = ()) -> Output:
         """Consume new tokens, up to one that ends the output.
 
         Where `stopped` is true the request is to be aborted in the engine and ends with "stop".
+
+        Raises:
+            EngineFailed: log-probabilities were asked for, and are not one for each token.
         """
         if self._stopped or not ids:
             return _NOTHING
-        if self._stop_strings is None and self._stop_ids.isdisjoint(ids):
+        if not self._one_by_one and self._stop_ids.isdisjoint(ids):
             self._ids += ids
             self.completion_tokens += len(ids)
             pieces = self._pieces
             data = pieces[ids[0]] if len(ids) == 1 else b"".join([pieces[i] for i in ids])
             return self._deliver(self._detokenizer.feed(data))
-        text = self._feed_until_stop(ids)
+        if self._logprobs is not None and len(logprobs) != len(ids):
+            raise EngineFailed(
+                f"The engine gave {len(logprobs)} log-probabilities with {len(ids)} tokens."
+            )
+        text = self._feed_until_stop(ids, logprobs)
         return self._deliver(text, "stop" if self._stopped else None)
 
     def finish(self, reason: str) -> Output:
@@ -99,9 +122,9 @@ class OutputPipeline:
         self._stopped = True
         return self._deliver(text, reason)
 
-    def _feed_until_stop(self, ids: Sequence[int]) -> str:
+    def _feed_until_stop(self, ids: Sequence[int], logprobs: Sequence[Logprob]) -> str:
         text = ""
-        for token in ids:
+        for position, token in enumerate(ids):
             self._ids.append(token)
             self.completion_tokens += 1
             if token in self._stop_ids:
@@ -109,19 +132,22 @@ class OutputPipeline:
                 self._stopped = True
                 break
             fresh = self._detokenizer.feed(self._pieces[token])
-            if self._stop_strings is not None:
-                fresh, self._stopped = self._stop_strings.feed(fresh)
-            text += fresh
+            if self._logprobs is not None:
+                self._logprobs.add(token, logprobs[position], len(fresh))
+            text += self._until_stop_string(fresh)
             if self._stopped:
                 break
         return text
 
     def _flush(self) -> str:
-        text = self._detokenizer.flush()
-        if self._stop_strings is None:
-            return text
-        text, self._stopped = self._stop_strings.feed(text)
-        return text + self._stop_strings.flush()
+        text = self._until_stop_string(self._detokenizer.flush())
+        return text if self._stop_strings is None else text + self._stop_strings.flush()
+
+    def _until_stop_string(self, text: str) -> str:
+        if self._stop_strings is not None:
+            text, self._cut = self._stop_strings.feed(text)
+            self._stopped = self._cut
+        return text
 
     def _deliver(self, text: str, reason: str | None = None) -> Output:
         if self._prompt:
@@ -129,4 +155,8 @@ class OutputPipeline:
         if not text and reason is None:
             return _NOTHING
         ids, self._ids = self._ids, []
-        return Output(text, ids, reason)
+        held = self._logprobs
+        if held is None:
+            return Output(text, ids, reason)
+        whole = reason is not None and not self._cut
+        return Output(text, ids, reason, held.take_all() if whole else held.take(len(text)))

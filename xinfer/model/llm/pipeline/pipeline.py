@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xinfer.errors import InvalidRequest
 from xinfer.model.engine import Tokenizer, TokenRequest
 from xinfer.model.llm.pipeline.output import OutputPipeline
 from xinfer.model.llm.pipeline.template import ChatTemplate, RenderedTooLong
-from xinfer.model.llm.pipeline.validation import check_sampling, check_stop, check_tokens
+from xinfer.model.llm.pipeline.validation import (
+    check_abilities,
+    check_sampling,
+    check_stop,
+    check_tokens,
+)
 from xinfer.types.model import Loaded, ModelSpec
 from xinfer.types.request import ChatRequest, CompletionRequest, Request
 
@@ -35,7 +40,7 @@ class TextPipeline:
     def __init__(self, tokenizer: Tokenizer, loaded: Loaded, spec: ModelSpec) -> None:
         self._tokenizer = tokenizer
         self._context_length = loaded.context_length
-        self._sampling: Collection[str] = loaded.abilities.sampling
+        self._abilities = loaded.abilities
         self._name = spec.name
         self._pieces = _pieces(tokenizer)
         # A token covers no more characters than its longest piece has bytes: a text of more than
@@ -64,10 +69,12 @@ class TextPipeline:
             InvalidRequest: with `param` naming the field: no messages, a part or role that the
                 model does not take, a prompt that leaves no room in the context, a token id
                 outside the vocabulary, `max_tokens` below 1, too many or too long stop strings,
-                a sampling field that the engine does not honour.
+                something that the engine does not honour.
+            NotFound: an adapter that the engine has not loaded.
         """
         vocabulary_size = self._tokenizer.vocabulary_size
-        check_sampling(request.sampling, self._sampling, vocabulary_size)
+        check_sampling(request.sampling, self._abilities.sampling, vocabulary_size)
+        check_abilities(request, self._abilities)
         check_stop(request.stop)
         check_tokens(request.stop_token_ids, "stop_token_ids", vocabulary_size)
         if isinstance(request, ChatRequest):
@@ -85,12 +92,15 @@ class TextPipeline:
                 prompt=prompt,
                 max_tokens=room if wanted is None else min(wanted, room),
                 sampling=request.sampling,
+                constraint=request.constraint,
+                adapter=request.adapter,
             ),
             OutputPipeline(
                 self._pieces,
                 stop=request.stop,
                 stop_ids=frozenset(request.stop_token_ids),
                 prompt=echo,
+                logprobs=request.sampling.logprobs is not None,
             ),
             len(prompt),
         )

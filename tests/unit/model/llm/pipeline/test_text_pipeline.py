@@ -3,13 +3,16 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import msgspec
 import pytest
 
-from xinfer.errors import InvalidRequest
+from xinfer.errors import InvalidRequest, NotFound
+from xinfer.model.engine import Logprob
 from xinfer.model.llm.echo import ByteTokenizer
 from xinfer.model.llm.pipeline import Output, Prepared, TextPipeline
+from xinfer.types.event import TokenLogprob
 from xinfer.types.model import Abilities, Loaded, ModelSpec
-from xinfer.types.request import ChatRequest, CompletionRequest, Sampling
+from xinfer.types.request import ChatRequest, CompletionRequest, Constraint, Sampling
 
 
 class PrefixTokenizer(ByteTokenizer):
@@ -42,9 +45,12 @@ def pipeline(
     tokenizer: ByteTokenizer | None = None,
     context_length: int = 20,
     sampling: frozenset[str] = frozenset({"temperature"}),
+    **abilities: Any,
 ) -> TextPipeline:
     loaded = Loaded(
-        context_length=context_length, concurrency=1, abilities=Abilities(sampling=sampling)
+        context_length=context_length,
+        concurrency=1,
+        abilities=Abilities(sampling=sampling, **abilities),
     )
     return TextPipeline(tokenizer or ByteTokenizer(), loaded, ModelSpec(name="bytes"))
 
@@ -178,6 +184,12 @@ def test_a_token_id_outside_the_vocabulary_is_refused(token: int) -> None:
         ("repetition_penalty", 1.1),
         ("logit_bias", {5: 1.0}),
         ("ignore_eos", True),
+        ("typical_p", 0.9),
+        ("top_n_sigma", 1.0),
+        ("xtc_probability", 0.5),
+        ("mirostat", 2),
+        ("dry_multiplier", 0.8),
+        ("repeat_last_n", 64),
     ],
 )
 def test_a_sampling_field_is_refused_unless_the_engine_honours_it(field: str, value: Any) -> None:
@@ -197,8 +209,91 @@ def test_values_that_ask_for_nothing_are_taken_by_every_engine() -> None:
         frequency_penalty=0.0,
         repetition_penalty=1.0,
         logit_bias={},
+        typical_p=1.0,
+        top_n_sigma=-1.0,
+        xtc_probability=0.0,
+        xtc_threshold=0.1,
+        mirostat=0,
+        mirostat_tau=5.0,
+        mirostat_eta=0.1,
+        dry_multiplier=0.0,
+        dry_base=1.75,
+        dry_allowed_length=2,
+        dry_penalty_last_n=-1,
+        dry_sequence_breakers=("\n",),
     )
     assert prepare(chat(sampling=sampling), sampling=frozenset()).prompt_tokens == 5
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "governed", "part"),
+    [
+        ("xtc_probability", 0.5, "xtc_threshold", 0.2),
+        ("mirostat", 1, "mirostat_tau", 4.0),
+        ("mirostat", 2, "mirostat_eta", 0.2),
+        ("dry_multiplier", 0.8, "dry_base", 2.0),
+        ("dry_multiplier", 0.8, "dry_allowed_length", 3),
+        ("dry_multiplier", 0.8, "dry_penalty_last_n", 64),
+        ("dry_multiplier", 0.8, "dry_sequence_breakers", (":",)),
+    ],
+)
+def test_a_part_of_a_sampler_asks_for_nothing_unless_the_sampler_is_on(
+    field: str, value: Any, governed: str, part: Any
+) -> None:
+    assert prepare(chat(sampling=Sampling(**{governed: part}))).prompt_tokens == 5
+    on = Sampling(**{field: value, governed: part})
+    assert refusal(chat(sampling=on), sampling=frozenset({field})).param == governed
+    assert prepare(chat(sampling=on), sampling=frozenset({field, governed})).prompt_tokens == 5
+
+
+REQUESTS = [ChatRequest(messages=[{"role": "user", "content": "hello"}]),
+            CompletionRequest(prompt="hello")]  # fmt: skip
+
+
+@pytest.mark.parametrize("request_", REQUESTS, ids=["chat", "completion"])
+@pytest.mark.parametrize("asked", [0, 5])
+def test_log_probabilities_are_refused_unless_the_engine_tells_them(
+    request_: ChatRequest | CompletionRequest, asked: int
+) -> None:
+    request = msgspec.structs.replace(request_, sampling=Sampling(logprobs=asked))
+    error = refusal(request, sampling=frozenset({"logprobs"}))
+    assert (error.param, error.code) == ("logprobs", "unsupported_parameter")
+    prepared = prepare(request, logprobs=True)
+    assert prepared.token_request.sampling.logprobs == asked
+    made = prepared.output.feed(b"a", [Logprob(-1.0, [(ord("b"), -0.5)])])
+    assert made.logprobs == (TokenLogprob(b"a", -1.0, ((b"b", -0.5),)),)
+
+
+def test_log_probabilities_of_an_echoed_prompt_are_refused() -> None:
+    request = CompletionRequest(prompt="hello", echo=True, sampling=Sampling(logprobs=1))
+    error = refusal(request, logprobs=True)
+    assert (error.param, error.code) == ("echo", "unsupported_parameter")
+
+
+@pytest.mark.parametrize("request_", REQUESTS, ids=["chat", "completion"])
+def test_a_constraint_is_refused_unless_the_engine_enforces_its_kind(
+    request_: ChatRequest | CompletionRequest,
+) -> None:
+    constraint = Constraint("grammar", 'root ::= "a"')
+    request = msgspec.structs.replace(request_, constraint=constraint)
+    error = refusal(request, constraint=frozenset({"other"}))
+    assert (error.param, error.code) == ("guided_grammar", "unsupported_parameter")
+    prepared = prepare(request, constraint=frozenset({"grammar"}))
+    assert prepared.token_request.constraint == constraint
+
+
+@pytest.mark.parametrize("request_", REQUESTS, ids=["chat", "completion"])
+def test_an_adapter_that_is_not_loaded_is_not_found_and_those_there_are_are_named(
+    request_: ChatRequest | CompletionRequest,
+) -> None:
+    request = msgspec.structs.replace(request_, adapter="mine")
+    with pytest.raises(NotFound, match=r"'mine'.*: a, b\.") as caught:
+        prepare(request, adapters=frozenset({"b", "a"}))
+    assert caught.value.param == "lora_name"
+    with pytest.raises(NotFound, match="none"):
+        prepare(request)
+    prepared = prepare(request, adapters=frozenset({"mine"}))
+    assert prepared.token_request.adapter == "mine"
 
 
 @pytest.mark.parametrize("stop", [("",), ("x" * 1025,), ("中" * 342,), ("x",) * 17])
