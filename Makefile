@@ -1,7 +1,7 @@
 # make run    install, start a server on 127.0.0.1:9997 with tiny-chat answering
 # make test   install what the tests need, check and test everything (no accelerator needed)
 # make lint   only the static checks
-# make bench  figures as ratios within one run
+# make bench  figures as ratios within one run; bench-peers beside other servers, built first
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 # Run one named stage of an installation and print how long it took.
 stage = @start=$$(date +%s); printf '%s ...\n' '$(1)'; $(2) && printf '%s: %s s\n' '$(1)' $$(($$(date +%s) - start))
 
-.PHONY: run install llama-cpp test test-slow ui-test lint bench browser clean
+.PHONY: run install llama-cpp test test-slow ui-test lint bench bench-peers browser clean
 
 run: install
 	$(BIN)/xinference-local --model tiny-chat
@@ -64,8 +64,14 @@ $(VENV)/train.stamp: $(VENV)/dev.stamp
 	$(call stage,training tools,$(PIP) --editable '.[train]')
 	@touch $@
 
+# BENCH='--repeats 1 --streams 1 8' makes it short; `python -m benchmarks --help` has all of them.
 bench: $(VENV)/dev.stamp
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(BENCH)
+
+# Beside llama-server, which is built from the source of LLAMA_CPP; minutes, the first time.
+bench-peers: $(VENV)/dev.stamp
+	server=$$($(BIN)/python -m tools.llama_server $(LLAMA_CPP)) && \
+	  $(BIN)/python -m benchmarks R1 R3 R4 --llama-server "$$server" $(BENCH)
 
 clean:
 	rm -rf $(VENV) build dist xinfer/api/static ui/node_modules

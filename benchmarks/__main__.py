@@ -1,4 +1,7 @@
-"""`python -m benchmarks [R5 R6 …]`: take the figures, print them, keep them in `results/`."""
+"""`python -m benchmarks [R2 R5 …]`: take the figures, print them, keep them in `results/`.
+
+Without names, all that need nothing but the project.
+"""
 
 from __future__ import annotations
 
@@ -13,24 +16,39 @@ from typing import Any
 
 from benchmarks.harness import CannotMeasure
 from benchmarks.report import Figure, as_builtins, table
+from benchmarks.settings import Settings
 
 _FIGURES = {
+    "R2": "benchmarks.in_process",
     "R5": "benchmarks.streamed_token",
     "R6": "benchmarks.request_cost",
     "R7": "benchmarks.stack",
     "R12": "benchmarks.idle",
 }
+_BESIDE_LLAMA_SERVER = {
+    "R1": "benchmarks.peer_throughput",
+    "R3": "benchmarks.first_token",
+    "R4": "benchmarks.inter_token",
+}
+_ALL = {**_FIGURES, **_BESIDE_LLAMA_SERVER}
 _RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> None:
     options = _parser().parse_args()
     machine = _machine(_keep_to_cores(options.cores))
+    settings = Settings(
+        repeats=options.repeats,
+        engine=options.engine,
+        engine_options=dict(options.option),
+        llama_server=options.llama_server,
+        streams=tuple(options.streams) if options.streams else None,
+    )
     taken: list[dict[str, Any]] = []
     for name in options.figures or _FIGURES:
         print(f"{name} ...", file=sys.stderr, flush=True)
         try:
-            figure: Figure = importlib.import_module(_FIGURES[name]).measure()
+            figure: Figure = importlib.import_module(_ALL[name]).measure(settings)
         except CannotMeasure as error:
             sys.exit(f"{name}: {error}")
         result = as_builtins(figure, machine)
@@ -50,13 +68,44 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--cores", type=int, default=2, help="processor cores for everything (default 2)"
     )
+    parser.add_argument(
+        "--repeats", type=_positive, help="turns of the arms, in place of each figure's own"
+    )
+    parser.add_argument(
+        "--streams", type=_positive, nargs="+", help="concurrent streams of R1, R2 and R4"
+    )
+    parser.add_argument(
+        "--engine", default=Settings().engine, help="engine of R1 to R4 (default %(default)s)"
+    )
+    parser.add_argument(
+        "--option",
+        type=_option,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a launch option of it; may be repeated",
+    )
+    parser.add_argument("--llama-server", metavar="PATH", help="what R1, R3 and R4 compare with")
     return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 on")
+    return int(text)
+
+
+def _option(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text} is not NAME=VALUE")
+    return name, value
 
 
 def _figure(text: str) -> str:
     name = text.upper()
-    if name not in _FIGURES:
-        raise argparse.ArgumentTypeError(f"{text} is none of {', '.join(_FIGURES)}")
+    if name not in _ALL:
+        raise argparse.ArgumentTypeError(f"{text} is none of {', '.join(_ALL)}")
     return name
 
 

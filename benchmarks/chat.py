@@ -6,22 +6,15 @@ import json
 
 from benchmarks.plan import Target
 
-PATH = "/v1/chat/completions"
+_PATH = "/v1/chat/completions"
 PROMPT = "Say this again."
 
 
-def chat_target(
-    port: int,
-    model: str,
-    *,
-    connections: int,
-    watch: dict[str, int],
-    host: str = "127.0.0.1",
-    **body: object,
-) -> Target:
-    """Chat requests to `model`; `body` adds fields to each."""
+def chat_target(port: int, *, connections: int, watch: dict[str, int]) -> Target:
+    return Target(port=port, path=_PATH, connections=connections, watch=watch)
+
+
+def chat_body(model: str, **fields: object) -> bytes:
+    """A chat request to `model`; `fields` are more of its fields."""
     messages = [{"role": "user", "content": PROMPT}]
-    payload = json.dumps({"model": model, "messages": messages, **body}).encode()
-    return Target(
-        host=host, port=port, path=PATH, body=payload, connections=connections, watch=watch
-    )
+    return json.dumps({"model": model, "messages": messages, **fields}).encode()

@@ -15,59 +15,20 @@ from typing import Any, cast
 import msgspec
 import uvloop
 
-from benchmarks.plan import Outcome, Requests, Streams, Target
-from benchmarks.processor import processor_seconds
+from benchmarks.generations import GenerationLoad
+from benchmarks.plan import Generations, Outcome, Requests, Streams
+from benchmarks.window import Window
+from benchmarks.wire import END_OF_STREAM, OK, TAIL_BYTES, WrongAnswer, http_request, tokens_told
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-_TOKENS = re.compile(rb'"completion_tokens": ?(\d+)')
-_END_OF_STREAM = b"data: [DONE]\n\n\r\n0\r\n\r\n"
-_TAIL_BYTES = 1024
-_OK = b"HTTP/1.1 200 "
-
-
-class WrongAnswer(Exception):
-    """The server did not do what is to be measured."""
-
-
-class _Window:
-    """The measured time."""
-
-    def __init__(self, watch: dict[str, int]) -> None:
-        self._watch = watch
-        self._began = 0.0
-        self._before: dict[str, float] = {}
-        self.opened = False
-        self.outcome: Outcome | None = None
-
-    def open(self) -> None:
-        self.opened = True
-        self._before = self._processor()
-        self._began = time.perf_counter()
-
-    def close(self, items: int, latencies: list[float]) -> None:
-        seconds = time.perf_counter() - self._began
-        used = {role: now - self._before[role] for role, now in self._processor().items()}
-        self.outcome = Outcome(seconds=seconds, items=items, processor=used, latencies=latencies)
-
-    def _processor(self) -> dict[str, float]:
-        return {role: processor_seconds(pid) for role, pid in self._watch.items()}
 
 
 class _Load:
     """A plan being carried out; `done` has its outcome."""
 
-    def __init__(self, target: Target) -> None:
-        self.request = (
-            b"POST %s HTTP/1.1\r\nHost: %s:%d\r\nContent-Type: application/json\r\n"
-            b"Content-Length: %d\r\n\r\n%s"
-        ) % (
-            target.path.encode(),
-            target.host.encode(),
-            target.port,
-            len(target.body),
-            target.body,
-        )
-        self.window = _Window(target.watch)
+    def __init__(self, plan: Requests | Streams) -> None:
+        self.request = http_request(plan.target, plan.body)
+        self.window = Window(plan.target.watch)
         self.done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
     def finish(self) -> None:
@@ -84,7 +45,7 @@ class RequestLoad(_Load):
     """Counts requests."""
 
     def __init__(self, plan: Requests) -> None:
-        super().__init__(plan.target)
+        super().__init__(plan)
         self._warmup = plan.warmup
         self._count = plan.count
         self._latencies: list[float] = []
@@ -100,7 +61,7 @@ class RequestLoad(_Load):
             return
         self._latencies.append(latency)
         if len(self._latencies) == self._count:
-            self.window.close(self._count, self._latencies)
+            self.window.close(self._count, latencies=self._latencies)
             self.finish()
 
 
@@ -131,7 +92,7 @@ class Requester(asyncio.Protocol):
             if head < 0:
                 return
             length = _LENGTH.search(self._data, 0, head)
-            if not self._data.startswith(_OK) or length is None:
+            if not self._data.startswith(OK) or length is None:
                 self._load.fail(WrongAnswer(self._data[:2000].decode(errors="replace")))
                 return
             self._needed = head + 4 + int(length[1])
@@ -148,7 +109,7 @@ class StreamLoad(_Load):
     """Counts events."""
 
     def __init__(self, plan: Streams) -> None:
-        super().__init__(plan.target)
+        super().__init__(plan)
         self.tokens = plan.tokens
         self.events = 0
         self._not_begun = self._running = plan.target.connections
@@ -169,7 +130,7 @@ class StreamLoad(_Load):
         if not self.window.opened:
             self.fail(WrongAnswer("a stream ended before another began: too few tokens to measure"))
             return
-        self.window.close(self.events - self._events_before, [])
+        self.window.close(self.events - self._events_before)
 
     def ended(self) -> None:
         self._running -= 1
@@ -191,13 +152,13 @@ class StreamReader(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         load = self._load
-        if not self._tail and not data.startswith(_OK):
+        if not self._tail and not data.startswith(OK):
             load.fail(WrongAnswer(data[:2000].decode(errors="replace")))
             return
         # An event ends with an empty line, which two reads may share.
         events = data.count(b"\n\n") + (self._cut and data.startswith(b"\n"))
         self._cut = data.endswith(b"\n")
-        self._tail = (self._tail + data)[-_TAIL_BYTES:]
+        self._tail = (self._tail + data)[-TAIL_BYTES:]
         if events:
             first = not self._events
             self._events += events
@@ -206,13 +167,12 @@ class StreamReader(asyncio.Protocol):
                 load.begun()
             if self._events >= load.tokens:
                 load.about_to_end()
-        if self._tail.endswith(_END_OF_STREAM):
+        if self._tail.endswith(END_OF_STREAM):
             self._end()
 
     def _end(self) -> None:
-        told = _TOKENS.search(self._tail)
         tokens = self._load.tokens
-        if told is None or int(told[1]) != tokens or self._events < tokens:
+        if tokens_told(self._tail) != tokens or self._events < tokens:
             # Where tokens shared an event, the events count something else.
             self._load.fail(
                 WrongAnswer(
@@ -233,13 +193,15 @@ def _failure(context: dict[str, Any]) -> Exception:
     return error if isinstance(error, Exception) else RuntimeError(context["message"])
 
 
-async def carry_out(plan: Requests | Streams) -> Outcome:
+async def carry_out(plan: Requests | Streams | Generations) -> Outcome:
     """Put the plan's load on its server.
 
     Raises:
         WrongAnswer: the server answered something else, or not to the end.
         OSError: it could not be reached.
     """
+    if isinstance(plan, Generations):
+        return await GenerationLoad(plan).run()
     load = RequestLoad(plan) if isinstance(plan, Requests) else StreamLoad(plan)
     target = plan.target
     loop = asyncio.get_running_loop()
@@ -256,7 +218,7 @@ async def carry_out(plan: Requests | Streams) -> Outcome:
 
 
 def main() -> None:
-    plan = msgspec.json.decode(sys.stdin.buffer.read(), type=Requests | Streams)
+    plan = msgspec.json.decode(sys.stdin.buffer.read(), type=Requests | Streams | Generations)
     try:
         outcome = uvloop.run(carry_out(plan))
     except (WrongAnswer, OSError) as error:

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import msgspec
 import psutil
 
-from benchmarks.plan import Outcome, Requests, Streams
+from benchmarks.plan import Generations, Outcome, Requests, Streams
 
 _START_WITHIN = 60.0
 _STOP_WITHIN = 60.0
@@ -34,7 +34,7 @@ class CannotMeasure(Exception):
     """A benchmark could not be taken; the message has the reason."""
 
 
-class _Log:
+class Log:
     """Lines that a process writes, read as they come."""
 
     def __init__(self, pipe: IO[bytes]) -> None:
@@ -76,7 +76,7 @@ class _Log:
 class Server:
     """A running `xinference-local`."""
 
-    def __init__(self, host: str, port: int, pid: int, log: _Log, seconds_to_answer: float) -> None:
+    def __init__(self, host: str, port: int, pid: int, log: Log, seconds_to_answer: float) -> None:
         self.host = host
         self.port = port
         self.seconds_to_answer = seconds_to_answer
@@ -86,7 +86,11 @@ class Server:
 
     def launch_echo(self, **options: Any) -> str:
         """Launch the echo engine and wait until it is ready; its uid."""
-        body = {"model_name": "echo", "model_engine": "echo", **options}
+        return self.launch("echo", "echo", **options)
+
+    def launch(self, model: str, engine: str, **options: Any) -> str:
+        """Launch a model by its name or path and wait until it is ready; its uid."""
+        body = {"model_name": model, "model_engine": engine, **options}
         return str(call(self.host, self.port, "POST", "/v1/models", body)["model_uid"])
 
     def wait_until_whole(self) -> None:
@@ -133,7 +137,7 @@ def running_server(*arguments: str) -> Iterator[Server]:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("XINFERENCE_")}
         began = time.perf_counter()
         command = [sys.executable, "-m", "xinfer.deploy.servers", "-p", "0", *arguments]
-        with _running(command, {**environment, "XINFERENCE_HOME": home}) as (process, log):
+        with running_process(command, {**environment, "XINFERENCE_HOME": home}) as (process, log):
             url = urlsplit(log.wait_for("Endpoint: "))
             assert url.hostname is not None
             assert url.port is not None
@@ -146,14 +150,14 @@ def running_server(*arguments: str) -> Iterator[Server]:
 def running_yardstick(token_interval: float = 0.0) -> Iterator[tuple[int, int]]:
     """The raw application of `benchmarks.raw`; its port and pid."""
     command = [sys.executable, "-m", "benchmarks.raw", str(token_interval)]
-    with _running(command, dict(os.environ)) as (process, log):
+    with running_process(command, dict(os.environ)) as (process, log):
         yield int(log.wait_for("listening on port ")), process.pid
 
 
 @contextmanager
-def _running(
+def running_process(
     command: list[str], environment: dict[str, str]
-) -> Iterator[tuple[subprocess.Popen[bytes], _Log]]:
+) -> Iterator[tuple[subprocess.Popen[bytes], Log]]:
     """A process until the end of the block, when it is asked to leave."""
     process = subprocess.Popen(
         command,
@@ -163,7 +167,7 @@ def _running(
         env=environment,
     )
     assert process.stdout is not None
-    log = _Log(process.stdout)
+    log = Log(process.stdout)
     try:
         yield process, log
     finally:
@@ -178,22 +182,31 @@ def _running(
             ) from None
 
 
-def load(plan: Requests | Streams) -> Outcome:
+def load(plan: Requests | Streams | Generations) -> Outcome:
     """Have a client process carry out the plan.
 
     Raises:
         CannotMeasure: the server answered wrongly or not in time.
     """
+    return carried_out("benchmarks.client", plan)
+
+
+def carried_out(module: str, plan: Any) -> Outcome:
+    """The outcome of a module that reads its plan on stdin, run in a process of its own.
+
+    Raises:
+        CannotMeasure: it failed, or was not done in time.
+    """
     try:
-        client = subprocess.run(
-            [sys.executable, "-m", "benchmarks.client"],
+        done = subprocess.run(
+            [sys.executable, "-m", module],
             input=msgspec.json.encode(plan),
             capture_output=True,
             timeout=_LOAD_WITHIN,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise CannotMeasure(f"The load was not done in {_LOAD_WITHIN:.0f} s") from None
-    if client.returncode != 0:
-        raise CannotMeasure(client.stderr.decode(errors="replace").strip())
-    return msgspec.json.decode(client.stdout, type=Outcome)
+        raise CannotMeasure(f"{module} was not done in {_LOAD_WITHIN:.0f} s") from None
+    if done.returncode != 0:
+        raise CannotMeasure(done.stderr.decode(errors="replace").strip())
+    return msgspec.json.decode(done.stdout, type=Outcome)

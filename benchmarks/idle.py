@@ -6,14 +6,15 @@ from collections import defaultdict
 
 from benchmarks.harness import CannotMeasure, running_server
 from benchmarks.report import Figure, Row
+from benchmarks.settings import Settings
 
-_STARTS = 5
+_REPEATS = 5
 _MEMORY_GOAL = 200.0
 _START_GOAL = 2.0
 _MIB = 1 << 20
 
 
-def measure() -> Figure:
+def measure(settings: Settings) -> Figure:
     """From the command to the first answer of /v1/models; then each process's share of memory
     (PSS: what it shares with others is divided among them).
 
@@ -23,7 +24,7 @@ def measure() -> Figure:
     seconds: list[float] = []
     memory: defaultdict[str, list[float]] = defaultdict(list)
     private: list[float] = []
-    for _ in range(_STARTS):
+    for _ in range(settings.repeats or _REPEATS):
         with running_server() as server:
             server.wait_until_whole()
             seconds.append(server.seconds_to_answer)

@@ -16,7 +16,9 @@ class Row(msgspec.Struct, frozen=True):
     unit: str
     values: Sequence[float]
     goal: float | None = None
-    """The most its median should be; None where it only puts the others into proportion."""
+    """What its median should be; None where it only puts the others into proportion."""
+    at_least: bool = False
+    """The goal is the least it should be, not the most."""
 
     @property
     def median(self) -> float:
@@ -24,7 +26,9 @@ class Row(msgspec.Struct, frozen=True):
 
     @property
     def met(self) -> bool | None:
-        return None if self.goal is None else self.median <= self.goal
+        if self.goal is None:
+            return None
+        return self.median >= self.goal if self.at_least else self.median <= self.goal
 
 
 class Figure(msgspec.Struct, frozen=True):
@@ -54,7 +58,7 @@ def table(figure: Figure) -> str:
                 f"{_short(row.median)} {row.unit}".rstrip(),
                 _short(min(row.values)),
                 _short(max(row.values)),
-                "" if row.goal is None else f"≤ {row.goal:g}",
+                "" if row.goal is None else f"{'≥' if row.at_least else '≤'} {row.goal:g}",
                 {None: "", True: "met", False: "missed"}[row.met],
             )
         )
@@ -78,6 +82,7 @@ def as_builtins(figure: Figure, machine: dict[str, Any]) -> dict[str, Any]:
                 "unit": row.unit,
                 "median": row.median,
                 "goal": row.goal,
+                "at_least": row.at_least,
                 "met": row.met,
                 "values": list(row.values),
             }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from benchmarks.chat import chat_target
+from benchmarks.chat import chat_body, chat_target
 from benchmarks.harness import load, running_server, running_yardstick
 from benchmarks.plan import Requests
 from benchmarks.report import Figure, Row, ratios
+from benchmarks.settings import Settings
 
 _CONNECTIONS = (1, 32)
 _WARMUP = 300
@@ -14,7 +15,7 @@ _REPEATS = 5
 _GOAL = 400.0
 
 
-def measure() -> Figure:
+def measure(settings: Settings) -> Figure:
     """Chat requests with answers of one token over kept connections, beside a bare ASGI
     application that parses them and answers the same.
 
@@ -27,7 +28,7 @@ def measure() -> Figure:
         server.wait_until_whole()
         uid = server.launch_echo()
         api = server.processes()["api"].pid
-        for _ in range(_REPEATS):
+        for _ in range(settings.repeats or _REPEATS):
             for connections in _CONNECTIONS:
                 raw[connections].append(_microseconds(raw_port, raw_pid, "raw", connections))
                 ours[connections].append(_microseconds(server.port, api, uid, connections))
@@ -45,6 +46,7 @@ def _named(connections: int) -> str:
 
 
 def _microseconds(port: int, pid: int, model: str, connections: int) -> float:
-    target = chat_target(port, model, connections=connections, watch={"server": pid}, max_tokens=1)
-    outcome = load(Requests(target=target, warmup=_WARMUP, count=_REQUESTS))
+    target = chat_target(port, connections=connections, watch={"server": pid})
+    body = chat_body(model, max_tokens=1)
+    outcome = load(Requests(target=target, body=body, warmup=_WARMUP, count=_REQUESTS))
     return outcome.processor["server"] / outcome.items * 1e6

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import statistics
 
-from benchmarks.chat import PROMPT, chat_target
+from benchmarks.chat import PROMPT, chat_body, chat_target
 from benchmarks.harness import load, running_server, running_yardstick
 from benchmarks.plan import Outcome, Requests
 from benchmarks.report import Figure, Row, ratios
+from benchmarks.settings import Settings
 
 _CONNECTIONS = (1, 32)
 _WARMUP = 300
@@ -16,7 +17,7 @@ _REPEATS = 5
 _GOAL = 4.0
 
 
-def measure() -> Figure:
+def measure(settings: Settings) -> Figure:
     """Whole answers, made in one step of the engine, over kept connections.
 
     Raises:
@@ -29,7 +30,7 @@ def measure() -> Figure:
         uid = server.launch_echo(tokens_per_step=len(PROMPT) + 1)
         found = server.processes()
         watch = {role: found[role].pid for role in ("api", "replica")}
-        for _ in range(_REPEATS):
+        for _ in range(settings.repeats or _REPEATS):
             for connections in _CONNECTIONS:
                 raw[connections].append(_load(raw_port, {"bare ASGI": raw_pid}, "raw", connections))
                 ours[connections].append(_load(server.port, watch, uid, connections))
@@ -57,8 +58,8 @@ def measure() -> Figure:
 
 
 def _load(port: int, watch: dict[str, int], model: str, connections: int) -> Outcome:
-    target = chat_target(port, model, connections=connections, watch=watch)
-    return load(Requests(target=target, warmup=_WARMUP, count=_REQUESTS))
+    target = chat_target(port, connections=connections, watch=watch)
+    return load(Requests(target=target, body=chat_body(model), warmup=_WARMUP, count=_REQUESTS))
 
 
 def _rate(outcome: Outcome) -> float:

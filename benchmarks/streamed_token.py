@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from benchmarks.chat import chat_target
+from benchmarks.chat import chat_body, chat_target
 from benchmarks.harness import load, running_server, running_yardstick
 from benchmarks.plan import Streams
 from benchmarks.report import Figure, Row, ratios
+from benchmarks.settings import Settings
 
 _STREAMS = (32, 128)
 _TOKEN_INTERVAL = 0.02
@@ -14,7 +15,7 @@ _REPEATS = 5
 _GOAL = 10.0
 
 
-def measure() -> Figure:
+def measure(settings: Settings) -> Figure:
     """Streams at 50 tokens a second each, an event a token, beside a bare ASGI application that
     sends the same events at the same pace. Only the time in which all of them stream is counted.
 
@@ -27,7 +28,7 @@ def measure() -> Figure:
         server.wait_until_whole()
         uid = server.launch_echo(token_interval=_TOKEN_INTERVAL, concurrency=max(_STREAMS))
         api = server.processes()["api"].pid
-        for _ in range(_REPEATS):
+        for _ in range(settings.repeats or _REPEATS):
             for streams in _STREAMS:
                 raw[streams].append(_microseconds_a_token(raw_port, raw_pid, "raw", streams))
                 ours[streams].append(_microseconds_a_token(server.port, api, uid, streams))
@@ -41,14 +42,7 @@ def measure() -> Figure:
 
 
 def _microseconds_a_token(port: int, pid: int, model: str, streams: int) -> float:
-    target = chat_target(
-        port,
-        model,
-        connections=streams,
-        watch={"server": pid},
-        stream=True,
-        max_tokens=_TOKENS,
-        ignore_eos=True,
-    )
-    outcome = load(Streams(target=target, tokens=_TOKENS))
+    target = chat_target(port, connections=streams, watch={"server": pid})
+    body = chat_body(model, stream=True, max_tokens=_TOKENS, ignore_eos=True)
+    outcome = load(Streams(target=target, body=body, tokens=_TOKENS))
     return outcome.processor["server"] / outcome.items * 1e6

@@ -15,16 +15,17 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 FLAGS = ("CMAKE_ARGS", "CFLAGS", "CXXFLAGS")
 
 
-def cache_key(requirement: str, environment: Mapping[str, str]) -> str:
-    """The folder's name: readable first, then a digest of all that the wheel depends on."""
+def cache_key(requirement: str, environment: Mapping[str, str], options: Sequence[str] = ()) -> str:
+    """The folder's name: readable first, then a digest of all that the build depends on."""
     parts = [requirement, sys.implementation.cache_tag or "", sysconfig.get_platform()]
     parts += [f"{name}={environment.get(name, '')}" for name in FLAGS]
+    parts += options
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
     return f"{requirement.replace('==', '-')}-{digest}"
 

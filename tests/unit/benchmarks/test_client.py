@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 import pytest
 
-from benchmarks.client import RequestLoad, StreamLoad, WrongAnswer
+from benchmarks.client import RequestLoad, StreamLoad
 from benchmarks.plan import Outcome, Requests, Streams, Target
+from benchmarks.wire import WrongAnswer
 
 TOKENS = 20
 ANSWER = b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{"text": "x"}'
@@ -26,7 +27,7 @@ class Wire(asyncio.Transport):
 
 
 def target(connections: int = 1) -> Target:
-    return Target(host="127.0.0.1", port=1, path="/", body=b"{}", connections=connections, watch={})
+    return Target(host="127.0.0.1", port=1, path="/", connections=connections, watch={})
 
 
 def chunk(event: bytes) -> bytes:
@@ -52,7 +53,7 @@ def cut(data: bytes, size: int) -> list[bytes]:
 
 def read_stream(pieces: Iterable[bytes]) -> tuple[int, Outcome]:
     async def read() -> tuple[int, Outcome]:
-        load = StreamLoad(Streams(target=target(), tokens=TOKENS))
+        load = StreamLoad(Streams(target=target(), body=b"{}", tokens=TOKENS))
         reader = load.protocol()
         reader.connection_made(Wire())
         for piece in pieces:
@@ -76,7 +77,7 @@ def test_only_events_between_the_first_and_the_last_token_are_measured() -> None
 
 def test_streams_that_do_not_overlap_cannot_be_measured() -> None:
     async def read() -> None:
-        load = StreamLoad(Streams(target=target(connections=2), tokens=TOKENS))
+        load = StreamLoad(Streams(target=target(connections=2), body=b"{}", tokens=TOKENS))
         reader = load.protocol()
         reader.connection_made(Wire())
         reader.data_received(stream(TOKENS, told=TOKENS))
@@ -103,7 +104,7 @@ def test_an_error_is_shown_as_the_server_told_it() -> None:
 
 def test_a_connection_that_ends_in_the_middle_is_wrong() -> None:
     async def read() -> None:
-        load = StreamLoad(Streams(target=target(), tokens=TOKENS))
+        load = StreamLoad(Streams(target=target(), body=b"{}", tokens=TOKENS))
         reader = load.protocol()
         reader.connection_made(Wire())
         reader.data_received(stream(TOKENS, told=TOKENS)[:400])
@@ -117,7 +118,7 @@ def test_a_connection_that_ends_in_the_middle_is_wrong() -> None:
 @pytest.mark.parametrize("size", [1, 5, 100_000])
 def test_the_next_request_goes_out_when_the_answer_is_whole(size: int) -> None:
     async def send() -> None:
-        load = RequestLoad(Requests(target=target(), warmup=1, count=3))
+        load = RequestLoad(Requests(target=target(), body=b"{}", warmup=1, count=3))
         wire = Wire()
         requester = load.protocol()
         requester.connection_made(wire)
@@ -135,7 +136,7 @@ def test_the_next_request_goes_out_when_the_answer_is_whole(size: int) -> None:
 
 def test_a_request_that_is_refused_is_wrong() -> None:
     async def send() -> None:
-        load = RequestLoad(Requests(target=target(), warmup=1, count=3))
+        load = RequestLoad(Requests(target=target(), body=b"{}", warmup=1, count=3))
         requester = load.protocol()
         requester.connection_made(Wire())
         requester.data_received(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 3\r\n\r\nbad")

@@ -12,6 +12,11 @@ def test_the_median_counts_against_the_goal_and_not_an_outlier() -> None:
     assert Row("x", "µs", [1.0, 10.1, 10.2], goal=10.0).met is False
 
 
+def test_a_goal_can_be_the_least_that_is_wanted() -> None:
+    assert Row("x", "×", [0.97, 0.99, 0.1], goal=0.97, at_least=True).met is True
+    assert Row("x", "×", [0.96], goal=0.97, at_least=True).met is False
+
+
 def test_a_row_without_a_goal_is_neither_met_nor_missed() -> None:
     assert Row("x", "µs", [1.0]).met is None
 
@@ -32,11 +37,13 @@ def test_the_table_tells_median_spread_goal_and_verdict() -> None:
         [
             Row("slow", "µs", [12.0, 1234.0, 10.0], goal=4.0),
             Row("fast", "ms", [0.51234]),
+            Row("much", "×", [0.5], goal=0.95, at_least=True),
         ],
     )
-    head, _, slow, fast = table(figure).splitlines()
+    head, _, slow, fast, much = table(figure).splitlines()
     assert head == "R0  Something"
     assert slow.split() == ["slow", "12", "µs", "10", "1,234", "≤", "4", "missed"]
+    assert much.split()[-3:] == ["≥", "0.95", "missed"]
     assert fast.split() == ["fast", "0.512", "ms", "0.512", "0.512"]
 
 
@@ -51,6 +58,7 @@ def test_the_file_keeps_every_value_and_the_machine() -> None:
             "unit": "µs",
             "median": 2.0,
             "goal": 2.0,
+            "at_least": False,
             "met": True,
             "values": [3.0, 1.0, 2.0],
         }

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.gguf_models import ALPHABET, byte_level, sentencepiece
+from tests.support.gguf_models import byte_level, sentencepiece
+from tools.gguf_llama import ALPHABET
 from xinfer.errors import InvalidRequest
 from xinfer.model.inspect.gguf import GgufMetadata
 from xinfer.model.llm.tokenizer.pieces import CONTROL, Vocabulary, byte_of_character
