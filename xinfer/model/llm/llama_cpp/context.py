@@ -15,15 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xinfer.errors import EngineFailed
+from xinfer.model.llm.llama_cpp.kv_cache import KvCache
 from xinfer.model.llm.llama_cpp.library import AbortFlag, error_lines, library
 from xinfer.model.llm.llama_cpp.model import LlamaModel, load_failure
 from xinfer.model.llm.llama_cpp.options import LlamaCppOptions
 from xinfer.model.llm.llama_cpp.scheduler import Chunk
 
 Row = NDArray[np.float32]
-
-_CELL_ALIGNMENT = 256
-"""llama.cpp rounds each sequence's share of the cache up to this."""
 
 
 class Outcome(Enum):
@@ -41,7 +39,7 @@ class LlamaContext:
 
     Args:
         path: the model's file, for messages.
-        cells: tokens that the cache holds in all.
+        kv: the KV cache's size and form.
         slots: sequences in it.
         batch: tokens in one step.
 
@@ -56,25 +54,23 @@ class LlamaContext:
         options: LlamaCppOptions,
         *,
         path: str,
-        cells: int,
+        kv: KvCache,
         slots: int,
         batch: int,
     ) -> None:
         llama = self._llama = library()
         self._model = model
-        self._slots = slots
         self._size = batch
-        self._unified = options.kv_unified
         self._abort = AbortFlag(llama)
         params = llama.llama_context_default_params()
-        params.n_ctx = cells
+        params.n_ctx = kv.cells
         params.n_seq_max = slots
         params.n_batch = batch
         params.n_ubatch = min(options.n_ubatch, batch)
         params.n_outputs_max = slots
         params.n_threads = options.threads
         params.n_threads_batch = options.n_threads_batch or options.threads
-        params.kv_unified = options.kv_unified
+        params.kv_unified = kv.unified
         params.flash_attn_type = {
             "auto": llama.LLAMA_FLASH_ATTN_TYPE_AUTO,
             "on": llama.LLAMA_FLASH_ATTN_TYPE_ENABLED,
@@ -156,11 +152,6 @@ class LlamaContext:
         if self.pointer:
             self._llama.llama_free(self.pointer)
             self.pointer = None
-
-
-def rounded(cells: int) -> int:
-    """What llama.cpp makes of a wish for so many tokens."""
-    return -(-cells // _CELL_ALIGNMENT) * _CELL_ALIGNMENT
 
 
 class _Batch:

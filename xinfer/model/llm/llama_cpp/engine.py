@@ -6,7 +6,6 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Callable
 
-from xinfer.errors import InvalidRequest
 from xinfer.model.engine import (
     EngineOptions,
     Support,
@@ -17,10 +16,11 @@ from xinfer.model.inspect.sampling_defaults import sampling_defaults
 from xinfer.model.llm.gguf_file import context_length, read_headers
 from xinfer.model.llm.llama_cpp.adapters import load_adapters
 from xinfer.model.llm.llama_cpp.batching import Batching
-from xinfer.model.llm.llama_cpp.context import LlamaContext, rounded
+from xinfer.model.llm.llama_cpp.context import LlamaContext
+from xinfer.model.llm.llama_cpp.kv_cache import plan_kv
 from xinfer.model.llm.llama_cpp.library import PACKAGE, installed
 from xinfer.model.llm.llama_cpp.loading import load_model
-from xinfer.model.llm.llama_cpp.options import FULL_CONTEXTS, LlamaCppOptions
+from xinfer.model.llm.llama_cpp.options import LlamaCppOptions
 from xinfer.model.llm.llama_cpp.sampler import HONOURED
 from xinfer.model.llm.llama_cpp.scheduler import Scheduler
 from xinfer.model.llm.mailbox import Mailbox
@@ -72,11 +72,11 @@ class LlamaCppEngine:
         gguf = parts[0]
         context_tokens = context_length(gguf, options.n_ctx)
         vocabulary = Vocabulary(gguf)
-        cells = _cells(context_tokens, options)
+        kv = plan_kv(gguf, context_tokens, options)
         model, offloaded = load_model(
             parts,
             options,
-            cells=cells,
+            cells=kv.cells,
             progress=lambda fraction: progress(Progress(0.9 * fraction, "loading")),
         )
         self._release.append(model.close)
@@ -86,7 +86,7 @@ class LlamaCppEngine:
             model,
             options,
             path=self._spec.path,
-            cells=cells,
+            kv=kv,
             slots=options.n_parallel,
             batch=batch,
         )
@@ -104,7 +104,7 @@ class LlamaCppEngine:
             Scheduler(
                 context,
                 slots=options.n_parallel,
-                cells=cells if options.kv_unified else None,
+                cells=kv.cells if kv.unified else None,
                 batch=batch,
             ),
             context_length=context_tokens,
@@ -132,8 +132,8 @@ class LlamaCppEngine:
                 "layers": model.layers,
                 "layers_offloaded": offloaded.layers,
                 "threads": options.threads,
-                "kv_cells": cells,
-                "kv_unified": options.kv_unified,
+                "kv_cells": kv.cells,
+                "kv_unified": kv.unified,
             },
         )
 
@@ -192,28 +192,3 @@ class LlamaCppEngine:
             self._failure = error
             if self._mailbox is not None:
                 self._mailbox.close()
-
-
-def _cells(context_tokens: int, options: LlamaCppOptions) -> int:
-    """Tokens that the KV cache holds in all.
-
-    Raises:
-        InvalidRequest: not even one request of full length would fit.
-    """
-    if not options.kv_unified:
-        if options.n_kv is not None:
-            raise InvalidRequest(
-                "n_kv is the size of a shared KV cache; without kv_unified each request has "
-                "n_ctx tokens of its own. Leave n_kv out.",
-                param="n_kv",
-            )
-        return rounded(context_tokens) * options.n_parallel
-    if options.n_kv is None:
-        return rounded(context_tokens * min(options.n_parallel, FULL_CONTEXTS))
-    if options.n_kv < context_tokens:
-        raise InvalidRequest(
-            f"n_kv is {options.n_kv}, and one request may have {context_tokens} tokens. Give at "
-            "least as many, or a smaller n_ctx.",
-            param="n_kv",
-        )
-    return rounded(options.n_kv)

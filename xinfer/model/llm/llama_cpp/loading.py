@@ -9,9 +9,10 @@ import msgspec
 
 from xinfer.errors import Unavailable
 from xinfer.model.inspect.gguf import GgufMetadata
+from xinfer.model.llm.llama_cpp.kv_cache import kv_bytes_per_layer
 from xinfer.model.llm.llama_cpp.library import devices, warn_of_unused_accelerator
 from xinfer.model.llm.llama_cpp.model import LlamaModel
-from xinfer.model.llm.llama_cpp.offload import kv_bytes_per_layer, layers_that_fit
+from xinfer.model.llm.llama_cpp.offload import layers_that_fit
 from xinfer.model.llm.llama_cpp.options import LlamaCppOptions
 
 logger = logging.getLogger(__name__)

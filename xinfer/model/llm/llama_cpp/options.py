@@ -14,8 +14,6 @@ CacheType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "iq4_nl", "q4_
 
 # Beyond this, more threads cost more in waiting for each other than they bring.
 MOST_THREADS = 16
-FULL_CONTEXTS = 4
-"""Requests of full length that the KV cache holds at once, where nothing else is said."""
 
 
 class LlamaCppOptions(EngineOptions, frozen=True, kw_only=True):
@@ -26,8 +24,9 @@ class LlamaCppOptions(EngineOptions, frozen=True, kw_only=True):
     by default."""
     n_parallel: Annotated[int, Meta(ge=1, le=256)] = 16
     """Requests that run at once."""
-    kv_unified: bool = True
-    """Share one KV cache among the running requests, instead of giving each its own part."""
+    kv_unified: bool | None = None
+    """Share one KV cache among the running requests, instead of giving each a part of its own,
+    which is faster; by default only where all the parts would take more than 2 GiB."""
     n_kv: Positive | None = None
     """Tokens that the shared KV cache holds; at least `n_ctx`. Room for 4 requests of full length
     by default: more run at once when they are shorter, and one that finds no room waits."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from xinfer.model.inspect.gguf import GgufMetadata, Tensor
-from xinfer.model.llm.llama_cpp.offload import RESERVE, kv_bytes_per_layer, layers_that_fit
+from xinfer.model.llm.llama_cpp.offload import RESERVE, layers_that_fit
 
 MIB = 1 << 20
 
@@ -49,22 +49,3 @@ def test_kv_cache_takes_its_share() -> None:
 
 def test_parts_of_a_model_add_up() -> None:
     assert layers_that_fit([header(), header()], [0] * 4, [room(300)]) == 2
-
-
-def test_kv_bytes_follow_heads_width_and_type() -> None:
-    gguf = header(embedding_length=4096, attention__head_count=32, attention__head_count_kv=8)
-    assert kv_bytes_per_layer(gguf, 1000, "f16", "f16") == [1000 * 8 * 128 * 2 * 2] * 4
-    quantised = kv_bytes_per_layer(gguf, 1000, "q8_0", "q4_0")
-    assert quantised == [int(1000 * 8 * 128 * (8.5 + 4.5) / 8)] * 4
-
-
-def test_kv_bytes_of_layers_that_differ() -> None:
-    gguf = header(
-        embedding_length=256,
-        attention__head_count=4,
-        attention__head_count_kv=[4, 0, 4, 0],
-        attention__key_length=32,
-        attention__value_length=16,
-    )
-    size = 10 * 4 * 48 * 2
-    assert kv_bytes_per_layer(gguf, 10, "f16", "f16") == [size, 0, size, 0]

@@ -9,7 +9,7 @@ import pytest
 from xinfer import system
 from xinfer.errors import InvalidRequest
 from xinfer.model.engine import parse_options
-from xinfer.model.llm.llama_cpp.engine import LlamaCppEngine, _cells
+from xinfer.model.llm.llama_cpp.engine import LlamaCppEngine
 from xinfer.model.llm.llama_cpp.options import LlamaCppOptions
 
 
@@ -49,24 +49,3 @@ def test_threads_are_the_processors_but_not_too_many(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(system, "usable_cores", lambda: 96)
     assert parse().threads == 16
     assert parse(n_threads=5).threads == 5
-
-
-@pytest.mark.parametrize(
-    ("options", "cells"),
-    [
-        ({}, 4 * 1024),
-        ({"n_parallel": 2}, 2 * 1024),
-        ({"n_kv": 1000}, 1024),
-        ({"n_kv": 5000}, 5120),
-        ({"kv_unified": False, "n_parallel": 3}, 3 * 1024),
-    ],
-)
-def test_size_of_the_cache(options: dict[str, Any], cells: int) -> None:
-    assert _cells(1000, parse(**options)) == cells
-
-
-@pytest.mark.parametrize("options", [{"n_kv": 999}, {"n_kv": 2000, "kv_unified": False}])
-def test_cache_that_cannot_be_is_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(InvalidRequest) as raised:
-        _cells(1000, parse(**options))
-    assert raised.value.param == "n_kv"
