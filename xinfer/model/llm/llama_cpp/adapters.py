@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from xinfer.errors import InvalidRequest
-from xinfer.model.llm.llama_cpp.library import error_lines, library
-from xinfer.model.llm.llama_cpp.model import LlamaModel
+from xinfer.model.llama_cpp.library import error_lines, library
+from xinfer.model.llama_cpp.model import LlamaModel
 
 
 def load_adapters(model: LlamaModel, paths: Mapping[str, str]) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from typing import Any
 
 from xinfer.errors import EngineFailed, InvalidRequest, XinferError
 from xinfer.model.engine import TokenEvent, TokenRequest
+from xinfer.model.llama_cpp.model import LlamaModel
 from xinfer.model.llm.llama_cpp.context import LlamaContext, Outcome, Row
-from xinfer.model.llm.llama_cpp.model import LlamaModel
 from xinfer.model.llm.llama_cpp.sampler import Candidates, Sampler, log_probability, resolve
 from xinfer.model.llm.llama_cpp.scheduler import Chunk, NoRoom, Scheduler, Sequence
 from xinfer.types.failure import Failure

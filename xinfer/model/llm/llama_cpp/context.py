@@ -1,8 +1,4 @@
-"""llama.cpp's context: the KV cache, and computing a step in it.
-
-What would end the process is checked here before llama.cpp sees it: a batch over its size, a
-token outside the vocabulary, a part of the cache copied where only all of it can be.
-"""
+"""The context that generates: the KV cache, and computing a step in it."""
 
 from __future__ import annotations
 
@@ -15,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xinfer.errors import EngineFailed
+from xinfer.model.llama_cpp.context import Context
+from xinfer.model.llama_cpp.library import library
+from xinfer.model.llama_cpp.model import LlamaModel
 from xinfer.model.llm.llama_cpp.kv_cache import KvCache
-from xinfer.model.llm.llama_cpp.library import AbortFlag, error_lines, library
-from xinfer.model.llm.llama_cpp.model import LlamaModel, load_failure
 from xinfer.model.llm.llama_cpp.options import LlamaCppOptions
 from xinfer.model.llm.llama_cpp.scheduler import Chunk
 
@@ -34,8 +31,8 @@ class Outcome(Enum):
     """Some of it may have been computed."""
 
 
-class LlamaContext:
-    """One context of a model. Belongs to one thread; only `abort` may come from another.
+class LlamaContext(Context):
+    """A context whose steps end in logits.
 
     Args:
         path: the model's file, for messages.
@@ -44,8 +41,7 @@ class LlamaContext:
         batch: tokens in one step.
 
     Raises:
-        Unavailable: no memory for the cache or the buffers.
-        EngineFailed: llama.cpp refuses for another reason.
+        Unavailable, EngineFailed: as `Context`.
     """
 
     def __init__(
@@ -58,35 +54,21 @@ class LlamaContext:
         slots: int,
         batch: int,
     ) -> None:
-        llama = self._llama = library()
-        self._model = model
-        self._size = batch
-        self._abort = AbortFlag(llama)
-        params = llama.llama_context_default_params()
-        params.n_ctx = kv.cells
-        params.n_seq_max = slots
-        params.n_batch = batch
-        params.n_ubatch = min(options.n_ubatch, batch)
-        params.n_outputs_max = slots
-        params.n_threads = options.threads
-        params.n_threads_batch = options.n_threads_batch or options.threads
-        params.kv_unified = kv.unified
-        params.flash_attn_type = {
-            "auto": llama.LLAMA_FLASH_ATTN_TYPE_AUTO,
-            "on": llama.LLAMA_FLASH_ATTN_TYPE_ENABLED,
-            "off": llama.LLAMA_FLASH_ATTN_TYPE_DISABLED,
-        }[options.flash_attn]
-        params.type_k = getattr(llama, f"GGML_TYPE_{options.cache_type_k.upper()}")
-        params.type_v = getattr(llama, f"GGML_TYPE_{options.cache_type_v.upper()}")
-        params.abort_callback = self._abort.callback
-        params.abort_callback_data = self._abort.data
-        params.no_perf = True
-        with error_lines() as lines:
-            self.pointer = llama.llama_init_from_model(model.pointer, params)
-        if not self.pointer:
-            raise load_failure(path, lines)
-        self._memory = llama.llama_get_memory(self.pointer)
-        self._batch = _Batch(llama, batch)
+        llama = library()
+        super().__init__(
+            model,
+            options,
+            path=path,
+            n_ctx=kv.cells,
+            n_seq_max=slots,
+            n_batch=batch,
+            n_ubatch=min(options.n_ubatch, batch),
+            n_outputs_max=slots,
+            n_threads_batch=options.n_threads_batch or options.threads,
+            kv_unified=kv.unified,
+            type_k=getattr(llama, f"GGML_TYPE_{options.cache_type_k.upper()}"),
+            type_v=getattr(llama, f"GGML_TYPE_{options.cache_type_v.upper()}"),
+        )
 
     def decode(self, chunks: Sequence[Chunk]) -> Outcome:
         """Compute a step; then `logits` has a row for each chunk that is the last of its tokens.
@@ -94,8 +76,13 @@ class LlamaContext:
         Raises:
             EngineFailed: llama.cpp failed; its memory cannot be relied on any more.
         """
-        self._batch.fill(chunks, self._size, self._model.vocabulary_size)
-        code = self._llama.llama_decode(self.pointer, self._batch.struct)
+        batch = self._batch
+        batch.clear()
+        for chunk in chunks:
+            rows = batch.add(chunk.slot, chunk.start, chunk.tokens)
+            if chunk.last:
+                batch.mark(rows.stop - 1)
+        code = self._llama.llama_decode(self.pointer, batch.struct())
         if code in (0, 1, 2):
             return Outcome(code)
         raise EngineFailed(f"llama.cpp failed to compute a step (llama_decode returned {code}).")
@@ -123,14 +110,6 @@ class LlamaContext:
         if llama.llama_set_adapters_lora(self.pointer, pointers, len(kept), scales) != 0:
             raise EngineFailed("llama.cpp does not take this LoRA adapter.")
 
-    def abort(self) -> None:
-        """End the step that is being computed, on the processor within one operation of it."""
-        self._abort.set()
-
-    def expect_no_abort(self) -> None:
-        """Take back `abort`, before the next step."""
-        self._abort.clear()
-
     def remove(self, slot: int, start: int) -> bool:
         removed: bool = self._llama.llama_memory_seq_rm(self._memory, slot, start, -1)
         return removed
@@ -146,53 +125,3 @@ class LlamaContext:
         """
         first: int = self._llama.llama_memory_seq_pos_min(self._memory, slot)
         return 0 <= first <= max(0, start - self._model.sliding_window)
-
-    def close(self) -> None:
-        """Release it; before the model."""
-        if self.pointer:
-            self._llama.llama_free(self.pointer)
-            self.pointer = None
-
-
-class _Batch:
-    """A batch of llama.cpp whose arrays are numpy's, filled without a call for each token."""
-
-    def __init__(self, llama: Any, size: int) -> None:
-        self._tokens = np.zeros(size, np.int32)
-        self._positions = np.zeros(size, np.int32)
-        self._counts = np.ones(size, np.int32)
-        self._slots = np.zeros(size, np.int32)
-        self._outputs = np.zeros(size, np.int8)
-        step = self._slots.itemsize
-        self._pointers = (self._slots.ctypes.data + step * np.arange(size)).astype(np.uintp)
-        struct = self.struct = llama.llama_batch()
-        struct.token = _pointer(self._tokens, llama.llama_token)
-        struct.pos = _pointer(self._positions, llama.llama_pos)
-        struct.n_seq_id = _pointer(self._counts, ctypes.c_int32)
-        struct.seq_id = _pointer(self._pointers, ctypes.POINTER(llama.llama_seq_id))
-        struct.logits = _pointer(self._outputs, ctypes.c_int8)
-
-    def fill(self, chunks: Sequence[Chunk], size: int, vocabulary_size: int) -> None:
-        total = sum(chunk.count for chunk in chunks)
-        if total > size:
-            raise EngineFailed(f"A step of {total} tokens is more than the {size} of a batch.")
-        self._outputs[:total] = 0
-        end = 0
-        for chunk in chunks:
-            begin, end = end, end + chunk.count
-            self._slots[begin:end] = chunk.slot
-            if chunk.count == 1:
-                self._tokens[begin] = chunk.sequence.tokens[chunk.start]
-                self._positions[begin] = chunk.start
-            else:
-                self._tokens[begin:end] = chunk.tokens
-                self._positions[begin:end] = np.arange(chunk.start, chunk.start + chunk.count)
-            self._outputs[end - 1] = chunk.last
-        tokens = self._tokens[:total]
-        if total and not 0 <= tokens.min() <= tokens.max() < vocabulary_size:
-            raise EngineFailed("A step has a token that the model does not have.")
-        self.struct.n_tokens = total
-
-
-def _pointer(array: NDArray[Any], kind: Any) -> Any:
-    return ctypes.cast(array.ctypes.data, ctypes.POINTER(kind))

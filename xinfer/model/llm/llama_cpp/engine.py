@@ -12,14 +12,14 @@ from xinfer.model.engine import (
     TokenEvent,
     TokenRequest,
 )
+from xinfer.model.gguf_file import context_length, read_headers
 from xinfer.model.inspect.sampling_defaults import sampling_defaults
-from xinfer.model.llm.gguf_file import context_length, read_headers
+from xinfer.model.llama_cpp.library import PACKAGE, installed
+from xinfer.model.llama_cpp.loading import load_model
 from xinfer.model.llm.llama_cpp.adapters import load_adapters
 from xinfer.model.llm.llama_cpp.batching import Batching
 from xinfer.model.llm.llama_cpp.context import LlamaContext
-from xinfer.model.llm.llama_cpp.kv_cache import plan_kv
-from xinfer.model.llm.llama_cpp.library import PACKAGE, installed
-from xinfer.model.llm.llama_cpp.loading import load_model
+from xinfer.model.llm.llama_cpp.kv_cache import kv_bytes_per_layer, plan_kv
 from xinfer.model.llm.llama_cpp.options import LlamaCppOptions
 from xinfer.model.llm.llama_cpp.sampler import HONOURED
 from xinfer.model.llm.llama_cpp.scheduler import Scheduler
@@ -76,7 +76,7 @@ class LlamaCppEngine:
         model, offloaded = load_model(
             parts,
             options,
-            cells=kv.cells,
+            kv_bytes=kv_bytes_per_layer(gguf, kv.cells, options.cache_type_k, options.cache_type_v),
             progress=lambda fraction: progress(Progress(0.9 * fraction, "loading")),
         )
         self._release.append(model.close)

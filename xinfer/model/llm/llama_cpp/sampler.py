@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from xinfer.errors import EngineFailed, InvalidRequest
 from xinfer.model.engine import Logprob
-from xinfer.model.llm.llama_cpp.library import library
+from xinfer.model.llama_cpp.library import library
 from xinfer.types.request import Constraint, Sampling
 
 Row = NDArray[np.float32]

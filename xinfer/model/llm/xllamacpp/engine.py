@@ -13,9 +13,9 @@ from xinfer.model.engine import (
     TokenEvent,
     TokenRequest,
 )
+from xinfer.model.gguf_file import context_length, read_headers
 from xinfer.model.inspect.gguf import GgufMetadata
 from xinfer.model.inspect.sampling_defaults import sampling_defaults
-from xinfer.model.llm.gguf_file import context_length, read_headers
 from xinfer.model.llm.mailbox import Mailbox
 from xinfer.model.llm.tokenizer.gguf import GgufTokenizer
 from xinfer.model.llm.tokenizer.pieces import Vocabulary

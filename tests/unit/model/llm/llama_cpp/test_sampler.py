@@ -13,7 +13,7 @@ import pytest
 
 from xinfer.errors import EngineFailed, InvalidRequest
 from xinfer.model.inspect.sampling_defaults import NEUTRAL
-from xinfer.model.llm.llama_cpp.model import LlamaModel
+from xinfer.model.llama_cpp.model import LlamaModel
 from xinfer.model.llm.llama_cpp.options import LlamaCppOptions
 from xinfer.model.llm.llama_cpp.sampler import (
     HONOURED,

@@ -9,11 +9,10 @@ import msgspec
 
 from xinfer.errors import Unavailable
 from xinfer.model.inspect.gguf import GgufMetadata
-from xinfer.model.llm.llama_cpp.kv_cache import kv_bytes_per_layer
-from xinfer.model.llm.llama_cpp.library import devices, warn_of_unused_accelerator
-from xinfer.model.llm.llama_cpp.model import LlamaModel
-from xinfer.model.llm.llama_cpp.offload import layers_that_fit
-from xinfer.model.llm.llama_cpp.options import LlamaCppOptions
+from xinfer.model.llama_cpp.library import devices, warn_of_unused_accelerator
+from xinfer.model.llama_cpp.model import LlamaModel
+from xinfer.model.llama_cpp.offload import layers_that_fit
+from xinfer.model.llama_cpp.options import ModelOptions
 
 logger = logging.getLogger(__name__)
 
@@ -31,16 +30,19 @@ class Offloaded(msgspec.Struct, frozen=True):
 
 def load_model(
     parts: Sequence[GgufMetadata],
-    options: LlamaCppOptions,
+    options: ModelOptions,
     *,
-    cells: int,
+    kv_bytes: Sequence[int],
     progress: Callable[[float], None],
 ) -> tuple[LlamaModel, Offloaded]:
     """Load the model whose headers these are; blocks.
 
     Without a wish in the options, as many layers go to the accelerators as their free memory
-    holds beside their share of a KV cache of `cells` tokens, and fewer on another try if that was
-    too many after all.
+    holds beside their share of the KV cache, and fewer on another try if that was too many after
+    all.
+
+    Args:
+        kv_bytes: the KV cache's bytes in each layer.
 
     Raises:
         InvalidRequest, Unavailable: as `LlamaModel`.
@@ -52,7 +54,6 @@ def load_model(
     layers = options.n_gpu_layers
     chosen = layers < 0 and bool(accelerators)
     if chosen:
-        kv_bytes = kv_bytes_per_layer(parts[0], cells, options.cache_type_k, options.cache_type_v)
         free = [device.free for device in accelerators]
         if options.split_mode == "none":
             free = free[options.main_gpu : options.main_gpu + 1]

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from xinfer.errors import EngineFailed, InvalidRequest, Unavailable
-from xinfer.model.llm.llama_cpp.library import computes_with_amx, error_lines, library
-from xinfer.model.llm.llama_cpp.options import LlamaCppOptions
+from xinfer.model.llama_cpp.library import computes_with_amx, error_lines, library
+from xinfer.model.llama_cpp.options import ModelOptions
 
 _CANNOT_LOAD = "error loading model: "
 
@@ -29,7 +29,7 @@ class LlamaModel:
     def __init__(
         self,
         path: str,
-        options: LlamaCppOptions,
+        options: ModelOptions,
         *,
         gpu_layers: int,
         progress: Callable[[float], None],
@@ -74,7 +74,7 @@ class LlamaModel:
             if llama.llama_vocab_is_eog(self.vocabulary, token)
         )
 
-    def _tensor_split(self, options: LlamaCppOptions) -> Any:
+    def _tensor_split(self, options: ModelOptions) -> Any:
         if not options.tensor_split:
             return None
         most = self._llama.llama_max_devices()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from xinfer.model.inspect.gguf import GgufMetadata, Tensor
-from xinfer.model.llm.llama_cpp.offload import RESERVE, layers_that_fit
+from xinfer.model.llama_cpp.offload import RESERVE, layers_that_fit
 
 MIB = 1 << 20
 
