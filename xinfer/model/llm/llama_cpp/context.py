@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from xinfer.errors import EngineFailed
 from xinfer.model.llama_cpp.context import Context
-from xinfer.model.llama_cpp.library import library
 from xinfer.model.llama_cpp.model import LlamaModel
 from xinfer.model.llm.llama_cpp.kv_cache import KvCache
 from xinfer.model.llm.llama_cpp.options import LlamaCppOptions
@@ -54,7 +53,6 @@ class LlamaContext(Context):
         slots: int,
         batch: int,
     ) -> None:
-        llama = library()
         super().__init__(
             model,
             options,
@@ -66,8 +64,8 @@ class LlamaContext(Context):
             n_outputs_max=slots,
             n_threads_batch=options.n_threads_batch or options.threads,
             kv_unified=kv.unified,
-            type_k=getattr(llama, f"GGML_TYPE_{options.cache_type_k.upper()}"),
-            type_v=getattr(llama, f"GGML_TYPE_{options.cache_type_v.upper()}"),
+            type_k=kv.type_k,
+            type_v=kv.type_v,
         )
 
     def decode(self, chunks: Sequence[Chunk]) -> Outcome:

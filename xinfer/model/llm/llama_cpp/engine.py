@@ -19,7 +19,7 @@ from xinfer.model.llama_cpp.loading import load_model
 from xinfer.model.llm.llama_cpp.adapters import load_adapters
 from xinfer.model.llm.llama_cpp.batching import Batching
 from xinfer.model.llm.llama_cpp.context import LlamaContext
-from xinfer.model.llm.llama_cpp.kv_cache import kv_bytes_per_layer, plan_kv
+from xinfer.model.llm.llama_cpp.kv_cache import kv_bytes, plan_kv
 from xinfer.model.llm.llama_cpp.options import LlamaCppOptions
 from xinfer.model.llm.llama_cpp.sampler import HONOURED
 from xinfer.model.llm.llama_cpp.scheduler import Scheduler
@@ -76,12 +76,12 @@ class LlamaCppEngine:
         model, offloaded = load_model(
             parts,
             options,
-            kv_bytes=kv_bytes_per_layer(gguf, kv.cells, options.cache_type_k, options.cache_type_v),
+            kv_bytes=kv_bytes(gguf, kv),
             progress=lambda fraction: progress(Progress(0.9 * fraction, "loading")),
         )
         self._release.append(model.close)
         adapters = load_adapters(model, options.lora)
-        batch = max(options.n_batch, options.n_parallel)
+        batch = max(min(options.n_batch, kv.cells), options.n_parallel)
         context = LlamaContext(
             model,
             options,

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from xinfer.errors import InvalidRequest
+from xinfer.model.inspect.ggml import TENSOR_TYPES
 from xinfer.model.inspect.gguf import GgufMetadata
 from xinfer.model.llm.llama_cpp.options import LlamaCppOptions
 
@@ -16,17 +17,7 @@ MOST_DIVIDED = 2 << 30
 """Bytes that a divided cache may take, where nothing is said."""
 
 _ALIGNMENT = 256  # llama.cpp rounds each sequence's share of the cache up to this
-_BITS = {
-    "f32": 32.0,
-    "f16": 16.0,
-    "bf16": 16.0,
-    "q8_0": 8.5,
-    "q5_1": 6.0,
-    "q5_0": 5.5,
-    "q4_1": 5.0,
-    "q4_0": 4.5,
-    "iq4_nl": 4.5,
-}
+_TYPES = {name.lower(): number for number, (name, _, _) in TENSOR_TYPES.items()}
 
 
 class KvCache(msgspec.Struct, frozen=True):
@@ -36,6 +27,10 @@ class KvCache(msgspec.Struct, frozen=True):
     """Tokens in all."""
     unified: bool
     """Shared by all sequences, instead of divided among them."""
+    type_k: int = 1
+    """ggml's number of the type that keys are kept in."""
+    type_v: int = 1
+    """The same for values."""
 
 
 def plan_kv(gguf: GgufMetadata, context_tokens: int, options: LlamaCppOptions) -> KvCache:
@@ -45,13 +40,20 @@ def plan_kv(gguf: GgufMetadata, context_tokens: int, options: LlamaCppOptions) -
     short ones 0.5. A shared one takes less memory, since not all requests are of full length.
 
     Raises:
-        InvalidRequest: `n_kv` has no room for one request of full length, or goes with no sharing.
+        InvalidRequest: `n_kv` has no room for one request of full length, or goes with no sharing;
+            `cache_type_v` needs flash attention, which is off.
     """
-    divided = KvCache(_rounded(context_tokens) * options.n_parallel, False)
+    if options.flash_attn == "off" and "_" in options.cache_type_v:
+        raise InvalidRequest(
+            f"cache_type_v {options.cache_type_v} is quantised and needs flash attention. Leave "
+            "flash_attn out, or take f16, bf16 or f32.",
+            param="cache_type_v",
+        )
+    types = {"type_k": _TYPES[options.cache_type_k], "type_v": _TYPES[options.cache_type_v]}
+    divided = KvCache(_rounded(context_tokens) * options.n_parallel, False, **types)
     unified = options.kv_unified
     if unified is None:
-        sizes = kv_bytes_per_layer(gguf, divided.cells, options.cache_type_k, options.cache_type_v)
-        unified = options.n_kv is not None or sum(sizes) > MOST_DIVIDED
+        unified = options.n_kv is not None or sum(kv_bytes(gguf, divided)) > MOST_DIVIDED
     if not unified:
         if options.n_kv is not None:
             raise InvalidRequest(
@@ -61,18 +63,19 @@ def plan_kv(gguf: GgufMetadata, context_tokens: int, options: LlamaCppOptions) -
             )
         return divided
     if options.n_kv is None:
-        return KvCache(_rounded(context_tokens * min(options.n_parallel, FULL_CONTEXTS)), True)
+        cells = _rounded(context_tokens * min(options.n_parallel, FULL_CONTEXTS))
+        return KvCache(cells, True, **types)
     if options.n_kv < context_tokens:
         raise InvalidRequest(
             f"n_kv is {options.n_kv}, and one request may have {context_tokens} tokens. Give at "
             "least as many, or a smaller n_ctx.",
             param="n_kv",
         )
-    return KvCache(_rounded(options.n_kv), True)
+    return KvCache(_rounded(options.n_kv), True, **types)
 
 
-def kv_bytes_per_layer(gguf: GgufMetadata, cells: int, type_k: str, type_v: str) -> list[int]:
-    """Bytes that the KV cache of so many tokens takes in each layer, by the file's own numbers.
+def kv_bytes(gguf: GgufMetadata, kv: KvCache) -> list[int]:
+    """Bytes that the cache takes in each layer, by the file's own numbers.
 
     Models that keep a state instead have less than this says.
     """
@@ -84,8 +87,13 @@ def kv_bytes_per_layer(gguf: GgufMetadata, cells: int, type_k: str, type_v: str)
     kv_heads = gguf.values.get(f"{gguf.architecture}.attention.head_count_kv", heads)
     if not isinstance(kv_heads, list):
         kv_heads = [kv_heads] * layers
-    bits = key * _BITS[type_k] + value * _BITS[type_v]
-    return [int(cells * number * bits / 8) for number in kv_heads]
+    head = key * _bytes_each(kv.type_k) + value * _bytes_each(kv.type_v)
+    return [int(kv.cells * number * head) for number in kv_heads]
+
+
+def _bytes_each(kind: int) -> float:
+    _, elements, size = TENSOR_TYPES[kind]
+    return size / elements
 
 
 def _rounded(cells: int) -> int:
