@@ -110,6 +110,18 @@ class LlamaModel:
             raise EngineFailed(f"llama.cpp cannot tokenize {len(data)} bytes of text.")
         return list(buffer[:count])
 
+    def pieces(self) -> list[bytes]:
+        """The bytes of every token, control tokens included; a call of llama.cpp for each."""
+        return [self._piece(token) for token in range(self.vocabulary_size)]
+
+    def _piece(self, token: int) -> bytes:
+        for room in (64, 1 << 16):
+            buffer = ctypes.create_string_buffer(room)
+            size = self._llama.llama_token_to_piece(self.vocabulary, token, buffer, room, 0, True)
+            if size >= 0:
+                return buffer.raw[:size]
+        raise EngineFailed(f"llama.cpp does not say what token {token} stands for.")
+
     def prompt_prefix(self) -> list[int]:
         """The ids that llama.cpp puts before every plain prompt."""
         text = "a"

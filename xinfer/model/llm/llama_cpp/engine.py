@@ -71,7 +71,6 @@ class LlamaCppEngine:
         parts = read_headers(self._spec.path)
         gguf = parts[0]
         context_tokens = context_length(gguf, options.n_ctx)
-        vocabulary = Vocabulary(gguf)
         kv = plan_kv(gguf, context_tokens, options)
         model, offloaded = load_model(
             parts,
@@ -93,7 +92,7 @@ class LlamaCppEngine:
         self._release.append(context.close)
         self.tokenizer = GgufTokenizer(
             gguf,
-            vocabulary,
+            Vocabulary(gguf, engine_pieces=model.pieces),
             reference=model.tokenize,
             eos_ids=model.end_ids,
             prompt_prefix=model.prompt_prefix(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from xinfer.errors import InvalidRequest
 from xinfer.model.inspect.gguf import GgufMetadata
@@ -32,11 +33,16 @@ def byte_of_character() -> dict[str, int]:
 class Vocabulary:
     """Tokens of a GGUF file. `pieces[i]` is what token i looks like, control tokens included.
 
+    Args:
+        engine_pieces: the engine's own table, for kinds that are not read here.
+
     Raises:
-        InvalidRequest: the file has no vocabulary, or one of a kind not read here.
+        InvalidRequest: the file has no vocabulary, or one of a kind that nobody here reads.
     """
 
-    def __init__(self, gguf: GgufMetadata) -> None:
+    def __init__(
+        self, gguf: GgufMetadata, engine_pieces: Callable[[], list[bytes]] | None = None
+    ) -> None:
         values = gguf.values
         self.kind = str(values.get("tokenizer.ggml.model", "none"))
         self.tokens: list[str] = values.get("tokenizer.ggml.tokens", [])
@@ -47,12 +53,15 @@ class Vocabulary:
                 f"{gguf.path} has no usable vocabulary: {len(self.tokens)} tokens and "
                 f"{len(self.types)} token types."
             )
-        if self.kind not in {BYTE_LEVEL, SENTENCEPIECE}:
+        if self.kind in {BYTE_LEVEL, SENTENCEPIECE}:
+            self.pieces = self._pieces()
+        elif engine_pieces is not None:
+            self.pieces = engine_pieces()
+        else:
             raise InvalidRequest(
                 f"{gguf.path} has a tokenizer of kind {self.kind!r}, which this engine does not "
                 f"read; it reads {BYTE_LEVEL} and {SENTENCEPIECE}."
             )
-        self.pieces = self._pieces()
 
     def ids_of_type(self, kind: int) -> list[int]:
         return [token for token, of in enumerate(self.types) if of == kind]
