@@ -58,39 +58,53 @@ async def test_what_was_computed_once_is_not_computed_again(noise: Path) -> None
     assert stats.completion_tokens == 45
 
 
-async def test_long_prompt_is_interrupted_in_the_midst_of_a_step(
-    slow: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    outcomes: list[Outcome] = []
-    computing = threading.Event()
-    decode = LlamaContext.decode
+class Steps:
+    """Sees how the steps of all engines end, and when one with a long prompt begins."""
 
-    def spy(self: LlamaContext, chunks: Sequence[Chunk]) -> Outcome:
-        if chunks[0].count > 1000:
-            computing.set()
-        outcomes.append(decode(self, chunks))
-        return outcomes[-1]
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.outcomes: list[Outcome] = []
+        self._long = threading.Event()
+        decode = LlamaContext.decode
 
-    monkeypatch.setattr(LlamaContext, "decode", spy)
+        def spy(context: LlamaContext, chunks: Sequence[Chunk]) -> Outcome:
+            if any(chunk.count > 1000 for chunk in chunks):
+                self._long.set()
+            self.outcomes.append(decode(context, chunks))
+            return self.outcomes[-1]
+
+        monkeypatch.setattr(LlamaContext, "decode", spy)
+
+    async def long_prompt(self) -> None:
+        assert await asyncio.to_thread(self._long.wait, 60)
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
+    return Steps(monkeypatch)
+
+
+async def test_long_prompt_is_interrupted_in_the_midst_of_a_step(slow: Path, steps: Steps) -> None:
     async with running(slow, n_ctx=8192, n_batch=8192, n_parallel=1) as driver:
         number, answer = driver.submit([72] * 8000, 10)
-        assert await asyncio.to_thread(computing.wait, 60)
+        await steps.long_prompt()
         driver.engine.abort(number)
         await asyncio.wait_for(answer.ended.wait(), 60)
         assert (answer.ids, answer.finish) == ([], "abort")
-        assert outcomes == [Outcome.ABORTED]
+        assert steps.outcomes == [Outcome.ABORTED]
         assert (await driver.ask(PROMPT, 3)).finish == "length"
 
 
-async def test_others_go_on_when_a_step_was_interrupted(slow: Path) -> None:
+async def test_others_go_on_when_a_step_was_interrupted(slow: Path, steps: Steps) -> None:
     async with running(slow, n_ctx=8192, n_batch=8192) as driver:
-        alone = await driver.ask(PROMPT, 40)
-        _, other = driver.submit(PROMPT, 40)
-        number, answer = driver.submit([72] * 8000, 10)
+        alone = await driver.ask(PROMPT, 200)
+        _, other = driver.submit(PROMPT, 200)
         await asyncio.wait_for(other.begun.wait(), 60)
+        number, answer = driver.submit([72] * 8000, 10)
+        await steps.long_prompt()
         driver.engine.abort(number)
         await asyncio.wait_for(answer.ended.wait(), 60)
         await asyncio.wait_for(other.ended.wait(), 60)
+        assert Outcome.ABORTED in steps.outcomes
         assert other.ids == alone.ids
 
 
