@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from xinfer.types.failure import Failure
-from xinfer.types.model import Loaded, ModelSpec, Progress
+from xinfer.types.model import Loaded, LoraAdapter, ModelSpec, Progress
 
 
 class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -28,6 +28,8 @@ class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """None takes the setting of that name."""
     cpu_only: bool = False
     """Keep off accelerators, where the engine has the choice."""
+    adapters: dict[str, LoraAdapter] = {}
+    """LoRA adapters by the names that requests give."""
     options: dict[str, Any] = {}
     """Engine options by name; the engine validates them before anything is spent."""
 

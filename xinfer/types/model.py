@@ -34,6 +34,14 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Bytes of weights on disk; 0 when unknown."""
 
 
+class LoraAdapter(msgspec.Struct, frozen=True):
+    """A LoRA adapter that is loaded beside a model."""
+
+    path: str
+    scale: float = 1.0
+    """How strongly it is applied, on top of what it says itself."""
+
+
 class Abilities(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a loaded engine declares; what it does not declare is refused, not attempted."""
 

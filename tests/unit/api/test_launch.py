@@ -12,6 +12,7 @@ from tests.unit.api.fakes import Api, Exchange, deployment
 from xinfer.errors import Conflict, EngineFailed, NotFound
 from xinfer.types.control import CancelLaunch, Launch, Terminate
 from xinfer.types.deployment import DeploymentState, LaunchSpec
+from xinfer.types.model import LoraAdapter
 
 pytestmark = pytest.mark.anyio
 
@@ -22,6 +23,13 @@ async def _launch(api: Api, wait_ready: bool = True, **body: Any) -> httpx.Respo
         params={"wait_ready": wait_ready},
         json={"model_name": "tiny", **body},
     )
+
+
+A = {"lora_name": "a", "local_path": "/a.gguf"}
+
+
+def _lora(*modules: dict[str, Any]) -> dict[str, Any]:
+    return {"peft_model_config": {"lora_list": list(modules)}}
 
 
 def _launches_as(api: Api, state: DeploymentState, **fields: Any) -> asyncio.Event:
@@ -73,6 +81,23 @@ async def test_what_xinferences_client_sends_by_default_is_accepted() -> None:
     assert response.status_code == 200, response.text
 
 
+async def test_lora_adapters_reach_the_control_plane() -> None:
+    api = Api()
+    config = {
+        "lora_list": [A, {"lora_name": "b", "local_path": "/b", "scale": 2}],
+        "image_lora_load_kwargs": {},
+        "image_lora_fuse_kwargs": None,
+    }
+    assert (await _launch(api, peft_model_config=config)).status_code == 200
+    assert api.control.operations[0].spec.adapters == {
+        "a": LoraAdapter("/a.gguf"),
+        "b": LoraAdapter("/b", 2.0),
+    }
+    api = Api()
+    assert (await _launch(api, peft_model_config={"lora_list": None})).status_code == 200
+    assert api.control.operations[0].spec.adapters == {}
+
+
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
@@ -89,6 +114,17 @@ async def test_what_xinferences_client_sends_by_default_is_accepted() -> None:
         ({"envs": {"LD_PRELOAD": "/x.so"}}, "envs"),
         ({"virtual_env_packages": ["x"]}, "virtual_env_packages"),
         ({"keep_alive": 60}, "keep_alive"),
+        ({"peft_model_config": []}, "peft_model_config"),
+        ({"peft_model_config": {"loras": []}}, "peft_model_config.loras"),
+        (_lora({"lora_name": "a"}), "peft_model_config.lora_list.0.local_path"),
+        (_lora({"lora_name": "", "local_path": "/a"}), "peft_model_config.lora_list.0.lora_name"),
+        (_lora({"lora_name": "a", "local_path": 1}), "peft_model_config.lora_list.0.local_path"),
+        (_lora({**A, "scale": "1"}), "peft_model_config.lora_list.0.scale"),
+        (_lora(A, A), "peft_model_config.lora_list"),
+        (
+            {"peft_model_config": {"image_lora_load_kwargs": {"weight": 1}}},
+            "peft_model_config.image_lora_load_kwargs",
+        ),
     ],
 )
 async def test_a_bad_launch_is_refused_by_name_before_anything_is_done(

@@ -3,10 +3,15 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, ConfigDict, Field, with_config
+from typing_extensions import NotRequired, TypedDict
 
 from xinfer.api.schemas.base import Body, Neutral, always, only
+from xinfer.errors import InvalidRequest
 from xinfer.types.deployment import LaunchSpec
+from xinfer.types.model import LoraAdapter
+
+_closed = with_config(ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
 
 
 def _size(value: Any) -> Any:
@@ -17,6 +22,24 @@ def _size(value: Any) -> Any:
         except ValueError:
             return value
     return value
+
+
+@_closed
+class LoraModule(TypedDict):
+    """A LoRA adapter: requests choose it by `lora_name`."""
+
+    lora_name: Annotated[str, Field(min_length=1, max_length=100)]
+    local_path: Annotated[str, Field(min_length=1, max_length=4096)]
+    scale: NotRequired[float]
+
+
+@_closed
+class PeftModelConfig(TypedDict, total=False):
+    """Adapters to load beside the model."""
+
+    lora_list: list[LoraModule] | None
+    image_lora_load_kwargs: dict[str, Any] | None
+    image_lora_fuse_kwargs: dict[str, Any] | None
 
 
 class LaunchBody(Body):
@@ -49,7 +72,9 @@ class LaunchBody(Body):
     replica_config: list[dict[str, Any]] | None = None
     request_limits: int | None = None
     keep_alive: int | float | str | None = None
-    peft_model_config: dict[str, Any] | None = None
+    peft_model_config: PeftModelConfig | None = Field(
+        None, description="LoRA adapters, for engines that have them."
+    )
     download_hub: str | None = None
     enable_virtual_env: bool | None = None
     virtual_env_packages: list[str] | None = None
@@ -66,7 +91,6 @@ class LaunchBody(Body):
         "replica_config": only([]),
         "request_limits": only(),
         "keep_alive": only(-1, "-1"),
-        "peft_model_config": only({}),
         "download_hub": only("auto"),
         "enable_virtual_env": only(False),
         "virtual_env_packages": only([]),
@@ -78,7 +102,11 @@ class LaunchBody(Body):
     }
 
     def spec(self) -> LaunchSpec:
-        """The launch as the control plane hears of it; unknown fields are engine options."""
+        """The launch as the control plane hears of it; unknown fields are engine options.
+
+        Raises:
+            InvalidRequest: two adapters of one name, or what only image models have.
+        """
         return LaunchSpec(
             model_name=self.model_name,
             model_uid=self.model_uid,
@@ -92,8 +120,30 @@ class LaunchBody(Body):
             max_queue=self.max_queue,
             # Left out, or "auto": whatever is there. An explicit null: none of it.
             cpu_only="n_gpu" in self.model_fields_set and self.n_gpu is None,
+            adapters=self._adapters(),
             options=dict(self.model_extra or {}),
         )
+
+    def _adapters(self) -> dict[str, LoraAdapter]:
+        config = self.peft_model_config or {}
+        for field in ("image_lora_load_kwargs", "image_lora_fuse_kwargs"):
+            if config.get(field):
+                raise InvalidRequest(
+                    f"`{field}` is for models that draw images, which no engine here does. "
+                    "Leave it out.",
+                    code="unsupported_parameter",
+                    param=f"peft_model_config.{field}",
+                )
+        adapters: dict[str, LoraAdapter] = {}
+        for module in config.get("lora_list") or ():
+            name = module["lora_name"]
+            if name in adapters:
+                raise InvalidRequest(
+                    f"Two LoRA adapters are called {name!r}; requests tell them by their names.",
+                    param="peft_model_config.lora_list",
+                )
+            adapters[name] = LoraAdapter(module["local_path"], module.get("scale", 1.0))
+        return adapters
 
 
 class AbortBody(Body):

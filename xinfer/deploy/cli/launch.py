@@ -47,7 +47,14 @@ Pairs = tuple[tuple[str, str], ...]
     show_default=True,
     help="GPUs for each replica; none runs on the processor.",
 )
-@click.option("--lora-modules", "-lm", nargs=2, multiple=True, metavar="NAME PATH")
+@click.option(
+    "--lora-modules",
+    "-lm",
+    nargs=2,
+    multiple=True,
+    metavar="NAME PATH",
+    help="LoRA adapter, and the name by which requests choose it.",
+)
 @click.option("--image-lora-load-kwargs", "-ld", nargs=2, multiple=True, metavar="KEY VALUE")
 @click.option("--image-lora-fuse-kwargs", "-fd", nargs=2, multiple=True, metavar="KEY VALUE")
 @click.option("--quantization-config", "-qc", nargs=2, multiple=True, metavar="KEY VALUE")
@@ -147,7 +154,10 @@ def _lora(modules: Pairs, load: Pairs, fuse: Pairs) -> dict[str, Any] | None:
     if not (modules or load or fuse):
         return None
     return {
-        "lora_list": [{"lora_name": name, "local_path": path} for name, path in modules],
+        "lora_list": [
+            {"lora_name": name, "local_path": os.path.abspath(os.path.expanduser(path))}
+            for name, path in modules
+        ],
         "image_lora_load_kwargs": typed_pairs(load),
         "image_lora_fuse_kwargs": typed_pairs(fuse),
     }

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from xinfer.errors import InvalidRequest
+from xinfer.model.catalog.adapters import adapter_options
 from xinfer.model.catalog.entries import find
 from xinfer.model.engine import BUILTIN, engine_names, find_engine, parse_options
 from xinfer.model.inspect.model import inspect_path
@@ -50,6 +51,8 @@ def resolve(spec: LaunchSpec) -> Resolved:
     options = spec.options
     if spec.cpu_only and "n_gpu_layers" in kind.options().__struct_fields__:
         options = {"n_gpu_layers": 0, **options}
+    if spec.adapters:
+        options = {**options, **adapter_options(spec, engine, _engines_for(model))}
     parse_options(kind, engine, options)
     return Resolved(model, engine, options, _reason(spec, engine, model))
 

@@ -141,6 +141,19 @@ def test_engine_options_may_hold_an_equals_sign_in_their_value() -> None:
         engine_options(["-x", "1"])
 
 
+def test_paths_of_adapters_are_made_absolute(
+    ready: Any, xinference: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    result = xinference("launch", "-n", "m", "-lm", "a", "a.gguf", "-lm", "b", "~/b.gguf")
+    assert result.exit_code == 0, result.stderr
+    (body,) = ready.bodies(LAUNCH)
+    assert body["peft_model_config"]["lora_list"] == [
+        {"lora_name": "a", "local_path": os.path.join(os.getcwd(), "a.gguf")},
+        {"lora_name": "b", "local_path": "/home/me/b.gguf"},
+    ]
+
+
 def test_a_path_is_made_absolute_and_a_name_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     assert absolute_path("a.gguf") == os.path.join(os.getcwd(), "a.gguf")

@@ -11,7 +11,11 @@ import pytest
 from tests.support.gguf_models import random_llama
 from xinfer.errors import InvalidRequest, NotFound
 from xinfer.model.catalog.resolve import resolve
+from xinfer.model.engine import parse_options
+from xinfer.model.llm.llama_cpp.engine import LlamaCppEngine
+from xinfer.model.llm.llama_cpp.options import LlamaCppOptions
 from xinfer.types.deployment import LaunchSpec
+from xinfer.types.model import LoraAdapter
 
 
 @pytest.fixture(scope="module")
@@ -192,3 +196,48 @@ def test_a_launch_without_accelerators_keeps_every_layer_on_the_processor() -> N
     chosen = LaunchSpec(model_name="tiny-chat", cpu_only=True, options={"n_gpu_layers": 3})
     assert resolve(chosen).options == {"n_gpu_layers": 3}
     assert resolve(LaunchSpec(model_name="echo", cpu_only=True)).options == {}
+
+
+def test_lora_adapters_become_the_engines_option(model: Path, tmp_path: Path) -> None:
+    adapter = tmp_path / "adapter.gguf"
+    adapter.touch()
+    link = tmp_path / "link.gguf"
+    link.symlink_to(adapter)
+    adapters = {"a": LoraAdapter(str(adapter)), "b": LoraAdapter(str(link), 0.5)}
+    resolved = resolve(launch(model, options={"n_ctx": 64}, adapters=adapters))
+    assert (resolved.engine, resolved.options) == (
+        "llama-cpp-python",
+        {
+            "n_ctx": 64,
+            "lora": {
+                "a": {"path": str(adapter.resolve()), "scale": 1.0},
+                "b": {"path": str(adapter.resolve()), "scale": 0.5},
+            },
+        },
+    )
+    # As a worker is given them.
+    options = parse_options(LlamaCppEngine, resolved.engine, resolved.options)
+    assert options == LlamaCppOptions(
+        n_ctx=64,
+        lora={name: LoraAdapter(str(adapter.resolve()), a.scale) for name, a in adapters.items()},
+    )
+
+
+def test_an_engine_without_adapters_refuses_them(model: Path) -> None:
+    adapters = {"a": LoraAdapter(str(model))}
+    error = refusal(launch(model, model_engine="xllamacpp", adapters=adapters))
+    assert (error.code, error.param) == ("unsupported_parameter", "peft_model_config")
+    assert "Engines that have: llama-cpp-python." in error.message
+    assert "No other engine here has" in refusal(launch("echo", adapters=adapters)).message
+
+
+@pytest.mark.parametrize("path", ["/nowhere/a.gguf", "~nobody-at-all/a.gguf", "nul\0"])
+def test_an_adapter_that_is_not_there_is_refused_by_name(model: Path, path: str) -> None:
+    error = refusal(launch(model, adapters={"mine": LoraAdapter(path)}))
+    assert error.param == "peft_model_config"
+    assert error.message.startswith("LoRA adapter mine: ")
+
+
+def test_adapters_given_twice_are_refused(model: Path) -> None:
+    both = launch(model, adapters={"a": LoraAdapter(str(model))}, options={"lora": {"b": "/b"}})
+    assert refusal(both).param == "lora"

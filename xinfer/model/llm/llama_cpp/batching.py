@@ -5,11 +5,11 @@ from __future__ import annotations
 import queue
 from collections.abc import Callable, Mapping
 from itertools import count
-from typing import Any
 
 from xinfer.errors import EngineFailed, InvalidRequest, XinferError
 from xinfer.model.engine import TokenEvent, TokenRequest
 from xinfer.model.llama_cpp.model import LlamaModel
+from xinfer.model.llm.llama_cpp.adapters import LoadedAdapter
 from xinfer.model.llm.llama_cpp.context import LlamaContext, Outcome, Row
 from xinfer.model.llm.llama_cpp.sampler import Candidates, Sampler, log_probability, resolve
 from xinfer.model.llm.llama_cpp.scheduler import Chunk, NoRoom, Scheduler, Sequence
@@ -26,7 +26,7 @@ class Batching:
         scheduler: for the slots and cells of `context`.
         context_length: tokens of one request.
         defaults: the model's own sampling parameters.
-        adapters: llama.cpp's LoRA adapters by name.
+        adapters: the model's LoRA adapters by name.
         emit: takes the events of a step, on the computing thread.
     """
 
@@ -38,7 +38,7 @@ class Batching:
         *,
         context_length: int,
         defaults: Mapping[str, float],
-        adapters: Mapping[str, Any],
+        adapters: Mapping[str, LoadedAdapter],
         emit: Callable[[list[TokenEvent]], None],
     ) -> None:
         self._model = model

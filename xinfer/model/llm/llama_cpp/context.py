@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from enum import Enum
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from xinfer.errors import EngineFailed
 from xinfer.model.llama_cpp.context import Context
 from xinfer.model.llama_cpp.model import LlamaModel
+from xinfer.model.llm.llama_cpp.adapters import LoadedAdapter
 from xinfer.model.llm.llama_cpp.kv_cache import KvCache
 from xinfer.model.llm.llama_cpp.options import LlamaCppOptions
 from xinfer.model.llm.llama_cpp.scheduler import Chunk
@@ -94,18 +94,17 @@ class LlamaContext(Context):
         address = ctypes.cast(pointer, ctypes.POINTER(ctypes.c_float))
         return np.ctypeslib.as_array(address, shape=(rows, size))
 
-    def use_adapter(self, adapter: Any, scale: float = 1.0) -> None:
+    def use_adapter(self, adapter: LoadedAdapter | None) -> None:
         """Compute the next steps with this LoRA adapter, or with none.
 
         Raises:
             EngineFailed: llama.cpp does not take it.
         """
         llama = self._llama
-        kept = [] if adapter is None else [adapter]
-        pointers = (ctypes.c_void_p * len(kept))(*kept)
-        scales = (ctypes.c_float * len(kept))(*[scale] * len(kept))
-        pointers = ctypes.cast(pointers, ctypes.POINTER(llama.llama_adapter_lora_p_ctypes))
-        if llama.llama_set_adapters_lora(self.pointer, pointers, len(kept), scales) != 0:
+        chosen = [] if adapter is None else [adapter]
+        pointers = (llama.llama_adapter_lora_p_ctypes * len(chosen))(*[a.pointer for a in chosen])
+        scales = (ctypes.c_float * len(chosen))(*[a.scale for a in chosen])
+        if llama.llama_set_adapters_lora(self.pointer, pointers, len(chosen), scales) != 0:
             raise EngineFailed("llama.cpp does not take this LoRA adapter.")
 
     def remove(self, slot: int, start: int) -> bool:

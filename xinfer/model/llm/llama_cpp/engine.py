@@ -79,7 +79,7 @@ class LlamaCppEngine:
             progress=lambda fraction: progress(Progress(0.9 * fraction, "loading")),
         )
         self._release.append(model.close)
-        adapters = load_adapters(model, options.lora)
+        adapters = load_adapters(model, gguf, options.lora)
         batch = max(min(options.n_batch, kv.cells), options.n_parallel)
         context = LlamaContext(
             model,

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from xinfer.model.llama_cpp.options import ModelOptions, Positive
+from xinfer.types.model import LoraAdapter
 
 CacheType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "iq4_nl", "q4_1", "q4_0"]
 
@@ -39,5 +40,6 @@ class LlamaCppOptions(ModelOptions, frozen=True, kw_only=True):
     repeat_last_n: Annotated[int, Meta(ge=-1)] | None = None
     """Last tokens, of prompt and output, that the penalties look at; -1 is the whole context. The
     model's own, or 64, by default."""
-    lora: dict[str, str] = {}
-    """LoRA adapters in GGUF: the name that requests give, and the file."""
+    lora: dict[str, str | LoraAdapter] = {}
+    """LoRA adapters in GGUF: the name that requests give, and the file, or an object of its `path`
+    and a `scale`."""

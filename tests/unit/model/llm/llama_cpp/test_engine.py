@@ -25,6 +25,8 @@ from xinfer.types.request import Constraint, Sampling
 pytestmark = pytest.mark.anyio
 
 PROMPT = [72, 105, 32, 33]
+ENDLESS = Sampling(temperature=0.0, ignore_eos=True)
+LETTER = Constraint("grammar", 'root ::= "a"')
 
 
 async def test_load_describes_itself_and_shows_progress(noise: Path) -> None:
@@ -45,9 +47,9 @@ async def test_load_describes_itself_and_shows_progress(noise: Path) -> None:
 async def test_what_was_computed_once_is_not_computed_again(noise: Path) -> None:
     async with running(noise) as driver:
         prompt = PROMPT * 15
-        first = await driver.ask(prompt, 20)
-        turn = await driver.ask([*prompt, *first.ids, 40, 41], 5)
-        again = await driver.ask(prompt, 20)
+        first = await driver.ask(prompt, 20, ENDLESS)
+        turn = await driver.ask([*prompt, *first.ids, 40, 41], 5, ENDLESS)
+        again = await driver.ask(prompt, 20, ENDLESS)
         stats = driver.engine.stats()
     assert first.cached_tokens == 0
     assert turn.cached_tokens == len(prompt) + 19
@@ -91,13 +93,13 @@ async def test_long_prompt_is_interrupted_in_the_midst_of_a_step(slow: Path, ste
         await asyncio.wait_for(answer.ended.wait(), 60)
         assert (answer.ids, answer.finish) == ([], "abort")
         assert steps.outcomes == [Outcome.ABORTED]
-        assert (await driver.ask(PROMPT, 3)).finish == "length"
+        assert (await driver.ask(PROMPT, 3, ENDLESS)).finish == "length"
 
 
 async def test_others_go_on_when_a_step_was_interrupted(slow: Path, steps: Steps) -> None:
     async with running(slow, n_ctx=8192, n_batch=8192) as driver:
-        alone = await driver.ask(PROMPT, 200)
-        _, other = driver.submit(PROMPT, 200)
+        alone = await driver.ask(PROMPT, 200, ENDLESS)
+        _, other = driver.submit(PROMPT, 200, ENDLESS)
         await asyncio.wait_for(other.begun.wait(), 60)
         number, answer = driver.submit([72] * 8000, 10)
         await steps.long_prompt()
@@ -132,13 +134,8 @@ async def test_failure_of_llama_cpp_ends_the_engine(
         ([], 3, {}, "token ids from 0"),
         ([5], 3, {"resume": [10**6]}, "token ids from 0"),
         ([5], 3, {"adapter": "none"}, "no LoRA adapter 'none'"),
-        (
-            [5],
-            3,
-            {"constraint": Constraint("grammar", "root ::= x"), "sampling": Sampling()},
-            "GBNF",
-        ),
-        ([5], 3, {"constraint": Constraint("grammar", 'root ::= "a"')}, "ignore_eos cannot go"),
+        ([5], 3, {"constraint": Constraint("grammar", "root ::= x")}, "GBNF"),
+        ([5], 3, {"constraint": LETTER, "sampling": ENDLESS}, "ignore_eos cannot go"),
     ],
 )
 async def test_request_that_cannot_be_is_refused_and_others_go_on(
@@ -150,7 +147,7 @@ async def test_request_that_cannot_be_is_refused_and_others_go_on(
         assert answer.failure is not None
         assert answer.failure.kind == "InvalidRequest"
         assert words in answer.failure.message
-        assert (await driver.ask(PROMPT, 3)).finish == "length"
+        assert (await driver.ask(PROMPT, 3, ENDLESS)).finish == "length"
         assert driver.engine.stats().running == driver.engine.stats().waiting == 0
 
 
@@ -170,8 +167,8 @@ async def test_models_own_sampling_defaults_are_taken(models: Path) -> None:
 
 async def test_close_ends_what_runs_and_what_waits(slow: Path) -> None:
     async with running(slow, n_ctx=8192, n_parallel=1) as driver:
-        _, first = driver.submit(PROMPT, 8000)
-        _, second = driver.submit(PROMPT, 8000)
+        _, first = driver.submit(PROMPT, 8000, ENDLESS)
+        _, second = driver.submit(PROMPT, 8000, ENDLESS)
         await asyncio.wait_for(first.begun.wait(), 60)
     assert first.finish == second.finish == "abort"
 
