@@ -65,11 +65,11 @@ $(VENV)/train.stamp: $(VENV)/dev.stamp
 	@touch $@
 
 # BENCH='--repeats 1 --streams 1 8' makes it short; `python -m benchmarks --help` has all of them.
-bench: $(VENV)/dev.stamp
+bench: $(VENV)/dev.stamp llama-cpp
 	$(BIN)/python -m benchmarks $(BENCH)
 
 # Beside llama-server, which is built from the source of LLAMA_CPP; minutes, the first time.
-bench-peers: $(VENV)/dev.stamp
+bench-peers: $(VENV)/dev.stamp llama-cpp
 	server=$$($(BIN)/python -m tools.llama_server $(LLAMA_CPP)) && \
 	  $(BIN)/python -m benchmarks R1 R3 R4 --llama-server "$$server" $(BENCH)
 

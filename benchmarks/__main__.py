@@ -17,6 +17,8 @@ from typing import Any
 from benchmarks.harness import CannotMeasure
 from benchmarks.report import Figure, as_builtins, table
 from benchmarks.settings import Settings
+from xinfer.errors import XinferError
+from xinfer.model.engine import engine_names
 
 _FIGURES = {
     "R2": "benchmarks.in_process",
@@ -49,7 +51,7 @@ def main() -> None:
         print(f"{name} ...", file=sys.stderr, flush=True)
         try:
             figure: Figure = importlib.import_module(_ALL[name]).measure(settings)
-        except CannotMeasure as error:
+        except (CannotMeasure, XinferError) as error:
             sys.exit(f"{name}: {error}")
         result = as_builtins(figure, machine)
         taken.append(result)
@@ -75,7 +77,10 @@ def _parser() -> argparse.ArgumentParser:
         "--streams", type=_positive, nargs="+", help="concurrent streams of R1, R2 and R4"
     )
     parser.add_argument(
-        "--engine", default=Settings().engine, help="engine of R1 to R4 (default %(default)s)"
+        "--engine",
+        choices=engine_names(),
+        default=Settings().engine,
+        help="what runs the model of R1 to R4 (default %(default)s)",
     )
     parser.add_argument(
         "--option",

@@ -11,6 +11,7 @@ from benchmarks.generation import Server
 from benchmarks.harness import CannotMeasure, running_process, running_server
 from benchmarks.model import model_path
 from benchmarks.settings import Settings
+from xinfer.model.engine import find_engine, parse_options
 
 # One thread computes, so that client and server have a core beside it.
 _THREADS = 1
@@ -21,8 +22,12 @@ _MOST_STREAMS = 128
 
 
 def engine_options(settings: Settings, slots: int) -> dict[str, Any]:
-    """Launch options of the engine for so many requests at once."""
-    return {
+    """Launch options of the engine for so many requests at once.
+
+    Raises:
+        InvalidRequest: the settings name an engine or an option that there is not.
+    """
+    options = {
         "n_ctx": _CONTEXT,
         "n_parallel": slots,
         "n_threads": _THREADS,
@@ -32,6 +37,11 @@ def engine_options(settings: Settings, slots: int) -> dict[str, Any]:
         "flash_attn": "auto",
         **settings.engine_options,
     }
+    name, kind = find_engine(settings.engine)
+    if getattr(parse_options(kind, name, options), "kv_unified", False):
+        # As much in all as without sharing, and as llama-server has.
+        options.setdefault("n_kv", slots * _CONTEXT)
+    return options
 
 
 @contextmanager

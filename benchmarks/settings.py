@@ -12,7 +12,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     repeats: int | None = None
     """How often the arms take turns; each figure's own number by default."""
-    engine: str = "xllamacpp"
+    engine: str = "llama-cpp-python"
     """The engine that runs the .gguf file."""
     engine_options: dict[str, Any] = {}
     """Launch options of it, over those that the benchmarks give."""
