@@ -75,7 +75,7 @@ def test_stop_ends_a_long_answer_and_keeps_what_was_said(page: Page, server: Ser
         expect(answer).to_contain_text("Stopped")
         expect(page.get_by_role("button", name="Send")).to_be_visible()
 
-        say(page, "still there?")
+        say(page, "still there? " * 100)
         expect(page.get_by_role("button", name="Stop")).to_be_visible()
 
 

@@ -6,6 +6,7 @@ import os
 import pickle
 import re
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -69,9 +70,10 @@ def _actor_ports(server: Server) -> dict[str, list[int]]:
     rest = int(server.url.rpartition(":")[2])
     ports: dict[str, list[int]] = {}
     for child in psutil.Process(server.process.pid).children(recursive=True):
-        for connection in child.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port != rest:
-                ports.setdefault(connection.laddr.ip, []).append(connection.laddr.port)
+        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            for connection in child.net_connections("tcp"):
+                if connection.status == psutil.CONN_LISTEN and connection.laddr.port != rest:
+                    ports.setdefault(connection.laddr.ip, []).append(connection.laddr.port)
     return ports
 
 

@@ -70,10 +70,11 @@ def test_f02_streams_of_a_killed_replica_end_with_an_error_and_others_are_retrie
     begun = [threading.Event() for _ in range(8)]
     with ThreadPoolExecutor(9) as pool:
         streams = [pool.submit(_stream, server, uid, "s" * 2000, each) for each in begun]
+        # One that has delivered nothing yet would be begun anew unseen.
+        assert all(each.wait(30) for each in begun)
+        # The last to come, so that it still runs when the process is killed.
         retried = pool.submit(server.http.post, "/v1/chat/completions", json=whole)
         eventually(lambda: _running(server, uid) == 9, 10, "nine running requests")
-        # One that has delivered nothing yet would be begun anew unseen.
-        assert all(each.wait(10) for each in begun)
         killed = time.monotonic()
         os.kill(pid, signal.SIGKILL)
         transcripts = [stream.result(timeout=10) for stream in streams]

@@ -85,9 +85,10 @@ def _supervised_anew(server: Server, killed: int) -> bool:
 
 
 def test_f24_sigterm_lets_streams_finish_and_refuses_new_work() -> None:
-    with running_server(XINFERENCE_DRAIN_TIMEOUT="20") as server:
-        uid = server.launch(model_uid="f24", token_interval=0.02)
-        body = _body(uid, "x" * 150, stream=True)
+    with running_server(XINFERENCE_DRAIN_TIMEOUT="60") as server:
+        # Eight seconds: on a busy machine, too, they run on when the late request comes.
+        uid = server.launch(model_uid="f24", token_interval=0.05)
+        body = _body(uid, "x" * 160, stream=True)
 
         def stream() -> tuple[str, bool]:
             with server.http.stream("POST", "/v1/chat/completions", json=body) as answer:
@@ -106,7 +107,7 @@ def test_f24_sigterm_lets_streams_finish_and_refuses_new_work() -> None:
             assert refused.json()["error"]["code"] == "draining"
             assert "retry-after" in refused.headers
             for running in streams:
-                assert running.result(timeout=30) == ("x" * 150, True)
+                assert running.result(timeout=60) == ("x" * 160, True)
         assert server.process.wait(30) == 0
 
 

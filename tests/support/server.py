@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +57,13 @@ class Server:
         return list(answer.json())
 
     def pids(self, module: str) -> list[int]:
-        """Pids of the server's processes that run `module`, such as xinfer.api."""
-        return [
-            child.pid
-            for child in psutil.Process(self.process.pid).children(recursive=True)
-            if child.is_running() and module in child.cmdline()
-        ]
+        """Pids of the server's living processes that run `module`, such as xinfer.api."""
+        found = []
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # it has ended meanwhile, or waits to be reaped
+                if module in child.cmdline():
+                    found.append(child.pid)
+        return found
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Ask it to leave; its exit status."""

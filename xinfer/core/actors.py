@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, cast
@@ -150,6 +150,9 @@ def _authenticate_channels(token: bytes, timeout: float) -> None:
                 logger.warning("%s", _refusal(writer, error, timeout))
                 writer.close()
                 return
+            except BaseException:  # the pool stops
+                writer.close()
+                raise
             await super().on_connected(*args, **kwargs)
 
     class AuthenticatedClient(SocketClient):  # type: ignore[misc]
@@ -160,9 +163,16 @@ def _authenticate_channels(token: bytes, timeout: float) -> None:
         async def connect(
             cls, dest_address: str, local_address: str | None = None, **kwargs: Any
         ) -> Any:
-            opening = _open(super().connect, token, dest_address, local_address, kwargs)
             try:
-                return await asyncio.wait_for(opening, timeout)
+                client = await _opened(
+                    super().connect(dest_address, local_address, **kwargs), timeout
+                )
+                try:
+                    await asyncio.wait_for(_prove(token, client, dest_address), timeout)
+                except BaseException:
+                    _hang_up(client)
+                    raise
+                return client
             except asyncio.TimeoutError:
                 raise HandshakeError(
                     f"{dest_address} was silent for {timeout:g} s in the handshake of an actor "
@@ -191,20 +201,36 @@ async def _admit(token: bytes, reader: asyncio.StreamReader, writer: asyncio.Str
     await writer.drain()
 
 
-async def _open(
-    connect: Any, token: bytes, address: str, local_address: str | None, kwargs: dict[str, Any]
-) -> Any:
-    client = await connect(address, local_address, **kwargs)
+async def _opened(opening: Coroutine[Any, Any, Any], timeout: float) -> Any:
+    """The client that `opening` makes; one that comes when nobody waits any more is closed."""
+    task = asyncio.ensure_future(opening)
+    try:
+        # Not `wait_for`: before Python 3.12 it drops a client that meets a cancellation.
+        done, _ = await asyncio.wait({task}, timeout=timeout)
+        if not done:
+            raise asyncio.TimeoutError
+    except BaseException:
+        task.cancel()
+        task.add_done_callback(_hang_up_late)
+        raise
+    return task.result()
+
+
+def _hang_up_late(opening: asyncio.Task[Any]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        _hang_up(opening.result())
+
+
+def _hang_up(client: Any) -> None:
+    client.channel.writer.close()
+
+
+async def _prove(token: bytes, client: Any, address: str) -> None:
     reader, writer = client.channel.reader, client.channel.writer
     handshake = ClientHandshake(token, PURPOSE, address)
-    try:
-        writer.write(handshake.hello())
-        writer.write(handshake.answer(await reader.readexactly(CHALLENGE_BYTES)))
-        handshake.verify(await reader.readexactly(VERDICT_BYTES))
-    except BaseException:
-        writer.close()
-        raise
-    return client
+    writer.write(handshake.hello())
+    writer.write(handshake.answer(await reader.readexactly(CHALLENGE_BYTES)))
+    handshake.verify(await reader.readexactly(VERDICT_BYTES))
 
 
 def _peer(writer: asyncio.StreamWriter) -> str:

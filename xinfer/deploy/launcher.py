@@ -144,6 +144,7 @@ class Launcher:
             self._failed(child, f"cannot be started ({error.strerror})")
             return
         assert child.process.stdout is not None
+        os.set_blocking(child.process.stdout.fileno(), False)
         self._selector.register(child.process.stdout, selectors.EVENT_READ, child)
 
     def _configure(self, child: Child) -> None:
@@ -164,13 +165,18 @@ class Launcher:
                 self._read(key.data)
         self._reap()
 
-    def _read(self, child: Child) -> None:
+    def _read(self, child: Child) -> bool:
+        """Take what it has printed; whether there may be more."""
         assert child.process is not None
         assert child.process.stdout is not None
-        data = os.read(child.process.stdout.fileno(), 65536)
+        try:
+            data = os.read(child.process.stdout.fileno(), 65536)
+        except BlockingIOError:
+            return False
         if not data:
-            self._selector.unregister(child.process.stdout)
-            return
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(child.process.stdout)
+            return False
         child.output += data
         *lines, child.output = child.output.split(b"\n")
         for line in lines:
@@ -183,6 +189,7 @@ class Launcher:
         if not self._announced and all(c.ready for c in self._children.values()):
             self._announced = True
             self._on_all_ready()
+        return True
 
     def _reap(self) -> None:
         """Take note of children that ended, and wait for orphans that became ours."""
@@ -198,6 +205,8 @@ class Launcher:
     def _ended(self, child: Child) -> None:
         assert child.process is not None
         status = child.process.wait()
+        while self._read(child):  # its last words, which may have come since the last look
+            pass
         self._close_pipes(child)
         child.process, child.configured = None, False
         self._failed(child, system.describe_exit(status))

@@ -39,7 +39,14 @@ class ReadNodes(msgspec.Struct, frozen=True, tag="nodes"):
     """Result: a list of `Node`."""
 
 
-Operation = Launch | Terminate | CancelLaunch | ReadLogs | ReadNodes
+class AwaitSeen(msgspec.Struct, frozen=True, tag="await seen"):
+    """Result: None. Answered when every API process knows this version of the snapshot or a later
+    one, so that the next request may come to any of them; one that hangs is not waited for long."""
+
+    version: int
+
+
+Operation = Launch | Terminate | CancelLaunch | ReadLogs | ReadNodes | AwaitSeen
 
 
 class ReplicaLog(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +77,13 @@ class Call(msgspec.Struct, frozen=True, tag="call"):
     operation: Operation
 
 
-ToSupervisor = Call
+class Seen(msgspec.Struct, frozen=True, tag="seen"):
+    """The API process knows this version of the snapshot."""
+
+    version: int
+
+
+ToSupervisor = Call | Seen
 
 
 class Reply(msgspec.Struct, frozen=True, tag="reply"):

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from tests.unit.api.fakes import Api, Exchange, deployment
-from xinfer.errors import Conflict, EngineFailed, NotFound
-from xinfer.types.control import CancelLaunch, Launch, Terminate
+from xinfer.errors import Conflict, EngineFailed, NotFound, Unavailable
+from xinfer.types.control import AwaitSeen, CancelLaunch, Launch, Terminate
 from xinfer.types.deployment import DeploymentState, LaunchSpec
 from xinfer.types.model import LoraAdapter
 
@@ -66,7 +66,8 @@ async def test_a_launch_reaches_the_control_plane_with_its_options() -> None:
                 replica=2,
                 options={"n_ctx": 512},
             )
-        )
+        ),
+        AwaitSeen(2),
     ]
 
 
@@ -157,6 +158,27 @@ async def test_without_waiting_the_answer_comes_while_it_loads() -> None:
     _launches_as(api, DeploymentState.LOADING)
     assert (await _launch(api, wait_ready=False)).status_code == 200
     assert (await api.http.get("/v1/models/tiny/progress")).status_code == 200
+
+
+async def test_the_answer_comes_when_every_api_process_knows() -> None:
+    api = Api()
+    asked: list[int] = []
+    api.control.handlers[AwaitSeen] = lambda operation: asked.append(operation.version)
+    api.control.handlers[Terminate] = lambda operation: api.control.drop(operation.uid)
+    assert (await _launch(api, wait_ready=True)).status_code == 200
+    assert (await _launch(api, wait_ready=False, model_uid="other")).status_code == 200
+    assert (await api.http.delete("/v1/models/tiny")).status_code == 200
+    assert asked == [2, 3, 4]
+
+
+async def test_what_was_launched_is_told_though_the_supervisor_has_left_since() -> None:
+    api = Api()
+
+    def away(_: AwaitSeen) -> None:
+        raise Unavailable("It is away.", code="control_unavailable")
+
+    api.control.handlers[AwaitSeen] = away
+    assert (await _launch(api)).status_code == 200
 
 
 async def test_waiting_ends_with_the_failure_and_its_log() -> None:

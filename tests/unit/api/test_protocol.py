@@ -87,7 +87,7 @@ POST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n"
 
 @pytest.mark.parametrize("sent", [b"GE", GET, POST + b"\r\nhalf"])
 async def test_a_request_that_does_not_arrive_whole_is_ended(sent: bytes) -> None:
-    async with _serving(http_request_timeout=0.05) as (app, port):
+    async with _serving(http_request_timeout=0.2) as (app, port):
         answer = await _talk(port, sent)
         assert answer.startswith(b"HTTP/1.1 504 ")
         assert b'"code":"timeout"' in answer
@@ -96,26 +96,26 @@ async def test_a_request_that_does_not_arrive_whole_is_ended(sent: bytes) -> Non
 
 
 async def test_a_second_request_on_a_connection_has_the_same_bound() -> None:
-    async with _serving(http_request_timeout=0.05) as (_, port):
+    async with _serving(http_request_timeout=0.2) as (_, port):
         answer = await _talk(port, GET + b"\r\n" + GET)
         assert answer.count(b"HTTP/1.1 200 ") == 1
         assert answer.count(b"HTTP/1.1 504 ") == 1
 
 
 async def test_a_connection_that_asks_nothing_is_closed_without_a_word() -> None:
-    async with _serving(http_request_timeout=0.05) as (_, port):
+    async with _serving(http_request_timeout=0.2) as (_, port):
         assert await _talk(port, b"") == b""
 
 
 async def test_between_requests_a_connection_is_not_timed() -> None:
-    async with _serving(http_request_timeout=0.05, http_keep_alive=60) as (_, port):
+    async with _serving(http_request_timeout=0.2, http_keep_alive=60) as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for _ in range(2):
             writer.write(GET + b"\r\n")
             answer = await asyncio.wait_for(reader.readuntil(b"0\r\n\r\n"), 10)
             assert answer.startswith(b"HTTP/1.1 200 ")
             with pytest.raises(asyncio.TimeoutError):
-                await asyncio.wait_for(reader.read(1), 0.2)
+                await asyncio.wait_for(reader.read(1), 0.5)
         writer.close()
 
 

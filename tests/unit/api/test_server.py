@@ -18,7 +18,7 @@ import pytest
 from tests.unit.api.fakes import deployment, snapshot
 from xinfer.core.link import Link, serve
 from xinfer.settings import Settings
-from xinfer.types.control import Push
+from xinfer.types.control import Push, Seen, ToSupervisor
 
 pytestmark = pytest.mark.anyio
 
@@ -38,7 +38,8 @@ class _Supervisor:
         return self
 
     def on_frame(self, link: Link, payload: bytes) -> None:
-        raise AssertionError("nothing is asked in these tests")
+        message = msgspec.msgpack.decode(payload, type=ToSupervisor)
+        assert isinstance(message, Seen), "nothing is asked in these tests"
 
     def on_lost(self, link: Link, reason: str) -> None:
         self.links.remove(link)

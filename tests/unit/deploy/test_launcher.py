@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ import psutil
 import pytest
 
 from tests.support.waiting import eventually
+from xinfer.deploy import launcher
+from xinfer.settings import Settings
 
 CHILD = """
     import json, os, signal, subprocess, sys, time
@@ -219,6 +222,24 @@ def test_what_a_child_said_is_there_when_it_is_started_again(start: Callable[...
     told = [note for note in run.notes if "was told" in note]
     assert told == ['child was told {"name": "child", "port": 5}']
     assert run.stop() == 0
+
+
+def test_what_a_child_said_right_before_its_end_is_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its words and its end may have come by the time the launcher looks."""
+    (tmp_path / "brief.py").write_text("""print('ready {"n": 5}')""")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    said: list[int] = []
+    child = launcher.Child(name="brief", module="brief", configure=dict)
+    run = launcher.Launcher([child], Settings(), lambda: said.append(child.facts["n"]))
+    run._spawn(child)
+    assert child.process is not None
+    os.waitid(os.P_PID, child.process.pid, os.WEXITED | os.WNOWAIT)
+    run._ended(child)
+    run._kill_left()
+    assert said == [5]
+    assert child.start_at <= time.monotonic()  # the first restart of what was ready does not wait
 
 
 def test_they_are_stopped_rank_by_rank(start: Callable[..., Run]) -> None:

@@ -1,6 +1,7 @@
 """Changing what runs: launch, terminate, cancel a launch, abort a request."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -13,8 +14,8 @@ from xinfer.api.routes.generation import ignored_fields
 from xinfer.api.schemas.answers import AbortAnswer, LaunchAnswer
 from xinfer.api.schemas.launch import AbortBody, LaunchBody
 from xinfer.api.services import Services, services
-from xinfer.errors import Cancelled, EngineFailed, XinferError
-from xinfer.types.control import CancelLaunch, Launch, Terminate
+from xinfer.errors import Cancelled, EngineFailed, Unavailable, XinferError
+from xinfer.types.control import AwaitSeen, CancelLaunch, Launch, Terminate
 from xinfer.types.deployment import Deployment, DeploymentState, DeploymentStatus, Snapshot
 
 T = TypeVar("T")
@@ -35,6 +36,7 @@ async def launch_model(
     launched = await _appears(here, uid, known.get(uid, -1))
     if wait_ready:
         await within(request.receive, here.drain, _becomes_ready(here, launched))
+    await _reaches_all(here)
     return {
         "model_uid": uid,
         "model_engine": launched.engine,
@@ -56,6 +58,7 @@ async def terminate_model(request: Request, model_uid: str) -> None:
         return status.deployment.generation > known.get(model_uid, -1) or None
 
     await _see(here, gone)
+    await _reaches_all(here)
 
 
 @router.post("/v1/models/{model_uid}/cancel")
@@ -145,6 +148,13 @@ async def _see(here: Services, predicate: Callable[[Snapshot], T | None]) -> T |
         return await here.table.wait_for(predicate, here.settings.control_timeout)
     except asyncio.TimeoutError:
         return None
+
+
+async def _reaches_all(here: Services) -> None:
+    """Wait until every API process sees what this one does: the next call may come to another."""
+    if here.table.snapshot is not None:
+        with contextlib.suppress(Unavailable):  # what was asked for is done nevertheless
+            await here.control.call(AwaitSeen(here.table.snapshot.version))
 
 
 def _terminated(uid: str) -> Cancelled:

@@ -14,7 +14,7 @@ from xinfer.core.gateway.table import RoutingTable
 from xinfer.core.link import Link, LinkClosed, connect
 from xinfer.errors import Unavailable
 from xinfer.settings import Settings
-from xinfer.types.control import Call, FromSupervisor, Operation, Reply
+from xinfer.types.control import Call, FromSupervisor, Operation, Reply, Seen
 
 logger = logging.getLogger(__name__)
 
@@ -106,6 +106,8 @@ class Control:
         self._link = link  # `connect` may not have returned yet
         self._table.connected = True
         self._table.update(message.snapshot)
+        with contextlib.suppress(LinkClosed):
+            link.send(self._encoder.encode(Seen(message.snapshot.version)))
 
     def on_lost(self, link: Link, reason: str) -> None:
         if not self._closing:

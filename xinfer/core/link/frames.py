@@ -28,7 +28,8 @@ class FrameDecoder:
         self._rest = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
-        """All frames that `data` completes, in order, without keepalives.
+        """Frames that `data` completes, in order, without keepalives. Feed it until none come: it
+        stops before one over the limit, because those before that one may raise the limit.
 
         Raises:
             FrameTooLarge: a header announces more than `max_bytes`.
@@ -46,6 +47,8 @@ class FrameDecoder:
         position, end = 0, len(data)
         while end - position >= HEADER_BYTES:
             (length,) = _LENGTH.unpack_from(data, position)
+            if length > self.max_bytes and frames:
+                break
             self._check(length)
             stop = position + HEADER_BYTES + length
             if stop > end:

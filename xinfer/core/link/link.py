@@ -106,18 +106,22 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._last_received = self._loop.time()
-        try:
-            frames = self._decoder.feed(data)
-        except FrameTooLarge as error:
-            self._end(str(error))
-            return
-        for frame in frames:
-            if self._reason is not None:
+        while True:
+            try:
+                frames = self._decoder.feed(data)
+            except FrameTooLarge as error:
+                self._end(str(error))
                 return
-            if self._gate is not None:
-                self._gate(frame)
-            elif self._handler is not None:
-                self._handler.on_frame(self, frame)
+            if not frames:
+                return
+            for frame in frames:
+                if self._reason is not None:
+                    return
+                if self._gate is not None:
+                    self._gate(frame)
+                elif self._handler is not None:
+                    self._handler.on_frame(self, frame)
+            data = b""
 
     def pause_writing(self) -> None:
         self._paused = True

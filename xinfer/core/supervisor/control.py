@@ -13,6 +13,7 @@ from xinfer.core.supervisor.service import DeploymentService
 from xinfer.errors import InvalidRequest, XinferError
 from xinfer.settings import Settings
 from xinfer.types.control import (
+    AwaitSeen,
     CancelLaunch,
     Launch,
     Operation,
@@ -20,6 +21,7 @@ from xinfer.types.control import (
     ReadLogs,
     ReadNodes,
     Reply,
+    Seen,
     Terminate,
     ToSupervisor,
 )
@@ -29,6 +31,7 @@ from xinfer.types.failure import Failure
 logger = logging.getLogger(__name__)
 
 PUSH_INTERVAL = 0.05  # seconds between two snapshots, so that a burst of changes makes few
+SEEN_WITHIN = 1.0  # seconds for which an API process that takes no snapshot is waited for
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(ToSupervisor).decode
@@ -64,7 +67,9 @@ class ControlServer:
         self._settings = settings
         self._snapshot = first
         self._pushed = first
-        self._links: set[Link] = set()
+        self._seen: dict[Link, int] = {}
+        """The version of the snapshot that each API process has told it knows."""
+        self._seen_changed: asyncio.Future[None] | None = None
         self._operations: set[asyncio.Task[None]] = set()
         self._server: LinkServer | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -100,20 +105,25 @@ class ControlServer:
 
     def on_frame(self, link: Link, payload: bytes) -> None:
         try:
-            call = _decode(payload)
+            message = _decode(payload)
         except msgspec.DecodeError as error:
             self._refuse(link, payload, error)
             return
-        task = asyncio.create_task(self._answer(link, call.call, call.operation))
+        if isinstance(message, Seen):
+            self._seen[link] = message.version
+            self._wake_awaiters()
+            return
+        task = asyncio.create_task(self._answer(link, message.call, message.operation))
         self._operations.add(task)
         task.add_done_callback(self._operations.discard)
 
     def on_lost(self, link: Link, reason: str) -> None:
-        self._links.discard(link)
+        del self._seen[link]
+        self._wake_awaiters()
         logger.debug("A control link ended: %s", reason)
 
     def _accept(self, link: Link) -> ControlServer:
-        self._links.add(link)
+        self._seen[link] = 0
         if self._settled:
             link.send(_encode(Push(self._snapshot)))
         return self
@@ -134,7 +144,7 @@ class ControlServer:
         self._next_push = asyncio.get_running_loop().time() + PUSH_INTERVAL
         self._pushed = self._snapshot
         payload = _encode(Push(self._snapshot))
-        for link in [each for each in self._links if not each.closed]:
+        for link in [each for each in self._seen if not each.closed]:
             link.send(payload)
 
     async def _answer(self, link: Link, call: int, operation: Operation) -> None:
@@ -157,5 +167,23 @@ class ControlServer:
             return await self._service.cancel(operation.uid)
         if isinstance(operation, ReadLogs):
             return await self._service.logs(operation.uid, operation.lines)
+        if isinstance(operation, AwaitSeen):
+            return await self._await_seen(operation.version)
         assert isinstance(operation, ReadNodes)
         return self._service.nodes()
+
+    async def _await_seen(self, version: int) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + SEEN_WITHIN
+        while any(seen < version for seen in self._seen.values()):
+            left = deadline - loop.time()
+            if left <= 0:
+                return
+            if self._seen_changed is None:
+                self._seen_changed = loop.create_future()
+            await asyncio.wait({self._seen_changed}, timeout=left)
+
+    def _wake_awaiters(self) -> None:
+        changed, self._seen_changed = self._seen_changed, None
+        if changed is not None:
+            changed.set_result(None)

@@ -140,11 +140,14 @@ def _missing(slot: SlotKey, record: SlotRecord, reason: str, policy: PlanPolicy)
 
 
 def _overall(states: Sequence[DeploymentState], *, was_ready: bool) -> DeploymentState:
-    """READY as long as one replica serves; ERROR once none does and one was given up."""
+    """READY as long as one replica serves; ERROR once none does and one was given up; DRAINING
+    while all leave, as they do with their worker."""
     if DeploymentState.READY in states:
         return DeploymentState.READY
     if DeploymentState.ERROR in states:
         return DeploymentState.ERROR
+    if all(state is DeploymentState.DRAINING for state in states):
+        return DeploymentState.DRAINING
     if was_ready:
         return DeploymentState.RESTARTING
     for state in (DeploymentState.DOWNLOADING, DeploymentState.LOADING):

@@ -17,7 +17,7 @@ from xinfer.core.gateway import Control, RoutingTable
 from xinfer.core.link import Link, LinkServer, serve
 from xinfer.errors import NotFound, Unavailable
 from xinfer.settings import Settings
-from xinfer.types.control import Call, Push, ReadNodes, Reply, Terminate, ToSupervisor
+from xinfer.types.control import Call, Push, ReadNodes, Reply, Seen, Terminate, ToSupervisor
 from xinfer.types.deployment import Snapshot
 from xinfer.types.failure import Failure
 
@@ -33,6 +33,7 @@ class Supervisor:
         self.links: list[Link] = []
         self.accepted: list[float] = []
         self.calls: list[Call] = []
+        self.seen: list[int] = []
         self.answer: Callable[[Call], Reply | None] = lambda call: Reply(call.call, result="done")
         self.greeting: bytes = msgspec.msgpack.encode(Push(snapshot()))
         self._server: LinkServer | None = None
@@ -56,6 +57,9 @@ class Supervisor:
 
     def on_frame(self, link: Link, payload: bytes) -> None:
         call = msgspec.msgpack.decode(payload, type=ToSupervisor)
+        if isinstance(call, Seen):
+            self.seen.append(call.version)
+            return
         self.calls.append(call)
         reply = self.answer(call)
         if reply is not None:
@@ -101,6 +105,7 @@ async def test_the_first_snapshot_comes_by_itself_and_later_ones_replace_it(
         assert table.deployments() == []
         supervisor.push(snapshot(deployment_status("m"), version=2))
         await until(table.deployments, "the deployment")
+        await until(lambda: supervisor.seen == [1, 2], "the word that both are known")
 
 
 async def test_calls_are_answered_each_with_its_own(supervisor: Supervisor) -> None:

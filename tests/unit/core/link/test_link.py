@@ -40,7 +40,7 @@ class Recorder:
     async def until(self, count: int) -> list[bytes]:
         while len(self.frames) < count:
             self._changed.clear()
-            await asyncio.wait_for(self._changed.wait(), 5)
+            await asyncio.wait_for(self._changed.wait(), 30)
         return self.frames
 
 
@@ -94,9 +94,38 @@ async def test_frames_pass_both_ways_in_order(tmp_path: Path) -> None:
     pair.links[0].send(b"back")
     assert await here.until(1) == [b"back"]
     await server.close()
-    assert "closed" in await asyncio.wait_for(here.lost, 5)
+    assert "closed" in await asyncio.wait_for(here.lost, 30)
     with pytest.raises(LinkClosed):
         link.send(b"late")
+
+
+async def test_a_large_frame_right_behind_the_handshake_arrives(tmp_path: Path) -> None:
+    token = new_token()
+    greeting = b"x" * 100_000
+
+    def accept(link: Link) -> Recorder:
+        link.send(greeting)  # read by the peer in one piece with the end of the handshake
+        return Recorder()
+
+    server = await serve(f"unix:{tmp_path}/a.sock", token, accept, SETTINGS)
+    here = Recorder()
+    link = await connect(server.address, token, here, SETTINGS)
+    assert await here.until(1) == [greeting]
+    link.close()
+    await server.close()
+
+
+async def test_a_frame_over_the_limit_ends_the_link_after_those_before_it(tmp_path: Path) -> None:
+    token = new_token()
+    small = dataclasses.replace(SETTINGS, max_frame_bytes=1000)
+    server, pair = await start(tmp_path, token, small)
+    link = await connect(server.address, token, Recorder(), SETTINGS)
+    link.send(b"small")
+    link.send(b"x" * 1001)
+    assert "1001 bytes" in await asyncio.wait_for(pair.recorders[0].lost, 30)
+    assert pair.recorders[0].frames == [b"small"]
+    link.close()
+    await server.close()
 
 
 async def test_a_peer_with_another_token_is_refused_and_told_so(tmp_path: Path) -> None:
@@ -111,7 +140,7 @@ async def test_a_peer_that_says_nothing_is_dropped(tmp_path: Path) -> None:
     settings = dataclasses.replace(SETTINGS, handshake_timeout=0.1)
     server, pair = await start(tmp_path, new_token(), settings)
     reader, writer = await asyncio.open_unix_connection(f"{tmp_path}/a.sock")
-    assert await asyncio.wait_for(reader.read(), 5) == b""
+    assert await asyncio.wait_for(reader.read(), 30) == b""
     writer.close()
     await writer.wait_closed()
     assert pair.links == []
@@ -123,7 +152,7 @@ async def test_a_large_first_frame_is_refused_before_the_handshake(tmp_path: Pat
     reader, writer = await asyncio.open_unix_connection(f"{tmp_path}/a.sock")
     writer.write(encode_frame(b"x" * 10_000))
     with contextlib.suppress(ConnectionError):
-        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert await asyncio.wait_for(reader.read(), 30) == b""
     writer.close()
     assert pair.links == []
     await server.close()
@@ -136,7 +165,7 @@ async def test_a_silent_peer_is_lost_after_the_deadline(tmp_path: Path) -> None:
     server, _ = await start(tmp_path, token, mute)
     here = Recorder()
     await connect(server.address, token, here, quick)
-    assert "silent" in await asyncio.wait_for(here.lost, 5)
+    assert "silent" in await asyncio.wait_for(here.lost, 30)
     await server.close()
 
 
@@ -183,7 +212,7 @@ async def test_what_was_sent_before_the_close_still_arrives(tmp_path: Path) -> N
         pair.links[0].send(b"x" * 500_000)
     await server.close()
     assert pair.recorders[0].lost.done()
-    await asyncio.wait_for(here.lost, 5)
+    await asyncio.wait_for(here.lost, 30)
     assert [len(frame) for frame in here.frames] == [500_000] * 20
 
 
@@ -198,7 +227,7 @@ async def test_a_peer_that_reads_no_more_holds_up_the_close_for_a_while_only(
     assert link._transport is not None
     link._transport.pause_reading()
     pair.links[0].send(b"x" * 5_000_000)
-    await asyncio.wait_for(server.close(), 5)
+    await asyncio.wait_for(server.close(), 30)
     assert pair.recorders[0].lost.done()
     link.close()
 
@@ -235,5 +264,5 @@ async def test_a_cancelled_connect_leaves_no_link_whenever_the_cancellation_come
             await task
     assert 0 < connected < 40
     for recorder in pair.recorders:
-        await asyncio.wait_for(recorder.lost, 5)
+        await asyncio.wait_for(recorder.lost, 30)
     await server.close()

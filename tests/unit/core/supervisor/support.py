@@ -144,7 +144,7 @@ def unreachable() -> XinferError:
     return Unavailable("worker cannot be reached: refused.", code="unreachable")
 
 
-async def until(look: Callable[[], Any], *, within: float = 5.0) -> None:
+async def until(look: Callable[[], Any], *, within: float = 20.0) -> None:
     """Let the event loop run until `look` gives something truthy."""
 
     async def wait() -> None:
@@ -156,6 +156,6 @@ async def until(look: Callable[[], Any], *, within: float = 5.0) -> None:
 
 def run(main: Callable[[], Awaitable[None]]) -> None:
     async def bounded() -> None:
-        await asyncio.wait_for(main(), 20)
+        await asyncio.wait_for(main(), 60)
 
     asyncio.run(bounded())

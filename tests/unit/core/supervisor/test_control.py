@@ -24,12 +24,14 @@ from tests.unit.core.supervisor.support import (
     until,
 )
 from xinfer.core.link import Link, connect
+from xinfer.core.supervisor import control as control_module
 from xinfer.core.supervisor.control import ControlServer
 from xinfer.core.supervisor.service import DeploymentService
 from xinfer.core.supervisor.store import MemoryStore
 from xinfer.model.catalog.resolve import Resolved
 from xinfer.settings import Settings
 from xinfer.types.control import (
+    AwaitSeen,
     Call,
     CancelLaunch,
     FromSupervisor,
@@ -39,6 +41,7 @@ from xinfer.types.control import (
     ReadLogs,
     ReadNodes,
     Reply,
+    Seen,
     Terminate,
 )
 from xinfer.types.deployment import LaunchSpec
@@ -74,6 +77,9 @@ class Peer:
     def send_raw(self, payload: bytes) -> None:
         assert self.link is not None
         self.link.send(payload)
+
+    def seen(self, version: int) -> None:
+        self.send_raw(msgspec.msgpack.encode(Seen(version)))
 
     async def ask(self, number: int, operation: Operation) -> Reply:
         self.send(number, operation)
@@ -194,7 +200,8 @@ def test_a_change_is_pushed_to_every_link_and_a_burst_as_few() -> None:
             peers = [await home.peer(), await home.peer()]
             await until(lambda: all(each.pushes for each in peers))
             for number in range(30):
-                await peers[0].ask(number, echo(f"m{number}"))
+                peers[0].send(number, echo(f"m{number}"))
+            await until(lambda: len(peers[0].replies) == 30)
             last = home.state.snapshot()
             await until(lambda: all(each.pushes[-1].snapshot == last for each in peers))
             for peer in peers:
@@ -221,6 +228,45 @@ def test_a_first_change_is_pushed_at_once() -> None:
             # Far less than the interval between two pushes would add on an idle machine.
             assert loop.time() - begun < 5.0
 
+    run(main)
+
+
+def test_it_tells_when_every_api_process_knows_a_snapshot() -> None:
+    async def main() -> None:
+        async with house() as home:
+            quick, slow = await home.peer(), await home.peer()
+            quick.send(1, AwaitSeen(5))
+            for version in (4, 5, 6):
+                quick.seen(version)
+            slow.seen(4)
+            await quick.ask(2, ReadNodes())
+            await slow.ask(3, ReadNodes())
+            assert 1 not in quick.replies
+            slow.seen(5)
+            await until(lambda: 1 in quick.replies)
+            assert await quick.ask(4, AwaitSeen(5)) == Reply(4)
+
+    run(main)
+
+
+def test_an_api_process_that_leaves_or_hangs_is_not_waited_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        async with house() as home:
+            asking, other = await home.peer(), await home.peer()
+            asking.seen(5)
+            asking.send(1, AwaitSeen(5))
+            await asking.ask(2, ReadNodes())
+            assert 1 not in asking.replies
+            assert other.link is not None
+            other.link.close()
+            await until(lambda: 1 in asking.replies)
+            await home.peer()  # one that never says that it knows anything
+            monkeypatch.setattr(control_module, "SEEN_WITHIN", 0.02)
+            assert await asking.ask(3, AwaitSeen(5)) == Reply(3)
+
+    monkeypatch.setattr(control_module, "SEEN_WITHIN", 600.0)
     run(main)
 
 

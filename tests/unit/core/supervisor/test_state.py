@@ -290,6 +290,15 @@ def test_a_worker_that_leaves_gets_nothing_and_is_forgotten_when_it_is_empty() -
     assert not world.state.knows("w1")
 
 
+def test_a_model_drains_with_its_worker_and_only_then_waits_to_be_started_again() -> None:
+    world = World()
+    world.says(world.has(READY))
+    world.says(world.has(DRAINING), leaving=True)
+    assert world.status.state is DRAINING
+    world.says(world.has(TERMINATED), leaving=True)
+    assert world.status.state is RESTARTING
+
+
 def test_a_worker_that_did_not_answer_is_avoided_for_a_while() -> None:
     world = World()
     world.state.avoid("w1", 4.0)

@@ -85,11 +85,12 @@ elif do == "load for ever":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     say("loading")
     time.sleep(600)
-elif do == "load slowly":
+elif do == "load a step for each signal":
     leave_on_term()
-    for step in range(8):
-        time.sleep(0.1)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    for step in range(1, 5):
         tell(progress=[step / 10, "loading"])
+        signal.sigwait({signal.SIGUSR1})
     ready()
     until_stdin_ends()
 elif do == "babble":

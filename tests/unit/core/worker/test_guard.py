@@ -27,7 +27,7 @@ def wait_for_end(*pids: int) -> None:
         with suppress(psutil.NoSuchProcess):
             process = psutil.Process(pid)
             if process.status() != psutil.STATUS_ZOMBIE:
-                process.wait(5)
+                process.wait(30)
 
 
 def test_a_killed_worker_takes_its_replicas_and_their_children_along(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ async def started(guard: Guard, other_than: int | None = None) -> int:
             await asyncio.sleep(0.01)
         return guard.pid
 
-    return await asyncio.wait_for(wait(), 10)
+    return await asyncio.wait_for(wait(), 30)
 
 
 @pytest.mark.anyio
@@ -93,7 +93,7 @@ async def test_closing_kills_only_the_groups_still_listed() -> None:
         await started(guard)
         guard.remove(removed.pid)
         await guard.close()
-        assert await asyncio.wait_for(listed.wait(), 5) == -9
+        assert await asyncio.wait_for(listed.wait(), 30) == -9
         assert removed.returncode is None
         assert psutil.pid_exists(removed.pid)
 
@@ -111,5 +111,5 @@ async def test_a_guard_that_died_is_replaced_and_told_everything(
         guard.add(after.pid)
         await started(guard, other_than=first)
         await guard.close()
-        assert await asyncio.wait_for(before.wait(), 5) == -9
-        assert await asyncio.wait_for(after.wait(), 5) == -9
+        assert await asyncio.wait_for(before.wait(), 30) == -9
+        assert await asyncio.wait_for(after.wait(), 30) == -9

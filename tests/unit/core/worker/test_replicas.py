@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from time import monotonic
@@ -14,6 +15,7 @@ import psutil
 import pytest
 from anyio import move_on_after
 
+from xinfer.core.worker import process as process_module
 from xinfer.errors import Unavailable
 from xinfer.types.deployment import DeploymentState as State
 
@@ -38,7 +40,7 @@ def gone(pid: int) -> bool:
 async def until_gone(pid: int) -> None:
     """Until whoever has adopted it has reaped it."""
     with suppress(psutil.NoSuchProcess):
-        await asyncio.to_thread(psutil.Process(pid).wait, 5)
+        await asyncio.to_thread(psutil.Process(pid).wait, 30)
 
 
 async def test_a_replica_becomes_ready_and_leaves_when_asked(bench: MakeBench) -> None:
@@ -143,9 +145,18 @@ async def test_a_load_without_progress_is_ended(bench: MakeBench) -> None:
         assert gone(report.pid)
 
 
-async def test_a_slow_load_with_progress_is_not_ended(bench: MakeBench) -> None:
-    async with bench(load_stall_timeout=0.6) as b:
-        b.start("load slowly")
+async def test_a_slow_load_with_progress_is_not_ended(
+    bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(process_module, "monotonic", lambda: now)
+    async with bench(load_stall_timeout=600.0) as b:
+        b.start("load a step for each signal")
+        for step in range(1, 5):
+            report = await b.until(lambda r, at=step / 10: r.progress.fraction == at)
+            assert report.pid is not None
+            now += 599.0
+            os.kill(report.pid, signal.SIGUSR1)
         await b.until(lambda r: r.state is State.READY)
 
 

@@ -129,8 +129,10 @@ async def test_it_can_be_stopped_before_a_supervisor_has_answered(tmp_path: Path
         supervisor="127.0.0.1:1", cluster_token=new_token().hex(), run_dir=str(tmp_path)
     ) as process:
         assert process.stderr is not None
-        while b"Trying again" not in await asyncio.wait_for(process.stderr.readline(), 30):
-            pass
+        while b"Trying again" not in (
+            line := await asyncio.wait_for(process.stderr.readline(), 30)
+        ):
+            assert line, "it has left"
         process.terminate()
         output, _ = await asyncio.wait_for(process.communicate(), 20)
         assert process.returncode == 0
