@@ -8,6 +8,10 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
+# Before any test imports llama_cpp, which makes its symbols global: loaded after it, this library
+# would call llama_cpp's functions for its own. A replica has only one of them.
+import xllamacpp  # noqa: F401
+
 from tests.support.server import Server, running_server
 
 # A busy machine is not a failure.
