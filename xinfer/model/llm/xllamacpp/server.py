@@ -11,6 +11,7 @@ import shutil
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ Chunk = dict[str, Any]
 _ERROR_LINE = re.compile(r"^[\d.]+ E (.*)$", re.MULTILINE)
 _CANNOT_LOAD = "error loading model: "
 _HTTP_TIMEOUT = 60.0
+_LOG_PATIENCE = 2.0  # seconds
 
 
 class LlamaServer:
@@ -57,7 +59,7 @@ class LlamaServer:
                 try:
                     self._server = xllamacpp.Server(params)
                 except Exception as error:
-                    raise _explain(path, read(), error) from None
+                    raise _explain(path, _log_of_failure(read), error) from None
         except BaseException:
             self.remove_socket()
             raise
@@ -187,6 +189,18 @@ def _params(xllamacpp: Any, path: str, context: int, options: XllamacppOptions) 
 
 def _cache_type(xllamacpp: Any, name: str) -> Any:
     return getattr(xllamacpp.ggml_type, f"GGML_TYPE_{name.upper()}")
+
+
+def _log_of_failure(read: Callable[[], str]) -> str:
+    """What llama.cpp has printed, once its reason is in it.
+
+    A thread of its own prints it, and may come later than the failure.
+    """
+    deadline = time.monotonic() + _LOG_PATIENCE
+    while not _ERROR_LINE.search(read()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.01)  # for the lines that follow the first
+    return read()
 
 
 def _explain(path: str, output: str, error: Exception) -> Exception:
