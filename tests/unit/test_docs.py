@@ -118,8 +118,10 @@ def check_command(words: list[str]) -> None:
     """Fail unless these words name a command, and flags that it has."""
     program, *rest = words
     if program == "make":
-        targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-        assert {word for word in rest if "=" not in word} <= set(targets), words
+        makefile = (ROOT / "Makefile").read_text()
+        known = set(re.findall(r"^([\w-]+):", makefile, re.MULTILINE))
+        known |= {f"{name}=" for name in re.findall(r"\$\((\w+)\)", makefile)}
+        assert {re.sub("=.*", "=", word) for word in rest} <= known, words
         return
     if program == "xinference-local":
         servers._parser().parse_args(rest)
@@ -150,6 +152,7 @@ def _routes() -> set[str]:
     "words",
     [
         ["make", "coffee"],
+        ["make", "bench", "COFFEE=1"],
         ["xinference", "lunch"],
         ["xinference", "list", "--colour"],
         ["xinference", "launch", "-n", "echo", "--no-such-option", "1"],
