@@ -239,7 +239,8 @@ class Scheduler:
                 break
             chunks.append(self._chunk(sequence, count))
             planned += count
-        return chunks
+        # llama.cpp computes neighbours of a divided cache together, and only in this order.
+        return sorted(chunks, key=lambda chunk: chunk.slot)
 
     @staticmethod
     def _chunk(sequence: Sequence, count: int) -> Chunk:
@@ -301,7 +302,7 @@ class Scheduler:
         if source is not None and in_place and (2 * reuse >= len(source.kept) or not others):
             self._enter(sequence, source, reuse)
             return
-        target = min(others, key=lambda slot: (bool(slot.kept), slot.used))
+        target = min(others, key=lambda slot: (bool(slot.kept), slot.used, -self._neighbours(slot)))
         self._clear(target)
         if source is not None and reuse >= self._copy_least:
             self._memory.copy(source.index, target.index)
@@ -309,6 +310,11 @@ class Scheduler:
         else:
             reuse = 0
         self._enter(sequence, target, reuse)
+
+    def _neighbours(self, slot: Slot) -> int:
+        """How many of the two slots beside this one are running; see `_chunks`."""
+        beside = (slot.index - 1, slot.index + 1)
+        return sum(running.slot in beside for running in self._running)
 
     def _best_prefix(self, sequence: Sequence) -> tuple[Slot | None, int]:
         """The slot that holds the most of a sequence's beginning, and how many tokens of it."""

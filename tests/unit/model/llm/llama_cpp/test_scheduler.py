@@ -260,3 +260,13 @@ def test_finishing_one_that_waits_takes_it_out() -> None:
 )
 def test_common_prefix(one: list[int], other: list[int], length: int) -> None:
     assert common_prefix(one, other) == common_prefix(other, one) == length
+
+
+def test_running_slots_lie_together_and_are_computed_in_their_order() -> None:
+    bench = Bench(slots=6, batch=512)
+    for n in range(4):
+        bench.add([n, n], most=3 if n == 1 else 9)
+    while len(bench.scheduler.running) == 4:
+        bench.step()
+    bench.add([9, 9], most=9)
+    assert [chunk.slot for chunk in bench.step()] == [0, 2, 3, 4]
