@@ -266,7 +266,7 @@ def test_running_slots_lie_together_and_are_computed_in_their_order() -> None:
     bench = Bench(slots=6, batch=512)
     for n in range(4):
         bench.add([n, n], most=3 if n == 1 else 9)
-    while len(bench.scheduler.running) == 4:
+    for _ in range(3):
         bench.step()
     bench.add([9, 9], most=9)
     assert [chunk.slot for chunk in bench.step()] == [0, 2, 3, 4]
