@@ -42,6 +42,27 @@ class LoraAdapter(msgspec.Struct, frozen=True):
     """How strongly it is applied, on top of what it says itself."""
 
 
+class EncodeAbilities(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an encode engine makes of a text or a pair, and of how many at once."""
+
+    batch_tokens: int
+    """Tokens that it computes at once; more than these take several turns."""
+    batch_items: int
+    """Texts or pairs that it computes at once."""
+    pooling: str = ""
+    """How one result is made of a text's tokens: mean, cls, last or rank."""
+    dimensions: int = 0
+    """Length of a vector; 0 for an engine that makes scores."""
+    normalised: bool = False
+    """Whether vectors have the length 1."""
+    scores: int = 0
+    """Scores of a pair, the one of relevance first; 0 for an engine that makes vectors."""
+    labels: tuple[str, ...] = ()
+    """What the scores are for, where the model names it."""
+    probabilities: bool = False
+    """Whether scores are probabilities; they are the bare output of the model's head otherwise."""
+
+
 class Abilities(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a loaded engine declares; what it does not declare is refused, not attempted."""
 
@@ -57,6 +78,8 @@ class Abilities(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     media: bool = False
     sampling: frozenset[str] = frozenset()
     """Names of the `Sampling` fields it honours beyond max_tokens."""
+    encode: EncodeAbilities | None = None
+    """What an encode engine does; None for every other one."""
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):

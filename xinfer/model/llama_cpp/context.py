@@ -18,9 +18,6 @@ from xinfer.model.llama_cpp.library import AbortFlag, error_lines, library
 from xinfer.model.llama_cpp.model import LlamaModel, load_failure
 from xinfer.model.llama_cpp.options import ModelOptions
 
-_CELL_ALIGNMENT = 256
-"""llama.cpp rounds each sequence's share of the cache up to this."""
-
 
 class Context:
     """Belongs to one thread; only `abort` may come from another.
@@ -145,11 +142,6 @@ class Batch:
             raise EngineFailed("A step has a token that the model does not have.")
         self._struct.n_tokens = self._used
         return self._struct
-
-
-def rounded(cells: int) -> int:
-    """What llama.cpp makes of a wish for so many tokens."""
-    return -(-cells // _CELL_ALIGNMENT) * _CELL_ALIGNMENT
 
 
 def _pointer(array: NDArray[Any], kind: Any) -> Any:

@@ -11,6 +11,8 @@ from xinfer.model.llama_cpp.library import computes_with_amx, error_lines, libra
 from xinfer.model.llama_cpp.options import ModelOptions
 
 _CANNOT_LOAD = "error loading model: "
+_TOO_MANY = -(1 << 31)
+"""llama_tokenize's answer when it cannot count the tokens."""
 
 
 class LlamaModel:
@@ -102,13 +104,17 @@ class LlamaModel:
         """
         data = text.encode("utf-8", "surrogatepass")
         room = len(data) + 16
-        buffer = (self._llama.llama_token * room)()
-        count = self._llama.llama_tokenize(
-            self.vocabulary, data, len(data), buffer, room, prefix, special
-        )
-        if count < 0:
-            raise EngineFailed(f"llama.cpp cannot tokenize {len(data)} bytes of text.")
-        return list(buffer[:count])
+        for _ in range(2):
+            buffer = (self._llama.llama_token * room)()
+            count = self._llama.llama_tokenize(
+                self.vocabulary, data, len(data), buffer, room, prefix, special
+            )
+            if count >= 0:
+                return list(buffer[:count])
+            if count == _TOO_MANY:
+                break
+            room = -count  # normalising can make a text longer
+        raise EngineFailed(f"llama.cpp cannot tokenize {len(data)} bytes of text.")
 
     def pieces(self) -> list[bytes]:
         """The bytes of every token, control tokens included; a call of llama.cpp for each."""

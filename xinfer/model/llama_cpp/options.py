@@ -10,6 +10,7 @@ from xinfer import system
 from xinfer.model.engine import EngineOptions
 
 Positive = Annotated[int, Meta(ge=1)]
+CacheType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "iq4_nl", "q4_1", "q4_0"]
 
 # Beyond this, more threads cost more in waiting for each other than they bring.
 MOST_THREADS = 16
@@ -30,6 +31,10 @@ class ModelOptions(EngineOptions, frozen=True, kw_only=True):
     """Share of the model for each accelerator; in proportion to free memory by default."""
     flash_attn: Literal["auto", "on", "off"] = "auto"
     """Flash attention."""
+    cache_type_k: CacheType = "f16"
+    """Type of the KV cache's keys."""
+    cache_type_v: CacheType = "f16"
+    """Type of the KV cache's values; a quantised one needs flash attention."""
     use_mmap: bool = True
     """Map the file instead of reading it into memory of its own."""
     use_mlock: bool = False

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from xinfer.errors import EngineFailed
 from xinfer.model.llama_cpp.context import Context
+from xinfer.model.llama_cpp.kv_cache import KvCache
 from xinfer.model.llama_cpp.model import LlamaModel
 from xinfer.model.llm.llama_cpp.adapters import LoadedAdapter
-from xinfer.model.llm.llama_cpp.kv_cache import KvCache
 from xinfer.model.llm.llama_cpp.options import LlamaCppOptions
 from xinfer.model.llm.llama_cpp.scheduler import Chunk
 

@@ -14,12 +14,13 @@ from xinfer.model.engine import (
 )
 from xinfer.model.gguf_file import context_length, read_headers
 from xinfer.model.inspect.sampling_defaults import sampling_defaults
+from xinfer.model.llama_cpp.kv_cache import kv_bytes
 from xinfer.model.llama_cpp.library import PACKAGE, installed
 from xinfer.model.llama_cpp.loading import load_model
 from xinfer.model.llm.llama_cpp.adapters import load_adapters
 from xinfer.model.llm.llama_cpp.batching import Batching
 from xinfer.model.llm.llama_cpp.context import LlamaContext
-from xinfer.model.llm.llama_cpp.kv_cache import kv_bytes, plan_kv
+from xinfer.model.llm.llama_cpp.kv_cache import plan_kv
 from xinfer.model.llm.llama_cpp.options import LlamaCppOptions
 from xinfer.model.llm.llama_cpp.sampler import HONOURED
 from xinfer.model.llm.llama_cpp.scheduler import Scheduler

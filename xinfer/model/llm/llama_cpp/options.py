@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta
 
 from xinfer.model.llama_cpp.options import ModelOptions, Positive
 from xinfer.types.model import LoraAdapter
-
-CacheType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "iq4_nl", "q4_1", "q4_0"]
 
 
 class LlamaCppOptions(ModelOptions, frozen=True, kw_only=True):
@@ -33,10 +31,6 @@ class LlamaCppOptions(ModelOptions, frozen=True, kw_only=True):
     long as one takes."""
     n_ubatch: Annotated[int, Meta(ge=32)] = 512
     """Tokens computed at once within a step; no more than `n_batch` take effect."""
-    cache_type_k: CacheType = "f16"
-    """Type of the KV cache's keys."""
-    cache_type_v: CacheType = "f16"
-    """Type of the KV cache's values; a quantised one needs flash attention."""
     repeat_last_n: Annotated[int, Meta(ge=-1)] | None = None
     """Last tokens, of prompt and output, that the penalties look at; -1 is the whole context. The
     model's own, or 64, by default."""

@@ -6,17 +6,11 @@ from typing import Any
 
 import pytest
 
+from tests.unit.model.llama_cpp.test_kv_cache import header
 from xinfer.errors import InvalidRequest
-from xinfer.model.inspect.gguf import GgufMetadata
-from xinfer.model.llm.llama_cpp.kv_cache import KvCache, kv_bytes, plan_kv
+from xinfer.model.llama_cpp.kv_cache import KvCache
+from xinfer.model.llm.llama_cpp.kv_cache import plan_kv
 from xinfer.model.llm.llama_cpp.options import LlamaCppOptions
-
-
-def header(layers: int = 4, **values: Any) -> GgufMetadata:
-    known = {"general.architecture": "llama", "llama.block_count": layers}
-    known |= {f"llama.{key.replace('__', '.')}": value for key, value in values.items()}
-    return GgufMetadata("a.gguf", known, (), 0, 0)
-
 
 SMALL = header(embedding_length=64, attention__head_count=2)
 LARGE = header(32, embedding_length=4096, attention__head_count=32, attention__head_count_kv=8)
@@ -51,29 +45,6 @@ def test_cache_that_cannot_be_is_refused(options: dict[str, Any]) -> None:
     assert raised.value.param == "n_kv"
 
 
-def test_quantised_values_without_flash_attention_are_refused() -> None:
-    options = LlamaCppOptions(cache_type_v="q8_0", flash_attn="off")
-    with pytest.raises(InvalidRequest) as raised:
-        plan_kv(SMALL, 1000, options)
-    assert raised.value.param == "cache_type_v"
+def test_types_are_those_that_were_asked_for() -> None:
     types = plan_kv(SMALL, 1000, LlamaCppOptions(cache_type_v="q8_0", cache_type_k="bf16"))
     assert (types.type_k, types.type_v) == (30, 8)
-
-
-def test_kv_bytes_follow_heads_width_and_type() -> None:
-    gguf = header(embedding_length=4096, attention__head_count=32, attention__head_count_kv=8)
-    assert kv_bytes(gguf, KvCache(1000, True)) == [1000 * 8 * 128 * 2 * 2] * 4
-    quantised = kv_bytes(gguf, KvCache(1000, True, type_k=8, type_v=2))
-    assert quantised == [int(1000 * 8 * 128 * (8.5 + 4.5) / 8)] * 4
-
-
-def test_kv_bytes_of_layers_that_differ() -> None:
-    gguf = header(
-        embedding_length=256,
-        attention__head_count=4,
-        attention__head_count_kv=[4, 0, 4, 0],
-        attention__key_length=32,
-        attention__value_length=16,
-    )
-    size = 10 * 4 * 48 * 2
-    assert kv_bytes(gguf, KvCache(10, False)) == [size, 0, size, 0]

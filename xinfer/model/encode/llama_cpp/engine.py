@@ -1,0 +1,253 @@
+"""What embedding and rerank models have in common: loading, batches, and results that fail."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xinfer.errors import Cancelled, EngineFailed, InvalidRequest, XinferError
+from xinfer.model.encode.llama_cpp.context import EncodeContext, plan_kv
+from xinfer.model.encode.llama_cpp.options import RerankOptions
+from xinfer.model.encode_engine import Encoded, Item, Result
+from xinfer.model.engine import EngineOptions, Support
+from xinfer.model.gguf_file import context_length, read_headers
+from xinfer.model.inspect.gguf import GgufMetadata
+from xinfer.model.llama_cpp.kv_cache import kv_bytes
+from xinfer.model.llama_cpp.library import PACKAGE, installed, library
+from xinfer.model.llama_cpp.loading import load_model
+from xinfer.model.llama_cpp.model import LlamaModel
+from xinfer.types.model import (
+    Abilities,
+    EncodeAbilities,
+    EngineStats,
+    Loaded,
+    ModelSpec,
+    Progress,
+)
+
+OUTPUT_BYTES = 2 << 30
+"""Of llama.cpp's output buffer, where nothing else is said; see `RerankOptions.n_ctx`."""
+
+
+class LlamaCppEncoder(ABC):
+    """An encode engine without what is asked of the model."""
+
+    model_type: ClassVar[str]
+    options_class: ClassVar[type[RerankOptions]]
+
+    def __init__(self, spec: ModelSpec, options: RerankOptions) -> None:
+        self._spec = spec
+        self._options = options
+        self._release: list[Callable[[], None]] = []
+        self._closing = False
+        self._tokenizing = threading.Lock()
+        self._encoding = threading.Lock()
+        self._context: EncodeContext | None = None
+        self._longest = 0
+        self._vocabulary_size = 0
+        self._running = 0
+        self._tokens = 0
+
+    @classmethod
+    def support(cls, spec: ModelSpec) -> Support:
+        if spec.type != cls.model_type:
+            return Support(
+                False, f"it runs {cls.model_type} models, not models of type {spec.type}"
+            )
+        if spec.format != "ggufv2":
+            return Support(False, "it runs .gguf files (format ggufv2) only")
+        if not installed():
+            return Support(False, f"the package {PACKAGE} is not installed", "llama-cpp")
+        return Support(True)
+
+    @classmethod
+    def options(cls) -> type[EngineOptions]:
+        return cls.options_class
+
+    def load(self, progress: Callable[[Progress], None]) -> Loaded:
+        options, path = self._options, self._spec.path
+        parts = read_headers(path)
+        gguf = parts[0]
+        pooling = self._pooling(parts)
+        longest = context_length(gguf, options.n_ctx)
+        model, offloaded = load_model(
+            parts,
+            options,
+            kv_bytes=kv_bytes(gguf, plan_kv(options, longest, options.n_batch)),
+            progress=lambda fraction: progress(Progress(0.9 * fraction, "loading")),
+        )
+        self._release.append(model.close)
+        _check_kind(model, path)
+        self._prepare(model, gguf)
+        width = self._width(model)
+
+        def context(longest: int, batch: int) -> EncodeContext:
+            return EncodeContext(
+                model,
+                options,
+                path=path,
+                pooling=pooling,
+                width=width,
+                longest=longest,
+                batch=batch,
+            )
+
+        made = context(longest, options.n_batch)
+        if longest > options.n_batch and not made.continues:
+            made.close()
+            if options.n_ctx is None:
+                rows = OUTPUT_BYTES // (4 * model.vocabulary_size)
+                longest = min(longest, max(options.n_batch, rows))
+            made = context(longest, max(longest, options.n_batch))
+        self._release.append(made.close)
+        self._context = made
+        self._longest = longest
+        self._vocabulary_size = model.vocabulary_size
+        progress(Progress(1.0, "loading"))
+        return Loaded(
+            context_length=longest,
+            concurrency=options.items,
+            abilities=Abilities(cancel="end", encode=self._abilities(model, gguf, pooling)),
+            backend=offloaded.backend,
+            details={
+                "architecture": gguf.architecture,
+                "layers": model.layers,
+                "layers_offloaded": offloaded.layers,
+                "threads": options.threads,
+            },
+        )
+
+    def close(self) -> None:
+        """End what is computed and release the model; blocks for up to one operation of it."""
+        self._closing = True
+        if self._context is not None:
+            self._context.abort()
+        with self._tokenizing, self._encoding:
+            for release in reversed(self._release):
+                release()
+            self._release.clear()
+
+    def stats(self) -> EngineStats:
+        return EngineStats(running=self._running, prompt_tokens=self._tokens)
+
+    def tokenize(self, items: Sequence[Item]) -> list[Encoded]:
+        with self._tokenizing:
+            self._check_open()
+            return self._tokenize(items)
+
+    def encode(self, batch: Sequence[Encoded]) -> list[Result | XinferError]:
+        with self._encoding:
+            self._check_open()
+            self._running = len(batch)
+            try:
+                return self._encode(batch)
+            finally:
+                self._running = 0
+
+    def _encode(self, batch: Sequence[Encoded]) -> list[Result | XinferError]:
+        options = self._options
+        results: list[Result | XinferError | None] = [self._refusal(item) for item in batch]
+        able = [index for index, refusal in enumerate(results) if refusal is None]
+        lengths = [len(batch[index]) for index in able]
+        for group in groups(lengths, tokens=options.n_batch, items=options.items):
+            indices = [able[member] for member in group]
+            rows = self._rows([batch[index].ids for index in indices])
+            for index, row in zip(indices, rows, strict=True):
+                results[index] = self._outcome(row)
+                self._tokens += len(batch[index])
+        return [result for result in results if result is not None]
+
+    def _rows(self, sequences: Sequence[list[int]]) -> NDArray[np.float32]:
+        assert self._context is not None
+        rows = self._context.compute(sequences)
+        if len(sequences) > 1:
+            # One that is not finite can spoil those that it was computed with.
+            for number in np.flatnonzero(~np.isfinite(rows).all(axis=1)):
+                rows[number] = self._context.compute([sequences[number]])[0]
+        return rows
+
+    def _refusal(self, item: Encoded) -> XinferError | None:
+        """What llama.cpp would answer by ending the process, or for the whole batch."""
+        if not item.ids:
+            return InvalidRequest("A text without any token cannot be computed.")
+        if len(item) > self._longest:
+            return InvalidRequest(
+                f"{len(item)} tokens are more than the {self._longest} that one text may have.",
+                code="context_length_exceeded",
+            )
+        if min(item.ids) < 0 or max(item.ids) >= self._vocabulary_size:
+            return InvalidRequest(
+                f"A text has to have token ids from 0 to {self._vocabulary_size - 1}."
+            )
+        return None
+
+    def _outcome(self, row: NDArray[np.float32]) -> Result | XinferError:
+        if not np.isfinite(row).all():
+            return EngineFailed("The model's result for this text is not a number.")
+        return self._result(row)
+
+    def _check_open(self) -> None:
+        if self._closing:
+            raise Cancelled("The model was unloaded.")
+
+    @abstractmethod
+    def _pooling(self, parts: Sequence[GgufMetadata]) -> str:
+        """How its tokens make one row; raises InvalidRequest when it cannot do this work."""
+
+    @abstractmethod
+    def _prepare(self, model: LlamaModel, gguf: GgufMetadata) -> None:
+        """Get ready to tokenize."""
+
+    @abstractmethod
+    def _width(self, model: LlamaModel) -> int:
+        """Numbers that llama.cpp gives for a sequence."""
+
+    @abstractmethod
+    def _abilities(self, model: LlamaModel, gguf: GgufMetadata, pooling: str) -> EncodeAbilities:
+        """What `Loaded` says of it."""
+
+    @abstractmethod
+    def _tokenize(self, items: Sequence[Item]) -> list[Encoded]:
+        """As `EncodeEngine.tokenize`."""
+
+    @abstractmethod
+    def _result(self, row: NDArray[np.float32]) -> Result:
+        """Of what llama.cpp gave for a sequence."""
+
+
+def groups(lengths: Sequence[int], *, tokens: int, items: int) -> Iterator[list[int]]:
+    """What to compute together: indices in order, of at most so many tokens and items.
+
+    An item of more tokens than that is a group by itself.
+    """
+    group: list[int] = []
+    total = 0
+    for index, length in enumerate(lengths):
+        if group and (total + length > tokens or len(group) == items):
+            yield group
+            group, total = [], 0
+        group.append(index)
+        total += length
+    if group:
+        yield group
+
+
+def _check_kind(model: LlamaModel, path: str) -> None:
+    """
+    Raises:
+        InvalidRequest: llama.cpp would end the process over the first text.
+    """
+    llama = library()
+    if llama.llama_model_has_encoder(model.pointer) and llama.llama_model_has_decoder(
+        model.pointer
+    ):
+        raise InvalidRequest(
+            f"{path} is a model of an encoder and a decoder. llama.cpp makes embeddings with "
+            "models of one of them.",
+            param="model_path",
+        )
