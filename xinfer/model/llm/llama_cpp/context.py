@@ -67,6 +67,9 @@ class LlamaContext(Context):
             type_k=kv.type_k,
             type_v=kv.type_v,
         )
+        self._slots = slots
+        self._rows = np.empty((0, 0), np.float32)
+        self._rows_at = 0
 
     def decode(self, chunks: Sequence[Chunk]) -> Outcome:
         """Compute a step; then `logits` has a row for each chunk that is the last of its tokens.
@@ -90,9 +93,13 @@ class LlamaContext(Context):
         pointer = self._llama.llama_get_logits(self.pointer)
         if not pointer:
             raise EngineFailed("llama.cpp has computed a step and gives no logits.")
-        size = self._model.vocabulary_size
-        address = ctypes.cast(pointer, ctypes.POINTER(ctypes.c_float))
-        return np.ctypeslib.as_array(address, shape=(rows, size))
+        address = ctypes.addressof(pointer.contents)
+        if address != self._rows_at:
+            # It has room for a row of each slot, and llama.cpp may move it.
+            shape = (self._slots, self._model.vocabulary_size)
+            self._rows = np.ctypeslib.as_array(pointer, shape=shape)
+            self._rows_at = address
+        return self._rows[:rows]
 
     def use_adapter(self, adapter: LoadedAdapter | None) -> None:
         """Compute the next steps with this LoRA adapter, or with none.

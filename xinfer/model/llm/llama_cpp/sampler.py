@@ -22,6 +22,7 @@ Row = NDArray[np.float32]
 HONOURED = frozenset(Sampling.__struct_fields__) - {"max_tokens", "logprobs"}
 
 _SEEDS = 1 << 32
+_NOTHING_LEFT = "No token is left that the request's parameters allow."
 _BREAKERS = ("\n", ":", '"', "*")
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 
@@ -185,17 +186,15 @@ class Sampler:
         Raises:
             EngineFailed: the logits are no numbers, or no token is possible.
         """
-        # Sorting what is no number ends the process.
-        if not float(row.sum()) < math.inf:
-            raise EngineFailed("The model has computed logits that are not numbers.")
-        if len(self._biased):
-            row = row.copy()
-            row[self._biased] += self._biases
-        if self._greedy:
-            token = int(row.argmax())
+        if not len(self._biased):
+            token = self._choose(row, position)
         else:
-            self._reseed(position)
-            token = self._pick(row)
+            kept = row[self._biased]
+            row[self._biased] += self._biases
+            try:
+                token = self._choose(row, position)
+            finally:
+                row[self._biased] = kept  # they are the model's again
         if self._looks_back:
             self._llama.llama_sampler_accept(self._chain, token)
         if self._grammar is not None:
@@ -209,6 +208,17 @@ class Sampler:
         self._llama.llama_sampler_free(self._chain)
         self._grammar = self._chain = None
 
+    def _choose(self, row: Row, position: int) -> int:
+        if self._greedy:
+            token = int(row.argmax())
+            _check(float(row[token]))
+            if row[token] == -math.inf:
+                raise EngineFailed(_NOTHING_LEFT)
+            return token
+        _check(float(row.sum()))  # sorting what is no number ends the process
+        self._reseed(position)
+        return self._pick(row)
+
     def _pick(self, row: Row) -> int:
         """Choose first and ask the grammar about that one token: looking at all costs more."""
         candidates, llama = self._candidates, self._llama
@@ -221,7 +231,7 @@ class Sampler:
             llama.llama_sampler_apply(self._chain, candidates.pointer)
             token, logit = candidates.selected()
         if token < 0 or not logit > -math.inf:
-            raise EngineFailed("No token is left that the request's parameters allow.")
+            raise EngineFailed(_NOTHING_LEFT)
         return token
 
     def _allows(self, token: int) -> bool:
@@ -322,6 +332,15 @@ class Sampler:
             )
         add(self._chain, llama.llama_sampler_init_temp(settings.temperature))
         add(self._chain, llama.llama_sampler_init_dist(seed))
+
+
+def _check(logit: float) -> None:
+    """
+    Raises:
+        EngineFailed: it is no number.
+    """
+    if not logit < math.inf:
+        raise EngineFailed("The model has computed logits that are not numbers.")
 
 
 def log_probability(row: Row, token: int, most: int) -> Logprob:
