@@ -136,8 +136,13 @@ class LlamaFile:
             quantized = gguf.quants.quantize(data, self._weights)
             self._writer.add_tensor(name, quantized, raw_dtype=self._weights)
 
-    def random_tensors(self, seed: int, silent: Iterable[int]) -> None:
-        """All tensors, at random; by greedy decoding, tokens in `silent` are never emitted."""
+    def random_tensors(self, seed: int, silent: Iterable[int], *, attention: float = 1.0) -> None:
+        """All tensors, at random; by greedy decoding, tokens in `silent` are never emitted.
+
+        Args:
+            attention: how sharply the model attends. From about 3 on, single tokens far back
+                decide what it says, as with a trained model; at 1 it heeds all of them alike.
+        """
         shape, tokens = self.shape, len(self.vocabulary.tokens)
         width, wide = shape.width, shape.feed_forward
         kv_width = width // shape.heads * shape.kv_heads
@@ -153,8 +158,8 @@ class LlamaFile:
             block = f"blk.{layer}."
             for name in ("attn_norm", "ffn_norm"):
                 self.tensor(block + name, np.ones(width, np.float32))
-            self.tensor(block + "attn_q", weights(width, width))
-            self.tensor(block + "attn_k", weights(kv_width, width))
+            self.tensor(block + "attn_q", weights(width, width, attention))
+            self.tensor(block + "attn_k", weights(kv_width, width, attention))
             self.tensor(block + "attn_v", weights(kv_width, width))
             self.tensor(block + "attn_output", weights(width, width))
             self.tensor(block + "ffn_gate", weights(wide, width))

@@ -79,12 +79,14 @@ def random_llama(
     pre: str | None = "qwen2",
     template: str | None = CHAT_TEMPLATE,
     add_bos: bool = False,
+    attention: float = 1.0,
     extra: Mapping[str, float] | None = None,
 ) -> Path:
     """A model with random weights; by greedy decoding it emits no special token.
 
     Args:
         width: a multiple of HEAD_WIDTH.
+        attention: as of `LlamaFile.random_tensors`.
         extra: more metadata, as 32-bit floats.
     """
     vocabulary = vocabulary or byte_level()
@@ -111,7 +113,30 @@ def random_llama(
     tokens = vocabulary.tokens
     silent = [tokens.index(token) for token in CONTROL + USER_DEFINED if token in tokens]
     with file:
-        file.random_tensors(seed, silent)
+        file.random_tensors(seed, silent, attention=attention)
+    return path
+
+
+def random_lora(path: Path, base: Path, *, seed: int = 1, rank: int = 4) -> Path:
+    """A LoRA adapter for a model of `random_llama`, which makes it say something else."""
+    fields = gguf.GGUFReader(base).fields
+    width = int(fields["llama.embedding_length"].contents())
+    layers = int(fields["llama.block_count"].contents())
+    random = np.random.default_rng(seed)
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_type("adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", float(rank))
+    for layer in range(layers):
+        for name, rows, columns in (("attn_v", width, width), ("ffn_down", width, 2 * width)):
+            tensor = f"blk.{layer}.{name}.weight.lora_"
+            for letter, shape in (("a", (rank, columns)), ("b", (rows, rank))):
+                values = random.standard_normal(shape, dtype=np.float32)
+                writer.add_tensor(tensor + letter, values / np.float32(np.sqrt(shape[1])))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
     return path
 
 
