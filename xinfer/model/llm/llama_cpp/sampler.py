@@ -21,7 +21,8 @@ Row = NDArray[np.float32]
 
 HONOURED = frozenset(Sampling.__struct_fields__) - {"max_tokens", "logprobs"}
 
-_SEEDS = 1 << 32
+# llama.cpp takes 2**32 - 1 as "choose one".
+_SEEDS = (1 << 32) - 1
 _NOTHING_LEFT = "No token is left that the request's parameters allow."
 _BREAKERS = ("\n", ":", '"', "*")
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
