@@ -30,8 +30,11 @@ $(VENV)/dev.stamp: $(VENV)/base.stamp
 	@touch $@
 
 # The reference engine for GGUF; compiled once for each version and set of CMAKE_ARGS.
-llama-cpp: $(VENV)/base.stamp
+llama-cpp: $(VENV)/llama-cpp.stamp
+
+$(VENV)/llama-cpp.stamp: $(VENV)/base.stamp
 	$(call stage,llama-cpp-python,$(BIN)/python tools/compiled_wheel.py $(LLAMA_CPP))
+	@touch $@
 
 # The browser of the page's test. A machine without apt brings its own chromium.
 browser:
@@ -53,11 +56,11 @@ ui-test: $(VENV)/dev.stamp
 	npm --prefix ui run --silent check
 	npm --prefix ui test --silent
 
-test: lint ui-test browser
+test: lint ui-test browser $(VENV)/llama-cpp.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow'
 
 # Retrains tiny-chat and holds it to the committed score; the torch it needs lives apart.
-test-slow: $(VENV)/train.stamp
+test-slow: $(VENV)/train.stamp $(VENV)/llama-cpp.stamp
 	$(BIN)/python -m pytest -m slow
 
 $(VENV)/train.stamp: $(VENV)/dev.stamp
