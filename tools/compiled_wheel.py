@@ -3,13 +3,15 @@
     python tools/compiled_wheel.py llama-cpp-python==0.3.36
 
 The wheel is kept under `$XINFER_WHEELS` (default `~/.cache/xinfer/wheels`) in a folder named after
-what it depends on: the requirement, the compiler flags (`CMAKE_ARGS`), Python and the platform.
+what it depends on: the requirement, the compiler flags (`CMAKE_ARGS`), Python, the platform, and
+the processor, whose own instructions it uses.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -25,9 +27,20 @@ def cache_key(requirement: str, environment: Mapping[str, str], options: Sequenc
     """The folder's name: readable first, then a digest of all that the build depends on."""
     parts = [requirement, sys.implementation.cache_tag or "", sysconfig.get_platform()]
     parts += [f"{name}={environment.get(name, '')}" for name in FLAGS]
+    parts.append(processor())
     parts += options
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
     return f"{requirement.replace('==', '-')}-{digest}"
+
+
+def processor() -> str:
+    """What instructions it has, where that can be read; else its name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return " ".join(sorted(flags.partition(":")[2].split()))
 
 
 def wheel_for(requirement: str, cache: Path, environment: Mapping[str, str]) -> Path:

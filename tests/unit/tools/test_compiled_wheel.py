@@ -45,3 +45,15 @@ def test_a_failed_build_leaves_nothing_that_looks_done(tmp_path: Path, builds: l
     with pytest.raises(subprocess.CalledProcessError):
         compiled_wheel.wheel_for("broken==1", tmp_path, {})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_wheel_of_another_processor_is_not_taken(
+    tmp_path: Path, builds: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = compiled_wheel.wheel_for("thing==1", tmp_path, {})
+    monkeypatch.setattr(compiled_wheel, "processor", lambda: "another one")
+    assert compiled_wheel.wheel_for("thing==1", tmp_path, {}) != first
+
+
+def test_processor_is_told_apart_by_its_instructions() -> None:
+    assert compiled_wheel.processor() == compiled_wheel.processor() != ""
