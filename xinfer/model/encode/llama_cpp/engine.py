@@ -238,14 +238,14 @@ def groups(lengths: Sequence[int], *, tokens: int, items: int) -> Iterator[list[
 
 
 def _check_kind(model: LlamaModel, path: str) -> None:
-    """
+    """Check that one pass through the model makes an embedding.
+
     Raises:
-        InvalidRequest: llama.cpp would end the process over the first text.
+        InvalidRequest: it needs two; llama.cpp would end the process over the first text.
     """
     llama = library()
-    if llama.llama_model_has_encoder(model.pointer) and llama.llama_model_has_decoder(
-        model.pointer
-    ):
+    encoder = llama.llama_model_has_encoder(model.pointer)
+    if encoder and llama.llama_model_has_decoder(model.pointer):
         raise InvalidRequest(
             f"{path} is a model of an encoder and a decoder. llama.cpp makes embeddings with "
             "models of one of them.",

@@ -36,12 +36,11 @@ class LlamaCppRerank(LlamaCppEncoder):
         return "rank"
 
     def _prepare(self, model: LlamaModel, gguf: GgufMetadata) -> None:
-        special = special_tokens(model, gguf.path)
         template = gguf.values.get("tokenizer.chat_template.rerank")
         if isinstance(template, str):
             self._prompt = TemplatePrompt(model, template, gguf.path)
         else:
-            self._prompt = PairPrompt(model, special)
+            self._prompt = PairPrompt(model, special_tokens(model, gguf.path))
 
     def _width(self, model: LlamaModel) -> int:
         width: int = library().llama_model_n_cls_out(model.pointer)
@@ -74,7 +73,8 @@ def _labels(gguf: GgufMetadata) -> tuple[str, ...]:
 
 
 def _check_head(parts: Sequence[GgufMetadata]) -> None:
-    """
+    """Check that the model makes a score for each of its labels.
+
     Raises:
         InvalidRequest: without a head llama.cpp takes numbers of the hidden state for scores, and
             with one too small for the labels it ends the process.

@@ -102,15 +102,22 @@ def test_template_needs_one_place_for_each(tmp_path: Path, template: str) -> Non
 
 def test_model_without_a_head_is_refused(tmp_path: Path) -> None:
     path = Bert().write(tmp_path / "a.gguf", RANK)
-    with pytest.raises(InvalidRequest, match="no classification head that makes 1 score"):
-        rerank(path).__enter__()
+    with (
+        pytest.raises(InvalidRequest, match="no classification head that makes 1 score"),
+        rerank(path),
+    ):
+        pass
 
 
 def test_head_with_fewer_scores_than_labels_is_refused(tmp_path: Path) -> None:
     model = Bert(labels=["relevance"] * 100)
     del model.weights.values["cls.output.weight"], model.weights.values["cls.output.bias"]
-    with pytest.raises(InvalidRequest, match="no classification head that makes 100 scores"):
-        rerank(model.write(tmp_path / "a.gguf", RANK)).__enter__()
+    path = model.write(tmp_path / "a.gguf", RANK)
+    with (
+        pytest.raises(InvalidRequest, match="no classification head that makes 100 scores"),
+        rerank(path),
+    ):
+        pass
 
 
 def test_text_is_not_ranked(tmp_path: Path) -> None:
