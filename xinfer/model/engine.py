@@ -7,7 +7,7 @@ Importing an engine's module must be cheap: its library is imported in `load`.
 from __future__ import annotations
 
 import importlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from importlib.metadata import entry_points
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -16,7 +16,7 @@ import msgspec
 from xinfer.errors import InvalidRequest
 from xinfer.types.failure import Failure
 from xinfer.types.model import EngineStats, Loaded, ModelSpec, Progress
-from xinfer.types.request import Constraint, Sampling
+from xinfer.types.request import Constraint, Media, Sampling
 
 ENTRY_POINT_GROUP = "xinfer.engines"
 
@@ -39,6 +39,16 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Base of an engine's typed options; every field has a default and a docstring."""
 
 
+class MediaPrompt(msgspec.Struct, frozen=True):
+    """A prompt with media in it."""
+
+    ids: list[int]
+    """For each token of a medium there is a negative number; different media have different
+    ones."""
+    media: Any
+    """The engine's own, which goes back to it in the `TokenRequest`."""
+
+
 class TokenRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Work for a TokenEngine. `resume` was already generated and counts as output."""
 
@@ -50,6 +60,8 @@ class TokenRequest(msgspec.Struct, frozen=True, kw_only=True):
     sampling: Sampling = Sampling()
     constraint: Constraint | None = None
     adapter: str | None = None
+    media: Any = None
+    """What `media_prompt` made, where it made `prompt`."""
 
 
 class Logprob(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -146,6 +158,23 @@ class TokenEngine(Engine, Protocol):
 
     def steps(self) -> AsyncIterator[list[TokenEvent]]:
         """Events of all requests together, one list a step; runs until `close`."""
+        ...
+
+
+@runtime_checkable
+class MediaEngine(TokenEngine, Protocol):
+    """An LLM engine that takes pictures; once loaded it says so by `Abilities.media`."""
+
+    def media_prompt(self, texts: Sequence[str], media: Sequence[Media]) -> MediaPrompt:
+        """The prompt in which one medium stands between each two of `texts`.
+
+        Blocks while it decodes; may be called from any thread. Formats and sizes have been checked.
+
+        Raises:
+            InvalidRequest: a medium cannot be decoded, or has more tokens than the engine can
+                compute; names it.
+            Unavailable: the engine has been closed.
+        """
         ...
 
 

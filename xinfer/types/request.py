@@ -48,10 +48,20 @@ class Constraint(msgspec.Struct, frozen=True, array_like=True):
     source: str
 
 
+class Media(msgspec.Struct, frozen=True, array_like=True):
+    """A picture in a message, as its client sent it."""
+
+    data: bytes
+    where: str
+    """The part of the message, for errors: messages[0].content[1]."""
+
+
 class ChatRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="chat"):
     """Messages in OpenAI's shape, already validated; the replica's template renders them."""
 
     messages: list[dict[str, Any]]
+    media: tuple[Media, ...] = ()
+    """A part `{"type": "image_url", "media": n}` of a message stands for number n of them."""
     template_kwargs: dict[str, Any] = {}
     sampling: Sampling = Sampling()
     stop: tuple[str, ...] = ()

@@ -47,7 +47,7 @@ def describe(status: DeploymentStatus) -> dict[str, Any]:
         "accelerators": [backend.partition(":")[2]] if ":" in backend else [],
         "model_name": model.name,
         "model_lang": model.languages,
-        "model_ability": model.abilities,
+        "model_ability": _abilities(status),
         "model_description": model.description,
         "model_format": model.format,
         "model_size_in_billions": model.size_in_billions,
@@ -65,6 +65,14 @@ def describe(status: DeploymentStatus) -> dict[str, Any]:
         "backend": backend,
         "engine_details": loaded.details if loaded else {},
     }
+
+
+def _abilities(status: DeploymentStatus) -> tuple[str, ...]:
+    """The model's, and what was loaded beside it."""
+    abilities = status.deployment.model.abilities
+    if status.loaded and status.loaded.abilities.media and "vision" not in abilities:
+        return (*abilities, "vision")
+    return abilities
 
 
 class ModelList:
@@ -123,7 +131,7 @@ def instance(status: DeploymentStatus) -> dict[str, Any]:
         "model_type": deployment.model.type,
         "model_engine": deployment.engine,
         "model_version": None,
-        "model_ability": deployment.model.abilities,
+        "model_ability": _abilities(status),
         "replica": deployment.replicas,
         "status": STATUS[status.state],
         "state": status.state.value,

@@ -20,13 +20,29 @@ class TextPart(TypedDict):
 
 
 @_open
+class ImageUrl(TypedDict):
+    """A picture in a data URL. `detail` has no effect: each model has its own resolution."""
+
+    url: str
+    detail: NotRequired[str | None]
+
+
+@_open
+class ImagePart(TypedDict):
+    """A picture; taken by models that have the ability `vision`."""
+
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+@_open
 class MediaPart(TypedDict):
-    """A picture, sound, film or file; taken by models that have the ability."""
+    """A sound, film or file; taken by models that have the ability."""
 
-    type: Literal["image_url", "input_audio", "video_url", "file"]
+    type: Literal["input_audio", "video_url", "file"]
 
 
-Part = Annotated[TextPart | MediaPart, Field(discriminator="type")]
+Part = Annotated[TextPart | ImagePart | MediaPart, Field(discriminator="type")]
 # One wrong part is enough to know; a list of a million is not looked through.
 Parts = TypeAliasType("Parts", Annotated[list[Part], FailFast()])
 Content = str | Parts

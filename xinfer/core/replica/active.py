@@ -13,7 +13,7 @@ from xinfer.model.engine import TokenEngine, TokenEvent
 from xinfer.model.llm.pipeline import TextPipeline
 from xinfer.types.event import Accepted, Failed, Finished, Started, Usage
 from xinfer.types.failure import Failure
-from xinfer.types.request import Request
+from xinfer.types.request import ChatRequest, Request
 
 if TYPE_CHECKING:
     from xinfer.model.llm.pipeline import Output, OutputPipeline, Prepared
@@ -70,9 +70,13 @@ class ActiveRequest:
         await self.channel.wait_closed()
 
     async def _prepare(self, pipeline: TextPipeline) -> Prepared:
-        if self._size <= _INLINE_BYTES:
+        if self._size <= _INLINE_BYTES and not self._has_media():
             return pipeline.prepare(self._request, id=self.engine_id)
         return await asyncio.to_thread(pipeline.prepare, self._request, id=self.engine_id)
+
+    def _has_media(self) -> bool:
+        """A small picture may take long to decode."""
+        return isinstance(self._request, ChatRequest) and bool(self._request.media)
 
     async def _generate(self, prepared: Prepared, engine: TokenEngine) -> None:
         self._output = prepared.output

@@ -15,7 +15,7 @@ from xinfer.core.link import serve
 from xinfer.core.replica.admission import Admission
 from xinfer.core.replica.service import Service
 from xinfer.errors import EngineFailed, InvalidRequest, XinferError
-from xinfer.model.engine import Engine, TokenEngine, find_engine, parse_options
+from xinfer.model.engine import Engine, MediaEngine, TokenEngine, find_engine, parse_options
 from xinfer.model.llm.pipeline import TextPipeline
 from xinfer.settings import Settings
 from xinfer.types.cluster import ReplicaConfig, ReplicaMessage, ReplicaReady
@@ -99,7 +99,9 @@ class ReplicaProcess:
 
     async def _serve(self, engine: TokenEngine, loaded: Loaded) -> int:
         assignment = self._config.assignment
-        pipeline = TextPipeline(engine.tokenizer, loaded, assignment.deployment.model)
+        model = assignment.deployment.model
+        media = engine if loaded.abilities.media and isinstance(engine, MediaEngine) else None
+        pipeline = TextPipeline(engine.tokenizer, loaded, model, media)
         admission = Admission(
             loaded.concurrency, assignment.max_queue, self._settings.queue_timeout
         )

@@ -130,7 +130,7 @@ def absolute_path(model_name: str) -> str:
 
 
 def engine_options(words: Sequence[str]) -> dict[str, Any]:
-    """The options in `--k v --other=v`, with typed values.
+    """The options in `--k v --other=v`, with typed values; relative paths are made absolute.
 
     Raises:
         click.UsageError: a word is neither an option nor its value.
@@ -146,8 +146,16 @@ def engine_options(words: Sequence[str]) -> dict[str, Any]:
             if following is None:
                 raise click.UsageError(f"Option {name} needs a value: {name} VALUE.")
             value = following
-        options[name[2:].replace("-", "_")] = typed(value)
+        options[name[2:].replace("-", "_")] = _engine_option(value)
     return options
+
+
+def _engine_option(text: str) -> Any:
+    value = typed(text)
+    is_path = isinstance(value, str) and (
+        value.startswith(("./", "../", "~/")) or value.lower().endswith(".gguf")
+    )
+    return absolute_path(value) if is_path else value
 
 
 def _lora(modules: Pairs, load: Pairs, fuse: Pairs) -> dict[str, Any] | None:

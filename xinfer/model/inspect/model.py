@@ -55,6 +55,7 @@ def _resolve(path: str) -> Path:
 def _only_gguf(directory: Path) -> Path:
     names = sorted(os.listdir(directory))
     found = [name for name in names if name.lower().endswith(".gguf") and is_first_part(name)]
+    found = [name for name in found if not is_projector(name)] or found
     if len(found) == 1:
         return (directory / found[0]).resolve(strict=True)
     if found:
@@ -62,6 +63,11 @@ def _only_gguf(directory: Path) -> Path:
             f"{directory} holds several models: {', '.join(found)}. Give the path of one."
         )
     _refuse_directory(directory, names)
+
+
+def is_projector(name: str) -> bool:
+    """Whether a file is called as those that give a model its sight."""
+    return name.lower().startswith("mmproj")
 
 
 def _refuse_directory(directory: Path, names: list[str]) -> NoReturn:

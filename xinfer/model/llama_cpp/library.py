@@ -52,6 +52,20 @@ def library() -> Any:
     return llama_cpp
 
 
+@cache
+def media_library() -> Any:
+    """The module `llama_cpp.mtmd_cpp`, which computes pictures, set up as `library` is.
+
+    Raises:
+        ImportError, OSError: as of `library`.
+    """
+    library()
+    from llama_cpp import mtmd_cpp
+
+    mtmd_cpp.mtmd_helper_log_set(_log_callback(library()), ctypes.c_void_p(None))
+    return mtmd_cpp
+
+
 class Device(msgspec.Struct, frozen=True):
     """A device that this build of llama.cpp can compute on; memory in bytes."""
 

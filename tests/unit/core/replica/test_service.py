@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import threading
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -15,6 +16,7 @@ from xinfer.errors import EngineFailed
 from xinfer.model.engine import TokenEvent
 from xinfer.model.llm.echo import EchoEngine, EchoOptions
 from xinfer.model.llm.echo.tokenizer import END_OF_TEXT
+from xinfer.model.llm.pipeline import Prepared, TextPipeline
 from xinfer.settings import Settings
 from xinfer.types.event import (
     Accepted,
@@ -29,7 +31,7 @@ from xinfer.types.event import (
 )
 from xinfer.types.failure import Failure
 from xinfer.types.link import Cancel, Credit, Inspect, Inspected, Load
-from xinfer.types.request import CompletionRequest, Sampling
+from xinfer.types.request import ChatRequest, CompletionRequest, Media, Request, Sampling
 
 pytestmark = pytest.mark.anyio
 SETTINGS = Settings()
@@ -68,6 +70,30 @@ async def test_a_request_is_accepted_started_answered_and_finished() -> None:
         ]
         assert peer.steps[-1].load == Load(0, 0, 6)  # its slot is free already
         assert engine.aborted == []
+
+
+async def test_a_small_request_with_a_picture_is_prepared_off_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    on_the_loop = {}
+    prepare = TextPipeline.prepare
+
+    def record(self: TextPipeline, request: Request, *, id: int) -> Prepared:
+        on_the_loop[type(request)] = threading.current_thread() is threading.main_thread()
+        return prepare(self, request, id=id)
+
+    monkeypatch.setattr(TextPipeline, "prepare", record)
+    part = {"type": "image_url", "media": 0}
+    chat = ChatRequest(
+        messages=[{"role": "user", "content": [part]}], media=(Media(b"\x89PNG", "here"),)
+    )
+    async with served(ScriptedEngine()) as replica:
+        peer = await Peer.of(replica)
+        peer.submit(1, chat)
+        await peer.event(1, Refused)  # this engine does not see
+        peer.submit(2, prompt())
+        await peer.event(2, Started)
+    assert on_the_loop == {ChatRequest: False, CompletionRequest: True}
 
 
 async def test_log_probabilities_come_with_their_text_to_whom_asked() -> None:

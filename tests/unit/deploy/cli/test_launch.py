@@ -141,6 +141,21 @@ def test_engine_options_may_hold_an_equals_sign_in_their_value() -> None:
         engine_options(["-x", "1"])
 
 
+def test_engine_options_that_are_paths_are_made_absolute(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    here = os.getcwd()
+    assert engine_options(
+        ["--a", "./x", "--b", "~/x", "--c", "mm.gguf", "--d", "off", "--e", ".5", "--f", "/m.gguf"]
+    ) == {
+        "a": os.path.join(here, "x"),
+        "b": "/home/me/x",
+        "c": os.path.join(here, "mm.gguf"),
+        "d": "off",
+        "e": 0.5,
+        "f": "/m.gguf",
+    }
+
+
 def test_paths_of_adapters_are_made_absolute(
     ready: Any, xinference: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ from xinfer.model.llm.llama_cpp.adapters import LoadedAdapter
 from xinfer.model.llm.llama_cpp.context import LlamaContext, Outcome, Row
 from xinfer.model.llm.llama_cpp.sampler import Candidates, Sampler, log_probability, resolve
 from xinfer.model.llm.llama_cpp.scheduler import Chunk, NoRoom, Scheduler, Sequence
+from xinfer.model.llm.llama_cpp.vision import Vision
 from xinfer.types.failure import Failure
 from xinfer.types.model import EngineStats
 
@@ -27,6 +28,7 @@ class Batching:
         context_length: tokens of one request.
         defaults: the model's own sampling parameters.
         adapters: the model's LoRA adapters by name.
+        vision: what computes pictures.
         emit: takes the events of a step, on the computing thread.
     """
 
@@ -39,6 +41,7 @@ class Batching:
         context_length: int,
         defaults: Mapping[str, float],
         adapters: Mapping[str, LoadedAdapter],
+        vision: Vision | None,
         emit: Callable[[list[TokenEvent]], None],
     ) -> None:
         self._model = model
@@ -47,6 +50,7 @@ class Batching:
         self._context_length = context_length
         self._defaults = defaults
         self._adapters = adapters
+        self._vision = vision
         self._emit = emit
         self._candidates = Candidates(model.vocabulary_size)
         self._suppressed = model.suppressed_ids()
@@ -63,7 +67,8 @@ class Batching:
 
     def submit(self, request: TokenRequest) -> None:
         """Take a request."""
-        sequence = Sequence(request, next(self._numbers))
+        layout = None if request.media is None else request.media.layout
+        sequence = Sequence(request, next(self._numbers), layout)
         self._sequences[request.id] = sequence
         self._inbox.put(sequence)
 
@@ -130,7 +135,7 @@ class Batching:
         if sequence.cancelled:
             return [self._end(sequence, "abort")]
         try:
-            self._check(request)
+            self._check(sequence)
             if sequence.output >= request.max_tokens:
                 return [self._end(sequence, "length")]
             self._samplers[request.id] = self._sampler(sequence)
@@ -139,10 +144,11 @@ class Batching:
         self._scheduler.add(sequence)
         return []
 
-    def _check(self, request: TokenRequest) -> None:
+    def _check(self, sequence: Sequence) -> None:
         """What llama.cpp would answer by ending the process, or not at all."""
+        request = sequence.request
         size = self._model.vocabulary_size
-        ids = [*request.prompt, *request.resume]
+        ids = sequence.text_tokens()
         if not request.prompt or min(ids) < 0 or max(ids) >= size:
             raise InvalidRequest(f"A prompt has to have token ids from 0 to {size - 1}.")
         if len(request.prompt) + request.max_tokens > self._context_length:
@@ -173,7 +179,7 @@ class Batching:
             bias=sampling.logit_bias or {},
             forbidden=forbidden,
             constraint=request.constraint,
-            history=sequence.tokens,
+            history=sequence.text_tokens(),
             resumed=len(request.resume),
         )
 
@@ -195,8 +201,10 @@ class Batching:
                 self._scheduler.overfull()
         except NoRoom:
             return [self._fail_youngest()]
-        if outcome is Outcome.ABORTED:
+        if outcome in (Outcome.ABORTED, Outcome.FAILED):
             self._scheduler.undo(chunks)
+        if outcome is Outcome.FAILED:
+            return [self._fail_medium(chunks[0])]
         if outcome is not Outcome.DONE:
             return []
         self._scheduler.computed(chunks)
@@ -217,9 +225,17 @@ class Batching:
             # Whoever cancelled before the line above has not interrupted.
             if any(chunk.sequence.cancelled for chunk in chunks):
                 return Outcome.ABORTED
+            if chunks[0].medium is not None:
+                return self._compute_medium(chunks[0], chunks[0].medium)
             return self._context.decode(chunks)
         finally:
             self._interruptible = frozenset()
+
+    def _compute_medium(self, chunk: Chunk, number: int) -> Outcome:
+        assert self._vision is not None
+        return self._context.compute_medium(
+            self._vision, chunk.sequence.request.media, number, chunk.slot, chunk.position
+        )
 
     def _advance(self, sequence: Sequence, row: Row) -> TokenEvent:
         """Choose a sequence's next token."""
@@ -251,6 +267,12 @@ class Batching:
             f"The KV cache has no room for this request's {len(sequence.tokens)} tokens."
         )
         return self._end(sequence, "error", Failure.of(error))
+
+    def _fail_medium(self, chunk: Chunk) -> TokenEvent:
+        error = EngineFailed(
+            "llama.cpp failed to compute a picture of this request; the model's log has its reason."
+        )
+        return self._end(chunk.sequence, "error", Failure.of(error))
 
     def _end(self, sequence: Sequence, reason: str, failure: Failure | None = None) -> TokenEvent:
         self._forget(sequence)

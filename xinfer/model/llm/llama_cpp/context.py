@@ -16,6 +16,7 @@ from xinfer.model.llama_cpp.model import LlamaModel
 from xinfer.model.llm.llama_cpp.adapters import LoadedAdapter
 from xinfer.model.llm.llama_cpp.options import LlamaCppOptions
 from xinfer.model.llm.llama_cpp.scheduler import Chunk
+from xinfer.model.llm.llama_cpp.vision import Pictures, Vision
 
 Row = NDArray[np.float32]
 
@@ -28,6 +29,8 @@ class Outcome(Enum):
     """The cache has no place for it; nothing was computed."""
     ABORTED = 2
     """Some of it may have been computed."""
+    FAILED = 3
+    """One request's medium cannot be computed; nothing else is the worse for it."""
 
 
 class LlamaContext(Context):
@@ -53,6 +56,7 @@ class LlamaContext(Context):
         slots: int,
         batch: int,
     ) -> None:
+        self._size = batch
         super().__init__(
             model,
             options,
@@ -80,13 +84,28 @@ class LlamaContext(Context):
         batch = self._batch
         batch.clear()
         for chunk in chunks:
-            rows = batch.add(chunk.slot, chunk.start, chunk.tokens)
+            rows = batch.add(chunk.slot, chunk.position, chunk.tokens)
             if chunk.last:
                 batch.mark(rows.stop - 1)
         code = self._llama.llama_decode(self.pointer, batch.struct())
         if code in (0, 1, 2):
             return Outcome(code)
         raise EngineFailed(f"llama.cpp failed to compute a step (llama_decode returned {code}).")
+
+    def compute_medium(
+        self, vision: Vision, pictures: Pictures, number: int, slot: int, position: int
+    ) -> Outcome:
+        """Compute a medium of a sequence, as a step of its own.
+
+        Raises:
+            EngineFailed: as of `decode`.
+        """
+        code = vision.compute(self.pointer, pictures, number, slot, position, self._size)
+        if code == -1:
+            return Outcome.FAILED
+        if code in (0, 1, 2):
+            return Outcome(code)
+        raise EngineFailed(f"llama.cpp failed to compute a picture (it returned {code}).")
 
     def logits(self, rows: int) -> NDArray[np.float32]:
         """The logits of the last step as (rows, vocabulary); valid until the next one."""

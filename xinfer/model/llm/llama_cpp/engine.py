@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
+from xinfer.errors import InvalidRequest
 from xinfer.model.engine import (
     EngineOptions,
+    MediaPrompt,
     Support,
     TokenEvent,
     TokenRequest,
@@ -17,17 +19,21 @@ from xinfer.model.inspect.sampling_defaults import sampling_defaults
 from xinfer.model.llama_cpp.kv_cache import kv_bytes
 from xinfer.model.llama_cpp.library import PACKAGE, installed
 from xinfer.model.llama_cpp.loading import load_model
+from xinfer.model.llama_cpp.model import LlamaModel
 from xinfer.model.llm.llama_cpp.adapters import load_adapters
 from xinfer.model.llm.llama_cpp.batching import Batching
 from xinfer.model.llm.llama_cpp.context import LlamaContext
 from xinfer.model.llm.llama_cpp.kv_cache import plan_kv
 from xinfer.model.llm.llama_cpp.options import LlamaCppOptions
+from xinfer.model.llm.llama_cpp.projector import AUTO, find_projector
 from xinfer.model.llm.llama_cpp.sampler import HONOURED
 from xinfer.model.llm.llama_cpp.scheduler import Scheduler
+from xinfer.model.llm.llama_cpp.vision import Vision
 from xinfer.model.llm.mailbox import Mailbox
 from xinfer.model.llm.tokenizer.gguf import GgufTokenizer
 from xinfer.model.llm.tokenizer.pieces import Vocabulary
 from xinfer.types.model import Abilities, EngineStats, Loaded, ModelSpec, Progress
+from xinfer.types.request import Media
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +57,7 @@ class LlamaCppEngine:
         self._failure: BaseException | None = None
         self._thread: threading.Thread | None = None
         self._batching: Batching | None = None
+        self._vision: Vision | None = None
         self._release: list[Callable[[], None]] = []
 
     @classmethod
@@ -73,8 +80,9 @@ class LlamaCppEngine:
         gguf = parts[0]
         context_tokens = context_length(gguf, options.n_ctx)
         kv = plan_kv(gguf, context_tokens, options)
+        projector = find_projector(self._spec.path, options.mmproj)
         model, offloaded = load_model(
-            parts,
+            parts if projector is None else [*parts, projector],
             options,
             kv_bytes=kv_bytes(gguf, kv),
             progress=lambda fraction: progress(Progress(0.9 * fraction, "loading")),
@@ -82,6 +90,8 @@ class LlamaCppEngine:
         self._release.append(model.close)
         adapters = load_adapters(model, gguf, options.lora)
         batch = max(min(options.n_batch, kv.cells), options.n_parallel)
+        if projector is not None:
+            self._vision = self._see(model, projector.path, min(batch, options.n_ubatch))
         context = LlamaContext(
             model,
             options,
@@ -110,6 +120,7 @@ class LlamaCppEngine:
             context_length=context_tokens,
             defaults=sampling_defaults(gguf, repeat_last_n=options.repeat_last_n),
             adapters=adapters,
+            vision=self._vision,
             emit=self._emit,
         )
         self._thread = threading.Thread(target=self._compute, name="llama.cpp", daemon=True)
@@ -124,6 +135,7 @@ class LlamaCppEngine:
                 logprobs=True,
                 constraint=frozenset({"grammar"}),
                 adapters=frozenset(adapters),
+                media=self._vision is not None,
                 sampling=HONOURED,
             ),
             backend=offloaded.backend,
@@ -134,8 +146,21 @@ class LlamaCppEngine:
                 "threads": options.threads,
                 "kv_cells": kv.cells,
                 "kv_unified": kv.unified,
+                "mmproj": None if self._vision is None else self._vision.path,
             },
         )
+
+    def _see(self, model: LlamaModel, path: str, most: int) -> Vision | None:
+        """The vision of a projector; None where one that nobody asked for does not fit."""
+        try:
+            vision = Vision(model, path, self._options, most)
+        except InvalidRequest as error:
+            if self._options.mmproj != AUTO:
+                raise
+            logger.warning("%s The model takes no pictures.", error.message)
+            return None
+        self._release.append(vision.close)
+        return vision
 
     def close(self) -> None:
         """End what runs and release the model; blocks for up to one operation of llama.cpp."""
@@ -153,6 +178,10 @@ class LlamaCppEngine:
 
     def stats(self) -> EngineStats:
         return EngineStats() if self._batching is None else self._batching.stats()
+
+    def media_prompt(self, texts: Sequence[str], media: Sequence[Media]) -> MediaPrompt:
+        assert self._vision is not None
+        return self._vision.prompt(texts, media)
 
     def submit(self, request: TokenRequest) -> None:
         self._events()

@@ -34,6 +34,9 @@ class LlamaCppOptions(ModelOptions, frozen=True, kw_only=True):
     repeat_last_n: Annotated[int, Meta(ge=-1)] | None = None
     """Last tokens, of prompt and output, that the penalties look at; -1 is the whole context. The
     model's own, or 64, by default."""
+    mmproj: str = "auto"
+    """The .gguf file through which the model sees pictures; `auto` is the one beside the model
+    whose name begins with mmproj, `off` is none."""
     lora: dict[str, str | LoraAdapter] = {}
     """LoRA adapters in GGUF: the name that requests give, and the file, or an object of its `path`
     and a `scale`."""

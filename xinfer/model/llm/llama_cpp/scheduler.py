@@ -2,7 +2,8 @@
 
 Nothing of llama.cpp is in here. A sequence is a list of tokens of which the first so many are in
 the KV cache; the rest is to be computed, and after the last of them a token is sampled. A prompt,
-a resumed output and a sequence that had to give way are therefore one case.
+a resumed output and a sequence that had to give way are therefore one case. The tokens of a medium
+are numbers that stand for it; it is computed as a whole, in a step of its own.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Sequence as Tokens
 from typing import Protocol
 
 from xinfer.model.engine import TokenRequest
+from xinfer.model.llm.llama_cpp.layout import Layout
 
 COPY_LEAST = 16
 """Tokens from which a prefix that another slot holds is shared with it."""
@@ -47,6 +49,7 @@ class Sequence:
         "cached",
         "cancelled",
         "computed",
+        "layout",
         "number",
         "output",
         "request",
@@ -54,7 +57,7 @@ class Sequence:
         "tokens",
     )
 
-    def __init__(self, request: TokenRequest, number: int) -> None:
+    def __init__(self, request: TokenRequest, number: int, layout: Layout | None = None) -> None:
         self.request = request
         self.number = number
         self.tokens = [*request.prompt, *request.resume]
@@ -66,10 +69,30 @@ class Sequence:
         """Tokens of the prompt that were found there; None before the first time it got a slot."""
         self.slot: int | None = None
         self.cancelled = False
+        self.layout = layout
+        """Where the prompt's media are; None when it is all text."""
 
     @property
     def pending(self) -> int:
         return len(self.tokens) - self.computed
+
+    @property
+    def text(self) -> int:
+        """Of those that are pending, how many come before the next medium."""
+        end = len(self.tokens)
+        if self.layout is not None:
+            end = self.layout.text_end(self.computed, end)
+        return end - self.computed
+
+    def text_tokens(self) -> list[int]:
+        """All tokens but those that stand for media."""
+        if self.layout is None:
+            return self.tokens
+        return [token for token in self.tokens if token >= 0]
+
+    def position(self, index: int) -> int:
+        """The model's position of a token that is not inside of a medium."""
+        return index if self.layout is None else self.layout.position(index)
 
 
 class Slot:
@@ -101,15 +124,21 @@ class Slot:
 
 
 class Chunk:
-    """Tokens of one sequence that a step computes."""
+    """Tokens of one sequence that a step computes: text, or all of one medium."""
 
-    __slots__ = ("count", "last", "sequence", "slot", "start")
+    __slots__ = ("count", "last", "medium", "position", "sequence", "slot", "start")
 
-    def __init__(self, sequence: Sequence, slot: int, count: int) -> None:
+    def __init__(
+        self, sequence: Sequence, slot: int, count: int, medium: int | None = None
+    ) -> None:
         self.sequence = sequence
         self.slot = slot
         self.start = sequence.computed
+        self.position = sequence.position(self.start)
+        """The first token's, as the model counts."""
         self.count = count
+        self.medium = medium
+        """Its number in the sequence's layout; None: text."""
         self.last = count == sequence.pending
         """Whether a token is sampled after them."""
 
@@ -141,6 +170,7 @@ class Scheduler:
         self._clock = 0
         self._turn: str | None = None
         self._overfull = False
+        self._computed_medium = False
 
     @property
     def running(self) -> Tokens[Sequence]:
@@ -156,11 +186,14 @@ class Scheduler:
         self._waiting.append(sequence)
 
     def plan(self) -> list[Chunk]:
-        """What to compute now; empty when there is nothing to do. All of one adapter."""
+        """What to compute now; empty when there is nothing to do.
+
+        All of one adapter; a medium comes alone.
+        """
         self._admit()
         while True:
             self._turn = self._next_adapter()
-            chunks = self._chunks([s for s in self._running if s.request.adapter == self._turn])
+            chunks = self._next([s for s in self._running if s.request.adapter == self._turn])
             if chunks or not self._running:
                 return chunks
             self.make_room()
@@ -176,8 +209,8 @@ class Scheduler:
         for chunk in chunks:
             if chunk.sequence.slot is None:
                 continue
-            kept = self._memory.remove(chunk.slot, chunk.start)
-            if not kept or (chunk.start and not self._memory.continues(chunk.slot, chunk.start)):
+            kept = self._memory.remove(chunk.slot, chunk.position)
+            if not kept or (chunk.start and not self._memory.continues(chunk.slot, chunk.position)):
                 self._give_up(chunk.sequence)
 
     def overfull(self) -> None:
@@ -221,6 +254,31 @@ class Scheduler:
             raise NoRoom
         self._give_up(self._running[-1])
 
+    def _next(self, sequences: list[Sequence]) -> list[Chunk]:
+        """Text and media take turns, so that neither holds up the other."""
+        media = [s for s in sequences if s.layout is not None and s.text == 0]
+        if not media:
+            return self._chunks(sequences)
+        chunks = [] if self._computed_medium else self._medium(media)
+        self._computed_medium = bool(chunks)
+        if not chunks:
+            chunks = self._chunks([s for s in sequences if s not in media])
+        if not chunks:
+            chunks = self._medium([s for s in media if s.slot is not None])  # some gave way
+            self._computed_medium = bool(chunks)
+        return chunks
+
+    def _medium(self, sequences: list[Sequence]) -> list[Chunk]:
+        """The first medium that there is room for."""
+        for sequence in sequences:
+            assert sequence.layout is not None
+            assert sequence.slot is not None
+            number = sequence.layout.next(sequence.computed)
+            count = sequence.layout.spans[number].tokens
+            if self._free(count) >= count:
+                return [Chunk(sequence, sequence.slot, count, number)]
+        return []
+
     def _chunks(self, sequences: list[Sequence]) -> list[Chunk]:
         decoding = [sequence for sequence in sequences if sequence.pending == 1]
         while self._lacks(len(decoding)):
@@ -233,7 +291,7 @@ class Scheduler:
         for sequence in sequences:
             if sequence.pending == 1:
                 continue
-            count = min(sequence.pending, self._batch - planned)
+            count = min(sequence.text, self._batch - planned)
             count = min(count, self._free(planned + count) - planned)
             if count <= 0:
                 break
@@ -324,6 +382,8 @@ class Scheduler:
         for slot in self._slots:
             if slot.adapter == sequence.request.adapter:
                 length = min(common_prefix(slot.held(), sequence.tokens), most)
+                if sequence.layout is not None:
+                    length = sequence.layout.whole(length)
                 if length > reuse:
                     best, reuse = slot, length
         return best, reuse
@@ -331,7 +391,9 @@ class Scheduler:
     def _enter(self, sequence: Sequence, slot: Slot, reuse: int) -> None:
         """Begin in this slot behind its first `reuse` tokens."""
         memory = self._memory
-        if reuse and not (memory.remove(slot.index, reuse) and memory.continues(slot.index, reuse)):
+        position = sequence.position(reuse)
+        kept = reuse and memory.remove(slot.index, position)
+        if not (kept and memory.continues(slot.index, position)):
             reuse = 0
         if not reuse:
             memory.remove(slot.index, 0)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from xinfer.errors import InvalidRequest
-from xinfer.model.engine import Tokenizer, TokenRequest
+from xinfer.model.engine import MediaEngine, Tokenizer, TokenRequest
+from xinfer.model.llm.pipeline.media import MediaPrompts, check_media
 from xinfer.model.llm.pipeline.output import OutputPipeline
 from xinfer.model.llm.pipeline.template import ChatTemplate, RenderedTooLong
 from xinfer.model.llm.pipeline.validation import (
@@ -35,13 +37,23 @@ class TextPipeline:
     """Prepares the requests of one replica, the same way for every engine.
 
     A model whose chat template cannot be read still completes prompts.
+
+    Args:
+        media: the engine, where it takes pictures.
     """
 
-    def __init__(self, tokenizer: Tokenizer, loaded: Loaded, spec: ModelSpec) -> None:
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        loaded: Loaded,
+        spec: ModelSpec,
+        media: MediaEngine | None = None,
+    ) -> None:
         self._tokenizer = tokenizer
         self._context_length = loaded.context_length
         self._abilities = loaded.abilities
         self._name = spec.name
+        self._media = None if media is None else MediaPrompts(media)
         self._pieces = _pieces(tokenizer)
         # A token covers no more characters than its longest piece has bytes: a text of more than
         # this cannot fit, which is known without tokenising it.
@@ -69,7 +81,8 @@ class TextPipeline:
             InvalidRequest: with `param` naming the field: no messages, a part or role that the
                 model does not take, a prompt that leaves no room in the context, a token id
                 outside the vocabulary, `max_tokens` below 1, too many or too long stop strings,
-                something that the engine does not honour.
+                something that the engine does not honour, a picture that cannot be decoded.
+            PayloadTooLarge: pictures beyond the bounds.
             NotFound: an adapter that the engine has not loaded.
         """
         vocabulary_size = self._tokenizer.vocabulary_size
@@ -77,9 +90,13 @@ class TextPipeline:
         check_abilities(request, self._abilities)
         check_stop(request.stop)
         check_tokens(request.stop_token_ids, "stop_token_ids", vocabulary_size)
+        media = None
         if isinstance(request, ChatRequest):
             echo = b""
-            prompt = self._chat_prompt(request)
+            if request.media and self._media is not None:
+                prompt, media = self._media_prompt(request, self._media)
+            else:
+                prompt = self._chat_prompt(request)
             room = self._room(len(prompt), "messages")
         else:
             prompt = self._plain_prompt(request)
@@ -94,6 +111,7 @@ class TextPipeline:
                 sampling=request.sampling,
                 constraint=request.constraint,
                 adapter=request.adapter,
+                media=media,
             ),
             OutputPipeline(
                 self._pieces,
@@ -106,6 +124,15 @@ class TextPipeline:
         )
 
     def _chat_prompt(self, request: ChatRequest) -> list[int]:
+        return self._tokenizer.encode(self._render(request, request.messages), special=True)
+
+    def _media_prompt(self, request: ChatRequest, media: MediaPrompts) -> tuple[list[int], Any]:
+        check_media(request.media)
+        text = self._render(request, media.place(request.messages))
+        made = media.prompt(text, request.media)
+        return made.ids, made.media
+
+    def _render(self, request: ChatRequest, messages: list[dict[str, Any]]) -> str:
         if self._template is None:
             raise InvalidRequest(
                 f"{self._no_template} Send a whole prompt to /v1/completions.", param="model"
@@ -113,10 +140,9 @@ class TextPipeline:
         if not request.messages:
             raise InvalidRequest("There are no messages; expected at least one.", param="messages")
         try:
-            text = self._template.render(request.messages, request.template_kwargs)
+            return self._template.render(messages, request.template_kwargs)
         except RenderedTooLong:
             raise self._too_long(f"more than {self._context_length}", "messages") from None
-        return self._tokenizer.encode(text, special=True)
 
     def _plain_prompt(self, request: CompletionRequest) -> list[int]:
         prompt = request.prompt

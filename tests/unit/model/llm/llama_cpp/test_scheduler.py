@@ -8,6 +8,7 @@ import pytest
 
 from tests.unit.model.llm.llama_cpp.fake_memory import FakeMemory
 from xinfer.model.engine import TokenRequest
+from xinfer.model.llm.llama_cpp.layout import Layout
 from xinfer.model.llm.llama_cpp.scheduler import (
     Chunk,
     NoRoom,
@@ -34,10 +35,16 @@ class Bench:
         self._numbers = count()
         self.steps = 0
 
-    def add(self, prompt: list[int], most: int = 4, adapter: str | None = None) -> Sequence:
+    def add(
+        self,
+        prompt: list[int],
+        most: int = 4,
+        adapter: str | None = None,
+        layout: Layout | None = None,
+    ) -> Sequence:
         number = next(self._numbers)
         request = TokenRequest(id=number, prompt=prompt, max_tokens=most, adapter=adapter)
-        sequence = Sequence(request, number)
+        sequence = Sequence(request, number, layout)
         self.scheduler.add(sequence)
         return sequence
 

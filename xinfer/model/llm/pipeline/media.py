@@ -1,0 +1,131 @@
+"""Pictures in a conversation: checked before they are decoded, and put into the prompt."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from xinfer.errors import InvalidRequest, PayloadTooLarge
+from xinfer.model.engine import MediaEngine, MediaPrompt
+from xinfer.model.inspect.image import BadImage, check_expansion, read_image_header
+from xinfer.types.request import Media
+
+MAX_MEDIA = 32
+"""Pictures in one request."""
+MAX_BYTES = 20 << 20
+"""Of one picture, as it was sent."""
+MAX_PIXELS = 25_000_000
+"""Of one picture; decoded, it takes three bytes for each and more while it is decoded."""
+MAX_ASPECT = 100
+"""How often the shorter side may go into the longer one."""
+
+
+class MediaPrompts:
+    """Makes prompts with pictures for an engine that takes them.
+
+    The chat template sees text with a marker in each picture's place. A marker holds a random
+    number, so that nobody can write one into a message.
+    """
+
+    def __init__(self, engine: MediaEngine) -> None:
+        self._engine = engine
+        self._name = f"<__media_{secrets.token_hex(8)}_"
+        self._marker = re.compile(rf"{self._name}(\d+)__>")
+
+    def place(self, messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The messages with text in place of parts, and markers in it.
+
+        Text parts are joined by line breaks, as they are without pictures, but none stands beside
+        a picture: so llama.cpp's own server joins them.
+
+        Raises:
+            InvalidRequest: a part beside a picture is neither text nor a picture.
+        """
+        return [self._place(message, index) for index, message in enumerate(messages)]
+
+    def prompt(self, text: str, media: Sequence[Media]) -> MediaPrompt:
+        """The prompt of a rendered text with markers. Blocks while it decodes.
+
+        Raises:
+            InvalidRequest: the text does not have each marker once, or a picture is damaged.
+        """
+        texts = self._marker.split(text)
+        numbers = [int(number) for number in texts[1::2]]
+        for number, medium in enumerate(media):
+            if numbers.count(number) != 1:
+                raise InvalidRequest(
+                    f"The model's chat template shows {medium.where} {numbers.count(number)} "
+                    "times; expected once. The model may not take pictures in such a message.",
+                    param=medium.where,
+                )
+        return self._engine.media_prompt(texts[::2], [media[number] for number in numbers])
+
+    def _place(self, message: dict[str, Any], index: int) -> dict[str, Any]:
+        content = message.get("content")
+        if not isinstance(content, list) or not any(map(_is_picture, content)):
+            return message
+        text, beside_picture = "", True
+        for number, part in enumerate(content):
+            if _is_picture(part):
+                text += f"{self._name}{part['media']}__>"
+                beside_picture = True
+            elif part["type"] == "text":
+                text += part["text"] if beside_picture else f"\n{part['text']}"
+                beside_picture = False
+            else:
+                where = f"messages[{index}].content[{number}]"
+                raise InvalidRequest(
+                    f"{where} is of type {part['type']!r}; this model takes parts of the types "
+                    "'text' and 'image_url'.",
+                    param=where,
+                )
+        return {**message, "content": text}
+
+
+def _is_picture(part: dict[str, Any]) -> bool:
+    return part["type"] == "image_url" and "media" in part
+
+
+def check_media(media: Sequence[Media]) -> None:
+    """Refuse what would take too much to decode, by what its header says.
+
+    Raises:
+        InvalidRequest: a format that is not read here, or a damaged header; names the part.
+        PayloadTooLarge: too many pictures, bytes or pixels.
+    """
+    if len(media) > MAX_MEDIA:
+        raise PayloadTooLarge(
+            f"The messages have {len(media)} pictures; at most {MAX_MEDIA} are accepted.",
+            param="messages",
+        )
+    for medium in media:
+        _check(medium)
+
+
+def _check(medium: Media) -> None:
+    where = medium.where
+    if len(medium.data) > MAX_BYTES:
+        raise PayloadTooLarge(
+            f"The picture in {where} has {len(medium.data)} bytes; at most {MAX_BYTES} are "
+            "accepted. Send it smaller.",
+            param=where,
+        )
+    try:
+        header = read_image_header(medium.data)
+        short, long = sorted((header.width, header.height))
+        if header.width * header.height > MAX_PIXELS:
+            raise PayloadTooLarge(
+                f"The picture in {where} has {header.width} by {header.height} pixels; at most "
+                f"{MAX_PIXELS} in all are accepted. Send it smaller.",
+                param=where,
+            )
+        if long > MAX_ASPECT * short:
+            raise BadImage(
+                f"has {header.width} by {header.height} pixels; expected a longer side of at most "
+                f"{MAX_ASPECT} times the shorter one"
+            )
+        check_expansion(medium.data, header)
+    except BadImage as error:
+        raise InvalidRequest(f"The picture in {where} {error}.", param=where) from None
