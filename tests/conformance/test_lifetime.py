@@ -52,7 +52,8 @@ async def test_it_declares_what_the_table_says(subject: Subject) -> None:
     assert abilities.adapters == set(adapters)
     # These two every engine honours, or declares otherwise.
     assert abilities.sampling <= set(Sampling.__struct_fields__) - {"max_tokens", "logprobs"}
-    assert (loaded.context_length, loaded.concurrency) == (512, 3)
+    assert loaded.context_length == 512
+    assert loaded.concurrency >= 3  # an engine may hold some that wait for a slot
     assert loaded.backend
 
 

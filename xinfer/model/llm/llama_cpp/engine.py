@@ -128,7 +128,8 @@ class LlamaCppEngine:
         progress(Progress(1.0, "loading"))
         return Loaded(
             context_length=context_tokens,
-            concurrency=options.n_parallel,
+            # As many again wait here: who takes over a slot is computed with the very next step.
+            concurrency=2 * options.n_parallel,
             abilities=Abilities(
                 cancel="step",
                 resume=True,

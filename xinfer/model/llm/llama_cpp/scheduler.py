@@ -360,7 +360,7 @@ class Scheduler:
         if source is not None and in_place and (2 * reuse >= len(source.kept) or not others):
             self._enter(sequence, source, reuse)
             return
-        target = min(others, key=lambda slot: (bool(slot.kept), slot.used, -self._neighbours(slot)))
+        target = self._least_missed(others)
         self._clear(target)
         if source is not None and reuse >= self._copy_least:
             self._memory.copy(source.index, target.index)
@@ -369,8 +369,15 @@ class Scheduler:
             reuse = 0
         self._enter(sequence, target, reuse)
 
+    def _least_missed(self, slots: list[Slot]) -> Slot:
+        """An empty slot, or one of the half that has been kept for longest; among these one beside
+        a slot that runs, for the sake of `_chunks`."""
+        empty = [slot for slot in slots if not slot.kept]
+        oldest = sorted(slots, key=lambda slot: slot.used)[: (len(slots) + 1) // 2]
+        return max(empty or oldest, key=lambda slot: (self._neighbours(slot), -slot.used))
+
     def _neighbours(self, slot: Slot) -> int:
-        """How many of the two slots beside this one are running; see `_chunks`."""
+        """How many of the two slots beside this one are running."""
         beside = (slot.index - 1, slot.index + 1)
         return sum(running.slot in beside for running in self._running)
 

@@ -36,7 +36,7 @@ async def test_load_describes_itself_and_shows_progress(noise: Path) -> None:
     loaded = await asyncio.to_thread(engine.load, seen.append)
     engine.close()
     assert isinstance(engine, TokenEngine)
-    assert (loaded.context_length, loaded.concurrency, loaded.backend) == (300, 16, "cpu")
+    assert (loaded.context_length, loaded.concurrency, loaded.backend) == (300, 32, "cpu")
     assert loaded.details["layers_offloaded"] == 0
     assert (loaded.details["kv_cells"], loaded.details["kv_unified"]) == (16 * 512, False)
     fractions = [progress.fraction for progress in seen]
