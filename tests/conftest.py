@@ -3,6 +3,7 @@ server for all tests that do not harm it."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import hypothesis
@@ -24,6 +25,12 @@ hypothesis.settings.load_profile("xinfer")
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What a test starts without a home of its own must not find the user's."""
+    os.environ["XINFERENCE_HOME"] = str(tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture(scope="session")

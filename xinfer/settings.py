@@ -31,7 +31,14 @@ class Settings:
     home: str = _setting(
         "~/.xinference",
         "XINFERENCE_HOME",
-        "Directory of what xinfer keeps on disk: the logs of model processes.",
+        "Directory of what xinfer keeps on disk: what is launched, and the logs of model "
+        "processes. One server at a time has it.",
+    )
+    restore: bool = _setting(
+        True,
+        "XINFERENCE_RESTORE",
+        "Launch again what was launched before the server stopped. With 0 it is kept for a start "
+        "with 1.",
     )
     log_level: str = _setting(
         "INFO", "XINFERENCE_LOG_LEVEL", "Least severe level that is logged.", LOG_LEVELS

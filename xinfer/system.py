@@ -117,6 +117,31 @@ def raise_open_files_limit() -> int:
     return wanted
 
 
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file for this process alone, until it closes the file or ends.
+
+    Returns:
+        False when another process has locked it.
+    """
+    if sys.platform == "win32":
+        import msvcrt
+
+        # A locked byte cannot be read by others: one that is beyond what is ever written.
+        os.lseek(descriptor, 1 << 30, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def usable_cores() -> int:
     """Processor cores that this process may run on."""
     if sys.platform == "linux":

@@ -65,25 +65,6 @@ def test_f07_one_of_two_api_processes_dies_and_no_new_request_fails() -> None:
         eventually(lambda: len(server.pids("xinfer.api")) == 2, 15)
 
 
-def test_a_killed_supervisor_comes_back_and_adopts_what_runs() -> None:
-    with running_server() as server:
-        uid = server.launch(model_uid="adopted")
-        pid = server.replicas(uid)[0]["pid"]
-        (supervisor,) = server.pids("xinfer.core.supervisor")
-        os.kill(supervisor, signal.SIGKILL)
-        answer = server.http.post("/v1/chat/completions", json=_body(uid, "meanwhile"))
-        assert answer.json()["choices"][0]["message"]["content"] == "meanwhile"
-        eventually(lambda: _supervised_anew(server, supervisor), 20, "another supervisor")
-        after = {"model_name": "echo", "model_uid": "after"}
-        eventually(lambda: server.http.post("/v1/models", json=after).is_success, 20, "a launch")
-        (replica,) = server.replicas(uid)
-        assert (replica["state"], replica["pid"], replica["restarts"]) == ("READY", pid, 0)
-
-
-def _supervised_anew(server: Server, killed: int) -> bool:
-    return server.pids("xinfer.core.supervisor") not in ([], [killed])
-
-
 def test_f24_sigterm_lets_streams_finish_and_refuses_new_work() -> None:
     with running_server(XINFERENCE_DRAIN_TIMEOUT="60") as server:
         # Eight seconds: on a busy machine, too, they run on when the late request comes.

@@ -29,6 +29,7 @@ class Server:
     def __init__(self, url: str, process: subprocess.Popen[bytes], log_path: Path) -> None:
         self.url = url
         self.process = process
+        self.home = log_path.parent
         self._log_path = log_path
         self.http = httpx.Client(base_url=url, timeout=60.0, trust_env=False)
 
@@ -70,6 +71,14 @@ class Server:
         self.process.send_signal(number)
         return self.process.wait(STOP_WITHIN)
 
+    def kill(self) -> None:
+        """Kill the launcher, and wait until every process has followed it."""
+        descendants = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.kill()
+        self.process.wait()
+        _, alive = psutil.wait_procs(descendants, timeout=20)
+        assert not alive, f"left behind: {alive}"
+
 
 def _limit_files(files: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
@@ -81,15 +90,18 @@ def running_server(
     host: str = "127.0.0.1",
     port: int | None = 0,
     files: int = 0,
+    home: Path | None = None,
     **environment: str,
 ) -> Iterator[Server]:
     """Start a server, wait until it is whole, and end it with everything it started.
 
-    `port` None gives no flag; `files` limits the descriptors of each of its processes.
+    `port` None gives no flag; `files` limits the descriptors of each of its processes. A `home` is
+    one that an earlier server may have had; it is left in place.
     """
     flags = ["-H", host, *(("-p", str(port)) if port is not None else ()), *arguments]
-    home = Path(tempfile.mkdtemp(prefix="xinfer-test-"))
-    log_path = home / "server.log"
+    own_home = home is None
+    home = home or Path(tempfile.mkdtemp(prefix="xinfer-test-"))
+    log_path = home / f"server-{len(list(home.glob('server-*.log')))}.log"
     with log_path.open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "xinfer.deploy.servers", *flags],
@@ -130,4 +142,5 @@ def running_server(
         for left in alive:
             left.kill()
     assert not alive, f"left behind: {alive}"
-    shutil.rmtree(home)  # kept, with the log, when a test has failed
+    if own_home:
+        shutil.rmtree(home)  # kept, with the log, when a test has failed

@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 import pytest
@@ -115,6 +116,15 @@ def test_the_limit_of_open_files_is_raised_to_what_is_allowed() -> None:
         "print(system.raise_open_files_limit(), *resource.getrlimit(resource.RLIMIT_NOFILE))\n"
     )
     assert printed == f"{lower} {lower} {lower}"
+
+
+def test_a_lock_is_had_once_until_its_file_is_closed(tmp_path: Path) -> None:
+    first, second = (os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT) for _ in range(2))
+    assert system.try_lock(first)
+    assert not system.try_lock(second)
+    os.close(first)
+    assert system.try_lock(second)
+    os.close(second)
 
 
 def test_usable_cores_follow_the_affinity() -> None:

@@ -21,12 +21,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from xinfer import system
+from xinfer.core.exits import REFUSES_TO_START
 from xinfer.settings import Settings
 
 logger = logging.getLogger("xinfer.launcher")
 
 _FAILURES_AT_START = 3
-"""Starts of a process that was never ready after which the launcher gives up."""
+"""Starts of a process that was never ready after which the launcher gives up; one that says itself
+that another is of no use is not started again."""
 
 _MAX_DOUBLINGS = 30
 """Of the wait between restarts, so that it stays a number however long a process fails."""
@@ -209,6 +211,8 @@ class Launcher:
             pass
         self._close_pipes(child)
         child.process, child.configured = None, False
+        if status == REFUSES_TO_START:
+            child.failures = max(child.failures, _FAILURES_AT_START - 1)  # with this one, enough
         self._failed(child, system.describe_exit(status))
 
     def _failed(self, child: Child, what: str) -> None:
@@ -224,19 +228,18 @@ class Launcher:
         if child.ready and child.failures == 1:
             delay = 0.0  # it worked before: the first restart need not wait
         child.start_at = now + delay
-        stopping = self._stopping or self._signals > 0
-        if not stopping:
-            logger.error(
-                "The %s process %s; starting it again%s",
+        child.ready = False
+        if self._stopping or self._signals:
+            return
+        if self._beyond_hope():
+            logger.critical(
+                "The %s process %s and cannot be started; its reason is in the lines above",
                 child.name,
                 what,
-                f" in {delay:.1f} s" if delay else "",
             )
-        if child.failures >= _FAILURES_AT_START and not self._announced and not stopping:
-            logger.critical(
-                "The %s process cannot be started; its reason is in the lines above", child.name
-            )
-        child.ready = False
+        else:
+            wait = f" in {delay:.1f} s" if delay else ""
+            logger.error("The %s process %s; starting it again%s", child.name, what, wait)
 
     def _beyond_hope(self) -> bool:
         return not self._announced and any(

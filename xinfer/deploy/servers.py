@@ -201,7 +201,8 @@ def _begin(url: str, models: list[str]) -> list[subprocess.Popen[bytes]]:
     if not models:
         logger.info("Next, in another terminal: xinference launch -n tiny-chat")
     # The command line's own launch shows the progress and says why it failed.
-    command = [sys.executable, "-m", "xinfer.deploy.cli", "launch", "-e", url, "-n"]
+    # What was launched before the server stopped is there already.
+    command = [sys.executable, "-m", "xinfer.deploy.cli", "launch", "-e", url, "--exist-ok", "-n"]
     return [subprocess.Popen([*command, name], stdin=subprocess.DEVNULL) for name in models]
 
 

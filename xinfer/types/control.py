@@ -14,6 +14,8 @@ class Launch(msgspec.Struct, frozen=True, tag="launch"):
     """Result: the uid. Answered when the desired state is committed, not when READY."""
 
     spec: LaunchSpec
+    exist_ok: bool = False
+    """One of this uid and model that is there already will do."""
 
 
 class Terminate(msgspec.Struct, frozen=True, tag="terminate"):

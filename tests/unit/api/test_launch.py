@@ -194,16 +194,28 @@ async def test_waiting_ends_with_the_failure_and_its_log() -> None:
     assert response.json()["error"]["log"] == ["last line"]
 
 
-async def test_an_older_failure_of_the_same_uid_is_not_mistaken_for_this_launchs() -> None:
+@pytest.mark.parametrize("exist_ok", [False, True])
+async def test_an_older_failure_of_the_same_uid_is_not_mistaken_for_this_launchs(
+    exist_ok: bool,
+) -> None:
     failure = EngineFailed("Old.")
     old = deployment("tiny", state=DeploymentState.ERROR, failure=failure, generation=1)
     api = Api(old)
     api.control.handlers[Launch] = lambda _: "tiny"
-    waiting = asyncio.create_task(_launch(api))
+    waiting = asyncio.create_task(_launch(api, exist_ok=exist_ok))
     await api.control.called.wait()
     api.control.show(old)
     api.control.show(deployment("tiny", generation=2))
     assert (await waiting).status_code == 200
+
+
+async def test_a_launch_that_is_content_with_what_is_there_does_not_wait_for_another() -> None:
+    api = Api(deployment("tiny", generation=1))
+    api.control.handlers[Launch] = lambda _: "tiny"
+    assert (await _launch(api, exist_ok=True)).status_code == 200
+    (launch,) = [each for each in api.control.operations if isinstance(each, Launch)]
+    assert launch.exist_ok
+    assert launch.spec.options == {}
 
 
 @pytest.mark.parametrize("how", ["gone", "draining", "launched anew"])

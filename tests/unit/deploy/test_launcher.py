@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from tests.support.waiting import eventually
+from xinfer.core.exits import REFUSES_TO_START
 from xinfer.deploy import launcher
 from xinfer.settings import Settings
 
@@ -279,12 +280,22 @@ def test_a_child_that_is_never_ready_ends_the_launcher_after_three_tries(
     )
     assert run.process.wait(10) == 1
     assert len(run.pids("broken")) == 3
-    assert "exited with code 7" in run.log
-    assert "The broken process cannot be started" in run.log
+    assert run.log.count("exited with code 7; starting it again") == 2
+    assert "The broken process exited with code 7 and cannot be started" in run.log
     assert "all ready" not in run.log
     assert "sound left" in run.notes
     assert "The sound process" not in run.log  # it left as asked, and is not started again
     assert "waiting configured" not in run.notes
+
+
+def test_a_child_that_refuses_to_start_ends_the_launcher_at_once(
+    start: Callable[..., Run],
+) -> None:
+    run = start({"name": "choosy", "config": {"exits": REFUSES_TO_START}}, {"name": "sound"})
+    assert run.process.wait(10) == 1
+    assert len(run.pids("choosy")) == 1
+    assert "cannot be started; its reason is in the lines above" in run.log
+    assert "starting it again" not in run.log
 
 
 def test_a_second_signal_ends_the_wait(start: Callable[..., Run]) -> None:

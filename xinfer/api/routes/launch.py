@@ -31,8 +31,8 @@ async def launch_model(
     the reason why they will not be; a client that leaves meanwhile does not stop the launch."""
     body.check_supported()
     here = services(request)
-    known = _generations(here.table.snapshot)
-    uid: str = await here.control.call(Launch(body.spec()))
+    known = _generations(here.table.snapshot, only_failed=body.exist_ok)
+    uid: str = await here.control.call(Launch(body.spec(), body.exist_ok))
     launched = await _appears(here, uid, known.get(uid, -1))
     if wait_ready:
         await within(request.receive, here.drain, _becomes_ready(here, launched))
@@ -87,10 +87,14 @@ async def abort_request(
     return {"msg": "DONE" if found else "NOT_FOUND"}
 
 
-def _generations(snapshot: Snapshot | None) -> Mapping[str, int]:
+def _generations(snapshot: Snapshot | None, *, only_failed: bool = False) -> Mapping[str, int]:
     if snapshot is None:
         return {}
-    return {uid: status.deployment.generation for uid, status in snapshot.deployments.items()}
+    return {
+        uid: status.deployment.generation
+        for uid, status in snapshot.deployments.items()
+        if not only_failed or status.state is DeploymentState.ERROR
+    }
 
 
 async def _appears(here: Services, uid: str, after: int) -> Deployment:

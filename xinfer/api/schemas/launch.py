@@ -65,6 +65,11 @@ class LaunchBody(Body):
     max_queue: int | None = Field(
         None, ge=0, le=10**6, description="Requests that may wait for a slot, in all replicas."
     )
+    exist_ok: bool = Field(
+        False,
+        description="Leave a model of this uid and name alone that is there already, instead of "
+        "refusing; without a uid, it is the model's own name.",
+    )
     n_gpu: int | str | None = None
     n_worker: int | None = None
     gpu_idx: int | list[int] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sys
 
 import msgspec
 import uvloop
@@ -12,8 +13,10 @@ import uvloop
 from xinfer.core import logs
 from xinfer.core.actors import create_pool, xo
 from xinfer.core.child import Leave, announce_ready, read_config
+from xinfer.core.exits import REFUSES_TO_START
 from xinfer.core.security import derive_token
 from xinfer.core.supervisor.actor import SupervisorActor
+from xinfer.core.supervisor.store import CannotStart, Store, open_store
 from xinfer.core.supervisor.supervisor import Supervisor
 from xinfer.core.supervisor.workers import ActorWorkers
 from xinfer.settings import Settings
@@ -36,17 +39,26 @@ class SupervisorConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Whether this one takes the place of one that died; workers and API processes go on."""
 
 
-async def serve(config: SupervisorConfig, settings: Settings) -> None:
-    """Serve workers and API processes until asked to leave."""
+async def serve(config: SupervisorConfig, settings: Settings, store: Store) -> None:
+    """Serve workers and API processes until asked to leave; closes the store."""
+    try:
+        await _serve(config, settings, store)
+    finally:
+        await store.close()
+
+
+async def _serve(config: SupervisorConfig, settings: Settings, store: Store) -> None:
     leave = Leave()
     workers = ActorWorkers(settings.control_timeout)
     cluster_token = bytes.fromhex(config.cluster_token)
     supervisor = Supervisor(
         settings,
         workers,
+        store,
         link_token=derive_token(cluster_token, b"replica links"),
         restarted=config.restarted,
     )
+    await supervisor.restore()
     pool = await create_pool(config.host, config.port, cluster_token, settings)
     try:
         await xo.create_actor(
@@ -77,7 +89,15 @@ async def serve(config: SupervisorConfig, settings: Settings) -> None:
 def main() -> None:
     settings = Settings.from_env()
     logs.configure(settings.log_level)
-    uvloop.run(serve(read_config(SupervisorConfig), settings))
+    config = read_config(SupervisorConfig)
+    try:
+        store = open_store(
+            settings.home_path, restore=None if config.restarted else settings.restore
+        )
+    except CannotStart as error:
+        logger.critical("%s", error)
+        sys.exit(REFUSES_TO_START)
+    uvloop.run(serve(config, settings, store))
 
 
 if __name__ == "__main__":

@@ -48,40 +48,25 @@ class ControlServer:
     """Serves API processes. It is the handler of all its links.
 
     An operation that was begun is seen through, although its link may end meanwhile.
-
-    Args:
-        first: what is pushed until something else is published.
-        settle: seconds after `open` before anything is pushed, so that API processes route by
-            what they know until a supervisor that was restarted has heard its workers.
+    Until a first snapshot is published, API processes route by what they know from an earlier
+    supervisor.
     """
 
-    def __init__(
-        self,
-        service: DeploymentService,
-        settings: Settings,
-        first: Snapshot,
-        *,
-        settle: float = 0.0,
-    ) -> None:
+    def __init__(self, service: DeploymentService, settings: Settings) -> None:
         self._service = service
         self._settings = settings
-        self._snapshot = first
-        self._pushed = first
+        self._snapshot: Snapshot | None = None
+        self._pushed: Snapshot | None = None
         self._seen: dict[Link, int] = {}
         """The version of the snapshot that each API process has told it knows."""
         self._seen_changed: asyncio.Future[None] | None = None
         self._operations: set[asyncio.Task[None]] = set()
         self._server: LinkServer | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._settle = settle
-        self._settled = False
         self._next_push = 0.0
 
     async def open(self, address: str, token: bytes) -> None:
         """Listen; raises what `xinfer.core.link.serve` raises."""
-        loop = asyncio.get_running_loop()
-        self._next_push = loop.time() + self._settle
-        self._timer = loop.call_at(self._next_push, self._push)
         self._server = await serve(address, token, self._accept, self._settings)
 
     async def close(self) -> None:
@@ -98,7 +83,8 @@ class ControlServer:
     def publish(self, snapshot: Snapshot) -> None:
         """Push it to every API process, if it is new: now, or with what comes shortly after."""
         self._snapshot = snapshot
-        if self._timer is not None or snapshot.version == self._pushed.version:
+        is_known = self._pushed is not None and snapshot.version == self._pushed.version
+        if self._timer is not None or is_known:
             return
         loop = asyncio.get_running_loop()
         self._timer = loop.call_at(max(loop.time(), self._next_push), self._push)
@@ -124,7 +110,7 @@ class ControlServer:
 
     def _accept(self, link: Link) -> ControlServer:
         self._seen[link] = 0
-        if self._settled:
+        if self._snapshot is not None:
             link.send(_encode(Push(self._snapshot)))
         return self
 
@@ -140,7 +126,7 @@ class ControlServer:
 
     def _push(self) -> None:
         self._timer = None
-        self._settled = True
+        assert self._snapshot is not None
         self._next_push = asyncio.get_running_loop().time() + PUSH_INTERVAL
         self._pushed = self._snapshot
         payload = _encode(Push(self._snapshot))
@@ -160,7 +146,7 @@ class ControlServer:
 
     async def _run(self, operation: Operation) -> Any:
         if isinstance(operation, Launch):
-            return await self._service.launch(operation.spec)
+            return await self._service.launch(operation.spec, exist_ok=operation.exist_ok)
         if isinstance(operation, Terminate):
             return await self._service.terminate(operation.uid)
         if isinstance(operation, CancelLaunch):

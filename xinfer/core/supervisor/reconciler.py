@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -27,6 +28,8 @@ class Reconciler:
 
     Args:
         publish: called with the snapshot after each round.
+        settle: seconds for which workers of an earlier supervisor may take to report what runs.
+            Until they have passed, or all that is wanted is reported, nothing is decided.
         monotonic: the clock of the plan.
         unix_now: the reported creation time of a replica, in seconds.
     """
@@ -38,6 +41,7 @@ class Reconciler:
         settings: Settings,
         *,
         publish: Callable[[Snapshot], None],
+        settle: float = 0.0,
         monotonic: Callable[[], float],
         unix_now: Callable[[], float],
     ) -> None:
@@ -45,6 +49,8 @@ class Reconciler:
         self._workers = workers
         self._settings = settings
         self._publish = publish
+        self._settle = settle
+        self._settled_at = math.inf
         self._monotonic = monotonic
         self._unix_now = unix_now
         self._wake = asyncio.Event()
@@ -60,6 +66,7 @@ class Reconciler:
         interval = self._settings.heartbeat_interval
         try:
             rounds = self._monotonic()
+            self._settled_at = rounds + self._settle
             while True:
                 self._wake.clear()
                 now = self._monotonic()
@@ -95,6 +102,10 @@ class Reconciler:
                 address,
                 self._settings.heartbeat_timeout,
             )
+        if now < self._settled_at and not self._state.draining:
+            if not self._state.is_complete():
+                return self._settled_at
+            self._settled_at = now
         planned = Plan(actions=(), reasons={}, wake_at=None)
         if not self._state.draining:
             planned = plan(self._state.desired, self._state.observed(now), now, self._state.policy)

@@ -65,32 +65,43 @@ class DeploymentService:
         self._unix_now = unix_now
         self._locks = KeyedLocks()
         self._launches: dict[str, _Launch] = {}
+        self._newest: dict[str, int] = {}
+        """The newest generation that was wanted of each uid; the store need not have kept it."""
 
-    async def restore(self) -> None:
-        """Want what the store holds; once, on start."""
-        for deployment in await self._store.load():
-            self._state.put(deployment)
+    async def restore(self) -> list[str]:
+        """Want what the store holds; once, on start. Returns the uids."""
+        deployments = await self._store.load()
+        for deployment in deployments:
+            self._want(deployment)
+        return [deployment.uid for deployment in deployments]
 
-    async def launch(self, spec: LaunchSpec) -> str:
+    async def launch(self, spec: LaunchSpec, *, exist_ok: bool = False) -> str:
         """Want a deployment; returns its uid once that is committed, before anything is loaded.
+
+        Args:
+            exist_ok: one of this uid and model that is wanted already will do, and is left alone.
 
         Raises:
             InvalidRequest: a bad uid, count or option, or a model that nothing here runs.
             NotFound: no such model.
             Conflict: the uid is taken, by anything but a deployment in ERROR.
             Cancelled: `cancel` was called meanwhile.
-            Unavailable: the server is stopping.
+            Unavailable: the server is stopping, or the launch cannot be kept.
         """
         self._refuse_while_draining()
         _check_counts(spec)
         if spec.model_uid is None:
-            uid = default_uid(spec.model_name, taken={*self._state.desired, *self._launches})
+            taken = () if exist_ok else {*self._state.desired, *self._launches}
+            uid = default_uid(spec.model_name, taken)
         else:
             uid = spec.model_uid
             check_uid(uid)
         with self._announced(uid) as launch:
             async with self._locks.hold(uid):
                 if uid in self._state.desired and not self._state.has_failed(uid):
+                    same = self._state.desired[uid].spec.model_name == spec.model_name
+                    if exist_ok and same:
+                        return uid
                     raise _taken(uid, "running")
                 resolved = await self._resolve(launch, uid, spec)
                 self._refuse_while_draining()
@@ -102,6 +113,7 @@ class DeploymentService:
 
         Raises:
             NotFound: there is none of this uid.
+            Unavailable: its end cannot be kept.
         """
         async with self._locks.hold(uid):
             self._require(uid)
@@ -113,6 +125,7 @@ class DeploymentService:
         Raises:
             NotFound: there is no deployment of this uid.
             Conflict: it is not being launched: it runs, or has failed.
+            Unavailable: its end cannot be kept.
         """
         launch = self._launches.get(uid)
         if launch is not None:
@@ -152,7 +165,7 @@ class DeploymentService:
     async def adopt(self, report: WorkerReport) -> None:
         """Want the deployments whose replicas a worker brings and that the store never had.
 
-        That is so when the supervisor was restarted without its store. One that was terminated
+        That is so when the store was lost, or is older than what runs. One that was terminated
         stays so: its generation is known.
         """
         for replica in report.replicas:
@@ -162,14 +175,23 @@ class DeploymentService:
             async with self._locks.hold(deployment.uid):
                 if not await self._is_new(deployment):
                     continue
-                await self._store.put(deployment)
-                self._state.put(deployment)
                 logger.info("Took over model %s, which runs already", deployment.uid)
+                try:
+                    await self._store.put(deployment)
+                except Unavailable as error:  # that is no reason to end what runs
+                    logger.warning(
+                        "Model %s runs but is not kept. %s", deployment.uid, error.message
+                    )
+                self._want(deployment)
 
     async def _is_new(self, deployment: Deployment) -> bool:
-        if deployment.uid in self._state.desired:
-            return False
-        return deployment.generation > await self._store.last_generation(deployment.uid)
+        uid = deployment.uid
+        kept = await self._store.last_generation(uid)
+        return deployment.generation > max(kept, self._newest.get(uid, 0))
+
+    def _want(self, deployment: Deployment) -> None:
+        self._newest[deployment.uid] = deployment.generation
+        self._state.put(deployment)
 
     @contextlib.contextmanager
     def _announced(self, uid: str) -> Iterator[_Launch]:
@@ -211,7 +233,7 @@ class DeploymentService:
             max_queue=max_queue,
         )
         await self._store.put(deployment)
-        self._state.put(deployment)
+        self._want(deployment)
         logger.info(
             "Launching model %s: %s on engine %s, %d replica(s)",
             uid,

@@ -353,6 +353,15 @@ class ClusterState:
             for record in records
         )
 
+    def is_complete(self) -> bool:
+        """Whether every replica that is wanted lives, by the word of some worker."""
+        living = {replica.slot for replica in self.live()}
+        return bool(self._workers) and all(
+            SlotKey(deployment.uid, deployment.generation, ordinal) in living
+            for deployment in self.desired.values()
+            for ordinal in range(deployment.replicas)
+        )
+
     def has_failed(self, uid: str) -> bool:
         """Whether this wanted deployment is in ERROR."""
         return self.statuses()[uid].state is DeploymentState.ERROR

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
 from collections.abc import Callable
 
@@ -15,7 +14,7 @@ from xinfer.core.supervisor.planner import PlanPolicy
 from xinfer.core.supervisor.reconciler import Reconciler
 from xinfer.core.supervisor.service import DeploymentService
 from xinfer.core.supervisor.state import ClusterState
-from xinfer.core.supervisor.store import MemoryStore
+from xinfer.core.supervisor.store import Store
 from xinfer.core.supervisor.workers import WorkerPort
 from xinfer.model.catalog.resolve import Resolved, resolve
 from xinfer.settings import Settings
@@ -30,19 +29,21 @@ _SETTLE_INTERVALS = 1.5
 class Supervisor:
     """One supervisor process's state and services. Make it on the event loop.
 
-    `await run()` for as long as it shall act; `control` is opened and closed by the caller.
+    `await restore()` before anybody can reach it, then `await run()` for as long as it shall act;
+    `control` and the store are opened and closed by the caller.
 
     Args:
         link_token: for the links to replicas; the same after a restart, so that those that run
             on are still reached.
-        restarted: API processes may know an earlier supervisor's deployments; none of them is
-            taken from them before the workers had the time to report.
+        restarted: workers and API processes of an earlier supervisor may go on. So nothing is
+            started, and nothing told, before the workers had the time to report what runs.
     """
 
     def __init__(
         self,
         settings: Settings,
         workers: WorkerPort,
+        store: Store,
         *,
         link_token: bytes,
         restarted: bool = False,
@@ -50,11 +51,10 @@ class Supervisor:
         monotonic: Callable[[], float] = time.monotonic,
         unix_now: Callable[[], float] = time.time,
     ) -> None:
-        started = unix_now()
         self.state = ClusterState(
-            policy=PlanPolicy.of(settings, epoch=secrets.token_hex(8)),
+            policy=PlanPolicy.of(settings, epoch=str(store.epoch)),
             link_token=link_token,
-            started=started,
+            started=unix_now(),
             silence=settings.heartbeat_timeout,
         )
         self._settings = settings
@@ -65,12 +65,14 @@ class Supervisor:
             workers,
             settings,
             publish=self._publish,
+            # Workers that found nobody try again at least this often.
+            settle=_SETTLE_INTERVALS * settings.heartbeat_interval if restarted else 0.0,
             monotonic=monotonic,
             unix_now=unix_now,
         )
         self.service = DeploymentService(
             self.state,
-            MemoryStore(first_generation=int(started)),
+            store,
             workers,
             settings,
             resolve=resolve,
@@ -78,14 +80,21 @@ class Supervisor:
             monotonic=monotonic,
             unix_now=unix_now,
         )
-        self._published = self.state.snapshot()
-        # Workers that found nobody try again at least this often.
-        settle = _SETTLE_INTERVALS * settings.heartbeat_interval if restarted else 0.0
-        self.control = ControlServer(self.service, settings, self._published, settle=settle)
+        self._known = self.state.snapshot()
+        self.control = ControlServer(self.service, settings)
+
+    async def restore(self) -> None:
+        """Want what the store holds."""
+        restored = await self.service.restore()
+        if restored:
+            logger.info(
+                "Launched before and still wanted: %s. To end one for good: "
+                "xinference terminate --model-uid UID",
+                ", ".join(sorted(restored)),
+            )
 
     async def run(self) -> None:
-        """Restore what the store holds and act until cancelled."""
-        await self.service.restore()
+        """Act until cancelled."""
         await self._reconciler.run()
 
     async def drain(self) -> None:
@@ -122,10 +131,8 @@ class Supervisor:
             self._deserted.clear()
         else:
             self._deserted.set()
-        if snapshot is self._published:
-            return
         if not self.state.draining:  # that everything leaves then is no news
-            for line in describe_changes(self._published, snapshot):
+            for line in describe_changes(self._known, snapshot):
                 logger.log(line.level, line.text)
-        self._published = snapshot
+        self._known = snapshot
         self.control.publish(snapshot)

@@ -71,6 +71,7 @@ Pairs = tuple[tuple[str, str], ...]
 @click.option("--virtual-env-package", "-vp", multiple=True, help="Package to install in it.")
 @click.option("--virtual-env-find-link", multiple=True, help="Where to look for packages.")
 @click.option("--env", "-ev", nargs=2, multiple=True, metavar="KEY VALUE", help="For its process.")
+@click.option("--exist-ok", is_flag=True, help="If it is there already, wait until it answers.")
 @click.argument("further", nargs=-1, type=click.UNPROCESSED, metavar="[--ENGINE-OPTION VALUE]...")
 @with_client
 def launch(
@@ -87,6 +88,7 @@ def launch(
     virtual_env_package: tuple[str, ...],
     virtual_env_find_link: tuple[str, ...],
     env: Pairs,
+    exist_ok: bool,
     further: tuple[str, ...],
     **same_named: Any,
 ) -> None:
@@ -114,6 +116,8 @@ def launch(
         extra["quantization_config"] = typed_pairs(quantization_config)
     if trust_remote_code is not None:
         extra["trust_remote_code"] = trust_remote_code
+    if exist_ok:
+        extra["exist_ok"] = True
     model_uid = client.launch_model(**request, **extra)
     try:
         follow(client, model_uid)

@@ -112,6 +112,45 @@ class Clock:
         return self.now
 
 
+class MemoryStore:
+    """A store that forgets when its process ends; with `refusal`, one that refuses changes."""
+
+    def __init__(self, first_generation: int = 1) -> None:
+        self.epoch = 7
+        self.refusal: XinferError | None = None
+        self._first_generation = first_generation
+        self._deployments: dict[str, Deployment] = {}
+        self._generations: dict[str, int] = {}
+
+    async def load(self) -> list[Deployment]:
+        return list(self._deployments.values())
+
+    async def put(self, deployment: Deployment) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        last = self._generations.get(deployment.uid, 0)
+        if deployment.generation < last:
+            raise ValueError(
+                f"generation {deployment.generation} of {deployment.uid!r} is older than {last}"
+            )
+        self._deployments[deployment.uid] = deployment
+        self._generations[deployment.uid] = deployment.generation
+
+    async def delete(self, uid: str) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self._deployments.pop(uid, None)
+
+    async def last_generation(self, uid: str) -> int:
+        return self._generations.get(uid, 0)
+
+    async def next_generation(self, uid: str) -> int:
+        return max(self._generations.get(uid, 0) + 1, self._first_generation)
+
+    async def close(self) -> None:
+        return
+
+
 class FakeWorkers:
     """Records calls; `failing` maps a method to what it raises, `gate` holds starts back."""
 
@@ -142,6 +181,12 @@ class FakeWorkers:
 
 def unreachable() -> XinferError:
     return Unavailable("worker cannot be reached: refused.", code="unreachable")
+
+
+async def turns(count: int = 20) -> None:
+    """Let everything run that can run now."""
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
 async def until(look: Callable[[], Any], *, within: float = 20.0) -> None:

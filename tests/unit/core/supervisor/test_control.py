@@ -16,6 +16,7 @@ import pytest
 from tests.unit.core.supervisor.support import (
     READY,
     FakeWorkers,
+    MemoryStore,
     assignment,
     cluster_state,
     replica,
@@ -27,7 +28,6 @@ from xinfer.core.link import Link, connect
 from xinfer.core.supervisor import control as control_module
 from xinfer.core.supervisor.control import ControlServer
 from xinfer.core.supervisor.service import DeploymentService
-from xinfer.core.supervisor.store import MemoryStore
 from xinfer.model.catalog.resolve import Resolved
 from xinfer.settings import Settings
 from xinfer.types.control import (
@@ -90,7 +90,7 @@ class Peer:
 class House:
     """A control server with a service of fakes; every commit is published."""
 
-    def __init__(self, path: Path, settle: float) -> None:
+    def __init__(self, path: Path) -> None:
         self.address = f"unix:{path / 'control.sock'}"
         self.state = cluster_state()
         self.go = threading.Event()
@@ -98,7 +98,7 @@ class House:
         self.resolving = False
         self.service = DeploymentService(
             self.state,
-            MemoryStore(first_generation=1),
+            MemoryStore(),
             FakeWorkers(),
             SETTINGS,
             resolve=self.resolve,
@@ -106,7 +106,7 @@ class House:
             monotonic=lambda: 0.0,
             unix_now=lambda: 0.0,
         )
-        self.server = ControlServer(self.service, SETTINGS, self.state.snapshot(), settle=settle)
+        self.server = ControlServer(self.service, SETTINGS)
 
     def resolve(self, spec: LaunchSpec) -> Resolved:
         self.resolving = True
@@ -125,10 +125,13 @@ class House:
 
 
 @asynccontextmanager
-async def house(settle: float = 0.0) -> AsyncIterator[House]:
+async def house(*, knows: bool = True) -> AsyncIterator[House]:
+    """With `knows` False nothing has been published yet."""
     with tempfile.TemporaryDirectory() as directory:
-        made = House(Path(directory), settle)
+        made = House(Path(directory))
         await made.server.open(made.address, TOKEN)
+        if knows:
+            made.publish()
         try:
             yield made
         finally:
@@ -270,16 +273,14 @@ def test_an_api_process_that_leaves_or_hangs_is_not_waited_for_long(
     run(main)
 
 
-def test_a_restarted_supervisor_answers_at_once_but_pushes_when_it_has_heard_its_workers() -> None:
+def test_nothing_is_pushed_before_something_is_known_but_operations_are_answered() -> None:
     async def main() -> None:
-        async with house(settle=0.3) as home:
-            loop = asyncio.get_running_loop()
-            opened = loop.time()
+        async with house(knows=False) as home:
             peer = await home.peer()
-            assert (await peer.ask(1, echo("m"))).result == "m"
+            assert (await peer.ask(1, ReadNodes())).result == []
+            assert peer.pushes == []
+            home.publish()
             await until(lambda: peer.pushes)
-            assert loop.time() - opened >= 0.29
-            assert "m" in peer.pushes[0].snapshot.deployments
             other = await home.peer()
             await until(lambda: other.pushes)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import secrets
 import signal
 import subprocess
@@ -16,6 +17,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.unit.core.supervisor.store.support import with_store
+from tests.unit.core.supervisor.support import deployment
+from xinfer.core.exits import REFUSES_TO_START
 from xinfer.core.link import Link, connect
 from xinfer.settings import Settings
 from xinfer.types.control import FromSupervisor, Push
@@ -46,6 +50,7 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            env={**os.environ, "XINFERENCE_HOME": str(directory / "home")},
         )
         made = {
             "control": self.control,
@@ -79,6 +84,19 @@ class Child:
         self.process.wait(20)
 
 
+def look(child: Child) -> Snapshot:
+    """The first snapshot that it pushes."""
+
+    async def main() -> Snapshot:
+        listener = Listener()
+        link = await connect(child.control, TOKEN, listener, Settings())
+        snapshot = await asyncio.wait_for(listener.snapshot, 10)
+        link.close()
+        return snapshot
+
+    return asyncio.run(main())
+
+
 @pytest.fixture
 def directory() -> Iterator[Path]:
     # A socket's path has to be short.
@@ -98,19 +116,35 @@ def test_it_serves_the_control_link_and_leaves_with_0_on_sigterm(child: Child) -
     assert host == "127.0.0.1"
     assert int(port) > 0
 
-    async def look() -> Snapshot:
-        listener = Listener()
-        link = await connect(child.control, TOKEN, listener, Settings())
-        snapshot = await asyncio.wait_for(listener.snapshot, 10)
-        link.close()
-        return snapshot
-
-    snapshot = asyncio.run(look())
+    snapshot = look(child)
     assert (snapshot.deployments, snapshot.workers, snapshot.draining) == ({}, 0, False)
     child.process.send_signal(signal.SIGTERM)
     status, log = child.ends()
     assert status == 0, log
     assert "Traceback" not in log
+
+
+@pytest.mark.parametrize(
+    ("restarted", "restore", "wanted"),
+    [(False, "1", {"kept"}), (False, "0", set()), (True, "0", {"kept"})],
+)
+def test_it_wants_what_the_store_holds_unless_it_is_told_not_to_at_a_start(
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    restarted: bool,
+    restore: str,
+    wanted: set[str],
+) -> None:
+    with_store(directory / "home", lambda store: store.put(deployment("kept")))
+    monkeypatch.setenv("XINFERENCE_RESTORE", restore)
+    monkeypatch.setenv("XINFERENCE_HEARTBEAT_INTERVAL", "0.1")
+    child = Child(directory, restarted=restarted)
+    child.ready()
+    assert set(look(child).deployments) == wanted
+    child.process.send_signal(signal.SIGTERM)
+    status, log = child.ends()
+    child.close()
+    assert status == 0, log
 
 
 def test_it_leaves_when_its_parent_has_died(child: Child) -> None:
@@ -128,3 +162,17 @@ def test_it_refuses_to_listen_beyond_this_machine(directory: Path) -> None:
     child.close()
     assert status != 0
     assert "loopback" in log
+
+
+def test_a_second_one_on_the_same_home_says_who_has_it_and_that_it_is_of_no_use(
+    child: Child, directory: Path
+) -> None:
+    child.ready()
+    second = Child(directory, control=f"unix:{directory / 'second.sock'}")
+    status, log = second.ends()
+    second.close()
+    assert status == REFUSES_TO_START
+    assert f"{directory / 'home'} is in use" in log
+    assert f"process {child.process.pid}" in log
+    assert "XINFERENCE_HOME=" in log
+    assert "Traceback" not in log

@@ -17,6 +17,7 @@ from tests.unit.core.supervisor.support import (
     READY,
     TERMINATED,
     FakeWorkers,
+    MemoryStore,
     assignment,
     cluster_state,
     deployment,
@@ -27,7 +28,6 @@ from tests.unit.core.supervisor.support import (
     until,
 )
 from xinfer.core.supervisor.service import MAX_REPLICAS, DeploymentService
-from xinfer.core.supervisor.store import MemoryStore
 from xinfer.errors import Cancelled, Conflict, InvalidRequest, NotFound, Unavailable
 from xinfer.model.catalog.resolve import Resolved
 from xinfer.settings import Settings
@@ -68,9 +68,9 @@ class Desk:
     def changed(self) -> None:
         self.changes += 1
 
-    async def launch(self, uid: str | None = "m", **fields: Any) -> str:
+    async def launch(self, uid: str | None = "m", *, exist_ok: bool = False, **fields: Any) -> str:
         made = {"model_name": "echo", "model_uid": uid, **fields}
-        return await self.service.launch(LaunchSpec(**made))
+        return await self.service.launch(LaunchSpec(**made), exist_ok=exist_ok)
 
     def becomes(self, state: DeploymentState, uid: str = "m", replica_id: str = "r") -> None:
         self.sequence += 1
@@ -175,6 +175,23 @@ def test_a_failed_deployment_may_be_launched_again_as_a_new_generation() -> None
         await desk.launch()
         assert desk.state.desired["m"].generation == 101
         assert not desk.state.has_failed("m")
+
+    run(main)
+
+
+def test_a_launch_may_be_content_with_what_is_there() -> None:
+    async def main() -> None:
+        desk = Desk()
+        assert await desk.launch(None) == "echo"
+        assert await desk.launch(None, exist_ok=True) == "echo"
+        assert await desk.launch("echo", exist_ok=True) == "echo"
+        assert desk.state.desired["echo"].generation == 100
+        assert await desk.launch("other", exist_ok=True) == "other"
+        with pytest.raises(Conflict):
+            await desk.launch("other", exist_ok=True, model_name="another-model")
+        desk.fails("echo")
+        await desk.launch("echo", exist_ok=True)
+        assert desk.state.desired["echo"].generation == 101
 
     run(main)
 
@@ -341,11 +358,59 @@ def test_what_was_launched_meanwhile_or_is_leaving_is_not_taken_over() -> None:
         desk = Desk()
         await desk.launch("m")
         wanted = desk.state.desired["m"]
-        await desk.service.adopt(report(replica(assignment(deployment("m", generation=999)))))
+        await desk.service.adopt(report(replica(assignment(deployment("m", generation=99)))))
         assert desk.state.desired == {"m": wanted}
         for state in (DRAINING, TERMINATED):
             await desk.service.adopt(report(replica(assignment(deployment("n")), state)))
         assert desk.state.desired == {"m": wanted}
+
+    run(main)
+
+
+def test_what_runs_is_taken_over_in_place_of_what_an_older_store_says() -> None:
+    async def main() -> None:
+        desk = Desk()
+        await desk.store.put(deployment("m", generation=4))
+        await desk.service.restore()
+        brought = deployment("m", generation=5)
+        await desk.service.adopt(report(replica(assignment(brought))))
+        assert desk.state.desired == {"m": brought}
+        assert await desk.store.load() == [brought]
+
+    run(main)
+
+
+def test_what_runs_is_taken_over_once_though_it_cannot_be_kept(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        desk = Desk()
+        desk.store.refusal = Unavailable("The disk is full.", code="store_unavailable")
+        brought = deployment("m", generation=90)
+        for _ in range(2):
+            await desk.service.adopt(report(replica(assignment(brought))))
+            assert desk.state.desired == {"m": brought}
+        assert caplog.text.count("The disk is full.") == 1
+        desk.store.refusal = None
+        await desk.service.terminate("m")
+        await desk.service.adopt(report(replica(assignment(brought))))
+        assert desk.state.desired == {}
+
+    run(main)
+
+
+def test_what_cannot_be_kept_is_not_done() -> None:
+    async def main() -> None:
+        desk = Desk()
+        await desk.launch("m")
+        changes, wanted = desk.changes, dict(desk.state.desired)
+        desk.store.refusal = Unavailable("The disk is full.", code="store_unavailable")
+        with pytest.raises(Unavailable, match="disk is full"):
+            await desk.launch("n")
+        for operation in (desk.service.terminate, desk.service.cancel):
+            with pytest.raises(Unavailable, match="disk is full"):
+                await operation("m")
+        assert (desk.state.desired, desk.changes) == (wanted, changes)
 
     run(main)
 
@@ -371,7 +436,7 @@ def test_what_the_store_holds_is_wanted_again() -> None:
     async def main() -> None:
         desk = Desk()
         await desk.store.put(deployment("kept"))
-        await desk.service.restore()
+        assert await desk.service.restore() == ["kept"]
         assert desk.state.desired == {"kept": deployment("kept")}
 
     run(main)

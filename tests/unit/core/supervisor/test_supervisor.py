@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -14,17 +14,19 @@ from tests.unit.core.supervisor.support import (
     TERMINATED,
     Clock,
     FakeWorkers,
+    MemoryStore,
     assignment,
     deployment,
     replica,
     report,
     run,
+    turns,
     until,
 )
 from xinfer.core.supervisor.supervisor import Supervisor
 from xinfer.model.catalog.resolve import Resolved
 from xinfer.settings import Settings
-from xinfer.types.deployment import LaunchSpec
+from xinfer.types.deployment import Deployment, LaunchSpec
 from xinfer.types.model import ModelSpec
 
 BRINGS = deployment("kept", generation=3)
@@ -36,17 +38,28 @@ def resolve(spec: LaunchSpec) -> Resolved:
 
 @asynccontextmanager
 async def running(
-    settings: Settings | None = None, clock: Clock | None = None
+    settings: Settings | None = None,
+    clock: Clock | None = None,
+    *,
+    stored: tuple[Deployment, ...] = (),
+    restarted: bool = False,
+    unix_now: Callable[[], float] = lambda: 1e6,
 ) -> AsyncIterator[tuple[Supervisor, FakeWorkers]]:
     workers = FakeWorkers()
+    store = MemoryStore(first_generation=1_000_000)
+    for each in stored:
+        await store.put(each)
     supervisor = Supervisor(
         settings or Settings(drain_timeout=0.05, stop_timeout=0.05),
         workers,
+        store,
         link_token=bytes(32),
+        restarted=restarted,
         resolve=resolve,
         monotonic=clock or Clock(),
-        unix_now=lambda: 1e6,
+        unix_now=unix_now,
     )
+    await supervisor.restore()
     task = asyncio.create_task(supervisor.run())
     try:
         yield supervisor, workers
@@ -123,6 +136,82 @@ def test_a_launch_after_a_restart_is_newer_than_what_a_worker_brings() -> None:
             assert workers.started == []
             await supervisor.report(report(sequence=2))
             await until(lambda: workers.started)
+
+    run(main)
+
+
+def test_what_the_store_holds_is_launched_and_listed(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with running(stored=(BRINGS,)) as (supervisor, workers):
+            await supervisor.report(report(sequence=1))
+            await until(lambda: workers.started)
+            assert workers.started[0][1].deployment == BRINGS
+
+    with caplog.at_level("INFO"):
+        run(main)
+    assert "Launched before and still wanted: kept." in caplog.text
+    assert "xinference terminate" in caplog.text
+
+
+def test_after_a_restart_nothing_is_started_before_workers_could_report_what_runs(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        settings = Settings(heartbeat_interval=0.01)
+        clock = Clock()
+        two = deployment("two", generation=3, replicas=2)
+        async with running(settings, clock, stored=(two,), restarted=True) as (
+            supervisor,
+            workers,
+        ):
+            first = replica(assignment(two, "r0", ordinal=0), READY)
+            await supervisor.report(report(first, sequence=1))
+            # It does not know of the other worker yet, which brings the other replica.
+            await turns()
+            assert workers.started == []
+            other = replica(assignment(two, "r1", ordinal=1), READY)
+            await supervisor.report(
+                report(other, worker_id="w2", address="127.0.0.1:2", sequence=1)
+            )
+            await until(lambda: "Model two is READY" in caplog.text)  # all is known
+            await supervisor.report(report(sequence=2))  # and now one has ended
+            await until(lambda: workers.started)
+            assert [each.ordinal for _, each in workers.started] == [0]
+            assert workers.stopped == []
+
+    with caplog.at_level("INFO"):
+        run(main)
+
+
+def test_after_a_restart_what_no_worker_reports_is_started_when_they_had_their_time() -> None:
+    async def main() -> None:
+        settings = Settings(heartbeat_interval=0.01)
+        clock = Clock()
+        async with running(settings, clock, stored=(BRINGS,), restarted=True) as (
+            supervisor,
+            workers,
+        ):
+            await supervisor.report(report(sequence=1))
+            await turns()
+            assert workers.started == []
+            clock.now += 0.015
+            await until(lambda: workers.started)
+
+    run(main)
+
+
+@pytest.mark.parametrize("jump", [3600.0, -3600.0])
+def test_a_jump_of_the_time_of_day_changes_nothing(jump: float) -> None:
+    async def main() -> None:
+        of_day = Clock()
+        settings = Settings(heartbeat_interval=0.01)
+        async with running(settings, unix_now=of_day) as (supervisor, workers):
+            await supervisor.report(report(replica(assignment(BRINGS, "old"), READY), sequence=1))
+            of_day.now += jump
+            await supervisor.report(report(replica(assignment(BRINGS, "old"), READY), sequence=2))
+            await turns()
+            assert supervisor.state.snapshot().deployments["kept"].state is READY
+            assert (workers.started, workers.stopped) == ([], [])
 
     run(main)
 

@@ -70,8 +70,9 @@ def test_every_flag_reaches_the_server(ready: Any, xinference: Callable[..., Res
         "-n q -t LLM -en vLLM -u m -s 0_5 -f pytorch -q none -r 2 --n-worker 2 --n-gpu none "
         "-lm a /a --lora-modules b /b -ld x 1 -fd y 0.5 -qc load_in_4bit True --worker-ip w "
         "--gpu-idx 0,1 --trust-remote-code True --model_path /p --enable-thinking "
-        "--disable-virtual-env -vp p==1 -vp r --virtual-env-find-link /l -ev A 1 -ev B b "
-        "--n-ctx 2048 --request_limits=3 --temp -0.5 --cache None --sampling.top_k 4 --fast true"
+        "--disable-virtual-env --exist-ok -vp p==1 -vp r --virtual-env-find-link /l -ev A 1 "
+        "-ev B b --n-ctx 2048 --request_limits=3 --temp -0.5 --cache None --sampling.top_k 4 "
+        "--fast true"
     )
     result = xinference("launch", *flags.split())
     assert result.exit_code == 0, result.stderr
@@ -106,6 +107,7 @@ def test_every_flag_reaches_the_server(ready: Any, xinference: Callable[..., Res
             "envs": {"A": "1", "B": "b"},
             "quantization_config": {"load_in_4bit": True},
             "trust_remote_code": True,
+            "exist_ok": True,
             "n_ctx": 2048,
             "request_limits": 3,
             "temp": -0.5,
