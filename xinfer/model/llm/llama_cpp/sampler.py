@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from xinfer.errors import EngineFailed, InvalidRequest
 from xinfer.model.engine import Logprob
 from xinfer.model.llama_cpp.library import library
+from xinfer.model.llm.llama_cpp.grammar import check_grammar
 from xinfer.types.request import Constraint, Sampling
 
 Row = NDArray[np.float32]
@@ -24,6 +26,16 @@ HONOURED = frozenset(Sampling.__struct_fields__) - {"max_tokens", "logprobs"}
 # llama.cpp takes 2**32 - 1 as "choose one".
 _SEEDS = (1 << 32) - 1
 _NOTHING_LEFT = "No token is left that the request's parameters allow."
+_NOTHING_FITS = (
+    "The grammar and the request's other parameters together leave no token of this model to go on "
+    "with. Allow more in guided_grammar, or leave the other parameters out."
+)
+_GRAMMAR_SECONDS = 1.0
+"""Of computing, for one token's grammar; all requests of the engine wait for it."""
+_COLDEST = 1e-6
+"""Below, dividing by the temperature leaves the range of a 32-bit float; nothing else is likely."""
+_LEAST_PENALTY = 1e-5
+"""The same for the repetition penalty: sorting what is no number ends the process."""
 _BREAKERS = ("\n", ":", '"', "*")
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 
@@ -65,7 +77,8 @@ class SamplerSettings(msgspec.Struct, frozen=True, kw_only=True):
 def resolve(sampling: Sampling, defaults: Mapping[str, float], context: int) -> SamplerSettings:
     """The request's parameters over the model's `defaults`, which have llama.cpp's names.
 
-    Windows that reach back are cut to `context` tokens, which -1 stands for.
+    Windows that reach back are cut to `context` tokens, which -1 stands for; a temperature too low
+    to divide by is 0.
     """
     asked = {
         name: value
@@ -76,6 +89,9 @@ def resolve(sampling: Sampling, defaults: Mapping[str, float], context: int) -> 
         asked["repeat_penalty"] = sampling.repetition_penalty
     values: dict[str, Any] = {**defaults, **asked}
     values["top_k"] = int(values["top_k"])
+    if values["temperature"] < _COLDEST:
+        values["temperature"] = 0.0
+    values["repeat_penalty"] = max(values["repeat_penalty"], _LEAST_PENALTY)
     for name in ("repeat_last_n", "dry_penalty_last_n"):
         window = int(values.get(name, -1))
         values[name] = context if window < 0 else min(window, context)
@@ -137,7 +153,8 @@ class Sampler:
         resumed: how many of `history`'s last tokens are output.
 
     Raises:
-        InvalidRequest: the constraint is no valid grammar, or the resumed output violates it.
+        InvalidRequest: the constraint is no valid grammar or one beyond the bounds, or the resumed
+            output violates it.
     """
 
     def __init__(
@@ -185,8 +202,10 @@ class Sampler:
         """The next token, which is token number `position` of the output.
 
         Raises:
+            InvalidRequest: the grammar leaves no token, or is too slow to follow.
             EngineFailed: the logits are no numbers, or no token is possible.
         """
+        started = time.thread_time() if self._grammar is not None else 0.0
         if not len(self._biased):
             token = self._choose(row, position)
         else:
@@ -200,6 +219,12 @@ class Sampler:
             self._llama.llama_sampler_accept(self._chain, token)
         if self._grammar is not None:
             self._llama.llama_sampler_accept(self._grammar, token)
+            if time.thread_time() - started > _GRAMMAR_SECONDS:
+                raise InvalidRequest(
+                    "The grammar is too ambiguous: following it for one token took more than "
+                    f"{_GRAMMAR_SECONDS:g} s. Write it so that a text can be read in fewer ways.",
+                    param="guided_grammar",
+                )
         return token
 
     def close(self) -> None:
@@ -232,6 +257,8 @@ class Sampler:
             llama.llama_sampler_apply(self._chain, candidates.pointer)
             token, logit = candidates.selected()
         if token < 0 or not logit > -math.inf:
+            if self._grammar is not None:
+                raise InvalidRequest(_NOTHING_FITS, param="guided_grammar")
             raise EngineFailed(_NOTHING_LEFT)
         return token
 
@@ -242,6 +269,7 @@ class Sampler:
         return self._candidates.first_is_allowed()
 
     def _make_grammar(self, source: str) -> Any:
+        check_grammar(source)
         init = self._llama.llama_sampler_init_grammar
         # llama.cpp takes no grammar at all for one that allows everything.
         grammar = init(self._vocabulary, source.encode(), b"root") if source.strip() else None

@@ -212,6 +212,49 @@ def test_invalid_grammar_is_refused(draw: Draw, source: str) -> None:
         draw(Sampling(), 1, constraint=Constraint("grammar", source))
 
 
+def test_grammar_that_would_end_the_process_is_refused(draw: Draw) -> None:
+    source = f"root ::= {'(' * 32_000}x{')' * 32_000}"
+    with pytest.raises(InvalidRequest, match="nested"):
+        draw(Sampling(), 1, constraint=Constraint("grammar", source))
+
+
+def test_grammar_that_no_token_fits_is_the_requests_fault(draw: Draw) -> None:
+    with pytest.raises(InvalidRequest, match="leave no token of this model"):
+        draw(Sampling(), 1, constraint=Constraint("grammar", "root ::= <[99999999]>"))
+
+
+def test_grammar_that_takes_too_long_ends_its_request(
+    draw: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xinfer.model.llm.llama_cpp.sampler._GRAMMAR_SECONDS", 0.0)
+    with pytest.raises(InvalidRequest, match="too ambiguous"):
+        draw(Sampling(), 1, constraint=GRAMMAR)
+
+
+def test_lowest_temperature_takes_the_likeliest(draw: Draw) -> None:
+    assert set(draw(hot(temperature=1e-40))) == {0}
+
+
+def test_smallest_repetition_penalty_leaves_numbers(draw: Draw, row: Row) -> None:
+    row += 1
+    repeated = hot(repetition_penalty=1e-320, repeat_last_n=-1, typical_p=0.5, top_k=0)
+    assert draw(repeated, 4, history=[3]) == [3] * 4
+
+
+@pytest.mark.parametrize("seed", [-(2**63), -1, 0, 2**32 - 1, 2**63 - 1])
+def test_any_seed_is_taken(draw: Draw, seed: int) -> None:
+    assert draw(hot(seed=seed), 5) == draw(hot(seed=seed), 5)
+
+
+def test_neighbouring_seeds_draw_independently(draw: Draw) -> None:
+    """No seed's draws are a neighbour's, shifted by some positions."""
+    drawn = np.array([draw(hot(seed=seed), 300) for seed in range(8)])
+    for other in range(1, 8):
+        for shift in range(20):
+            same = drawn[0][: 300 - shift] == drawn[other][shift:]
+            assert same.mean() < 0.25  # two independent draws agree in about 1 of 16
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_logits_that_are_no_numbers_are_an_error(
