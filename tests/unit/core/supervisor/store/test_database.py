@@ -85,6 +85,18 @@ def test_a_database_that_was_cut_short_is_noticed_and_left_alone(
         assert rows == ROWS
 
 
+def test_an_index_that_does_not_agree_with_its_table_is_noticed(
+    tmp_path: Path, sound: Path
+) -> None:
+    content = sound.read_bytes()
+    assert content.count(b"gone") == 2  # in the table, and in the index of its key
+    for at in (content.index(b"gone"), content.rindex(b"gone")):
+        path = tmp_path / f"{at}.db"
+        path.write_bytes(content[:at] + b"gonf" + content[at + 4 :])
+        with pytest.raises(Damaged):
+            Database(path)
+
+
 def _other_program(path: Path) -> None:
     with sqlite3.connect(path) as other:
         other.execute("CREATE TABLE deployments (uid TEXT)")
