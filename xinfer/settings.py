@@ -31,8 +31,8 @@ class Settings:
     home: str = _setting(
         "~/.xinference",
         "XINFERENCE_HOME",
-        "Directory of what xinfer keeps on disk: what is launched, and the logs of model "
-        "processes. One server at a time has it.",
+        "Directory of what xinfer keeps on disk: what is launched, and logs. "
+        "One server at a time has it.",
     )
     restore: bool = _setting(
         True,
@@ -42,6 +42,35 @@ class Settings:
     )
     log_level: str = _setting(
         "INFO", "XINFERENCE_LOG_LEVEL", "Least severe level that is logged.", LOG_LEVELS
+    )
+    log_format: str = _setting(
+        "TEXT",
+        "XINFERENCE_LOG_FORMAT",
+        "How lines are logged, on the console and in files: for people, or as JSON.",
+        ("TEXT", "JSON"),
+    )
+    log_file_bytes: int = _setting(
+        32 << 20,
+        "XINFERENCE_LOG_FILE_BYTES",
+        "Size at which a process begins a new log file and sets the one before aside.",
+        positive=True,
+    )
+    log_files: int = _setting(
+        4,
+        "XINFERENCE_LOG_FILES",
+        "Log files of each process that are kept beside the current one, in the directory logs of "
+        "XINFERENCE_HOME; with 0 none is written.",
+    )
+    blocked_loop_threshold: float = _setting(
+        2.0,
+        "XINFERENCE_BLOCKED_LOOP_THRESHOLD",
+        "Time a process may be busy with one thing before the log says with what; 0 never does.",
+    )
+    otlp_endpoint: str = _setting(
+        "",
+        "XINFERENCE_OTLP_ENDPOINT",
+        "Where traces go, as the base URL of an OTLP/HTTP collector; without it, what "
+        "OTEL_EXPORTER_OTLP_ENDPOINT says. Needs the extra [otel].",
     )
     api_key: str = _setting(
         "",

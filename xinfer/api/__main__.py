@@ -12,7 +12,7 @@ from xinfer.settings import Settings
 
 def main() -> None:
     settings = Settings.from_env()
-    logs.configure(settings.log_level)
+    logs.configure(settings, "api")
     uvloop.run(serve(read_config(ApiConfig), settings))
 
 

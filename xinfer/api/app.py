@@ -44,7 +44,7 @@ def create_app(
         control=control,
         settings=settings,
         drain=drain or Drain(),
-        metrics=Metrics(gateway.table, metrics_dir),
+        metrics=Metrics(metrics_dir),
         model_list=ModelList(gateway.table),
     )
     app = FastAPI(

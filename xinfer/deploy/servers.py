@@ -39,7 +39,7 @@ def local(argv: list[str]) -> NoReturn:
         settings = Settings.from_env()
     except ValueError as error:
         sys.exit(f"xinference-local: {error}")
-    logs.configure(settings.log_level)
+    logs.configure(settings, "launcher")
     files = system.raise_open_files_limit()
     if 0 < files < _MIN_OPEN_FILES:
         sys.exit(

@@ -41,6 +41,13 @@ class ReadNodes(msgspec.Struct, frozen=True, tag="nodes"):
     """Result: a list of `Node`."""
 
 
+class ReadEvents(msgspec.Struct, frozen=True, tag="events"):
+    """Result: a list of `ClusterEvent`, the oldest first."""
+
+    model: str | None = None
+    """A uid: those of this model only."""
+
+
 class AwaitSeen(msgspec.Struct, frozen=True, tag="await seen"):
     """Result: None. Answered when every API process knows this version of the snapshot or a later
     one, so that the next request may come to any of them; one that hangs is not waited for long."""
@@ -48,7 +55,7 @@ class AwaitSeen(msgspec.Struct, frozen=True, tag="await seen"):
     version: int
 
 
-Operation = Launch | Terminate | CancelLaunch | ReadLogs | ReadNodes | AwaitSeen
+Operation = Launch | Terminate | CancelLaunch | ReadLogs | ReadNodes | ReadEvents | AwaitSeen
 
 
 class ReplicaLog(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +77,20 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     memory_total: int
     memory_available: int
     memory_used: int
+
+
+class ClusterEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened to a model or to a worker."""
+
+    at: float
+    """Unix seconds."""
+    level: str
+    """INFO, WARNING or ERROR."""
+    text: str
+    model: str = ""
+    """Uid of the model it is about."""
+    worker: str = ""
+    """Address of the worker it is about."""
 
 
 class Call(msgspec.Struct, frozen=True, tag="call"):

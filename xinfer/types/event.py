@@ -39,6 +39,8 @@ class Started(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
 
     rid: int
     prompt_tokens: int
+    waited: float = 0.0
+    """Seconds that it was in the waiting room."""
 
 
 class Delta(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):

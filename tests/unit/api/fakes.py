@@ -17,7 +17,7 @@ from xinfer.api.lifetime import Drain
 from xinfer.core.gateway import Completion, RoutingTable
 from xinfer.errors import XinferError
 from xinfer.settings import Settings
-from xinfer.types.control import Launch, Operation
+from xinfer.types.control import Launch, Node, Operation, ReadNodes
 from xinfer.types.deployment import (
     Deployment,
     DeploymentState,
@@ -111,6 +111,7 @@ class FakeStream:
     """Plays a script: a batch is given, an error raised, an event waited for."""
 
     prompt_tokens = USAGE.prompt_tokens
+    waited = 0.25
 
     def __init__(self, script: Script) -> None:
         self._script = iter(script)
@@ -178,7 +179,7 @@ class FakeGateway:
             async for batch in stream:
                 for event in batch:
                     if isinstance(event, Finished):
-                        return Completion(text, event.reason, event.usage, logprobs)
+                        return Completion(text, event.reason, event.usage, logprobs, 0.25)
                     text += event.text
                     if isinstance(event, LogprobDelta):
                         logprobs += event.logprobs
@@ -202,8 +203,12 @@ class FakeControl:
     def __init__(self, table: RoutingTable) -> None:
         self.table = table
         self.operations: list[Operation] = []
+        self.nodes: list[Node] = []
         self.called = asyncio.Event()
-        self.handlers: dict[type, Callable[[Any], Any]] = {Launch: self._launch}
+        self.handlers: dict[type, Callable[[Any], Any]] = {
+            Launch: self._launch,
+            ReadNodes: lambda _: self.nodes,
+        }
 
     async def call(self, operation: Operation) -> Any:
         self.operations.append(operation)

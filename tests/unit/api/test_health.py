@@ -12,7 +12,6 @@ from openapi_spec_validator import validate
 
 from tests.unit.api.fakes import Api, deployment
 from xinfer.api import page
-from xinfer.errors import EngineFailed
 from xinfer.types.deployment import DeploymentState
 
 pytestmark = pytest.mark.anyio
@@ -82,30 +81,6 @@ async def test_an_error_is_logged_in_one_line_with_its_id(
     assert "trace-me GET" in line
     assert "404" in line
     assert line.isprintable()
-
-
-async def test_metrics_count_requests_errors_and_tokens() -> None:
-    api = Api()
-    await api.chat()
-    await api.chat(stream=True)
-    api.gateway.scripts = [EngineFailed("It broke.")]
-    await api.chat()
-    await api.chat(model="no-such-model-1")
-    await api.http.get("/no/such/route")
-    text = (await api.http.get("/metrics")).text
-    route = 'method="POST",route="/v1/chat/completions"'
-    assert f'xinfer_requests_total{{{route},status="200"}} 2.0' in text
-    assert f'xinfer_requests_total{{{route},status="404"}} 1.0' in text
-    assert 'xinfer_requests_total{method="GET",route="unknown",status="404"} 1.0' in text
-    assert 'xinfer_errors_total{code="engine_error"} 1.0' in text
-    assert 'xinfer_tokens_total{kind="completion",model="echo"} 4.0' in text
-    assert 'xinfer_time_to_first_token_seconds_count{model="echo"} 1.0' in text
-    assert 'xinfer_replicas{model="echo",state="READY"} 1.0' in text
-    assert 'xinfer_replica_requests{model="echo",state="waiting"} 2.0' in text
-    assert 'xinfer_replica_capacity{model="echo"} 20.0' in text
-    assert "xinfer_requests_in_flight 1.0" in text
-    assert "no-such-model-1" not in text
-    assert "/no/such/route" not in text
 
 
 async def test_the_description_of_the_api_is_valid_and_has_the_bodies() -> None:

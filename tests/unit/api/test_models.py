@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.api.fakes import Api, deployment
 from xinfer.errors import EngineFailed
-from xinfer.types.control import ReadLogs, ReadNodes
+from xinfer.types.control import ClusterEvent, ReadEvents, ReadLogs, ReadNodes
 from xinfer.types.deployment import DeploymentState
 
 pytestmark = pytest.mark.anyio
@@ -210,3 +210,28 @@ async def test_status_tells_of_the_workers() -> None:
         "memory_available": 60,
         "memory_total": 100,
     }
+
+
+async def test_events_are_told_in_the_incumbents_shape_and_of_the_whole_cluster() -> None:
+    api = Api()
+    happened = [
+        ClusterEvent(at=1.75, level="INFO", text="Worker w joined", worker="w"),
+        ClusterEvent(at=2.5, level="ERROR", text="Model gone is ERROR", model="gone"),
+    ]
+    api.control.handlers[ReadEvents] = lambda asked: [
+        event for event in happened if asked.model in (None, event.model)
+    ]
+    error = {"event_type": "ERROR", "event_ts": 2, "event_content": "Model gone is ERROR"}
+    assert (await api.http.get("/v1/models/gone/events")).json() == [error]
+    assert (await api.http.get("/v1/models/echo/events")).json() == []
+    assert (await api.http.get("/v1/models/never/events")).status_code == 404
+    assert (await api.http.get("/v1/cluster/events")).json() == [
+        {
+            "event_type": "INFO",
+            "event_ts": 1,
+            "event_content": "Worker w joined",
+            "model_uid": None,
+            "worker_address": "w",
+        },
+        {**error, "model_uid": "gone", "worker_address": None},
+    ]

@@ -18,7 +18,7 @@ import pytest
 from tests.unit.api.fakes import deployment, snapshot
 from xinfer.core.link import Link, serve
 from xinfer.settings import Settings
-from xinfer.types.control import Push, Seen, ToSupervisor
+from xinfer.types.control import Push, ReadNodes, Reply, Seen, ToSupervisor
 
 pytestmark = pytest.mark.anyio
 
@@ -39,7 +39,9 @@ class _Supervisor:
 
     def on_frame(self, link: Link, payload: bytes) -> None:
         message = msgspec.msgpack.decode(payload, type=ToSupervisor)
-        assert isinstance(message, Seen), "nothing is asked in these tests"
+        if not isinstance(message, Seen):
+            assert isinstance(message.operation, ReadNodes), "nothing else is asked here"
+            link.send(msgspec.msgpack.encode(Reply(message.call, result=[])))
 
     def on_lost(self, link: Link, reason: str) -> None:
         self.links.remove(link)

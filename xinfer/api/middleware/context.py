@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from xinfer.api import request_id
 from xinfer.api.errors import error_response, internal_error, note_error
 from xinfer.api.lifetime import draining
+from xinfer.core import logs
 
 if TYPE_CHECKING:
     from xinfer.api.services import Services
@@ -19,6 +20,8 @@ logger = logging.getLogger(__name__)
 access_logger = logging.getLogger("xinfer.api.access")
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
+_METHODS = _READS | {"POST", "PUT", "PATCH", "DELETE"}
+"""Those that metrics name."""
 
 
 class RequestContext:
@@ -35,6 +38,7 @@ class RequestContext:
         state = scope.setdefault("state", {})
         state["request_id"] = request_id.of(scope["headers"])
         state["arrived"] = time.monotonic()
+        logs.request_id.set(state["request_id"])
         status = 0
 
         async def send_with_id(message: Message) -> None:
@@ -70,8 +74,12 @@ class RequestContext:
     def _record(self, scope: Scope, state: dict[str, Any], status: int) -> None:
         metrics = self._services.metrics
         route = getattr(scope.get("route"), "path", "unknown")
-        metrics.requests.labels(scope["method"], route, str(status)).inc()
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        metrics.requests.labels(method, route, str(status)).inc()
         error = state.get("error")
+        record = state.get("record")
+        if record is not None:
+            metrics.observe(record, time.monotonic() - state["arrived"])
         if error is None:
             if access_logger.isEnabledFor(logging.DEBUG):
                 access_logger.debug("%s", _line(scope, state, status))

@@ -30,7 +30,7 @@ async def create_chat_completion(request: Request, body: ChatBody) -> Response:
         return EventStream(frames, here.drain, here.settings.sse_ping_interval, call.headers)
     work = here.gateway.complete(call.uid, chat, request_id=call.request_id)
     completion = await within(request.receive, here.drain, work)
-    here.metrics.count_usage(call.uid, completion.usage)
+    call.record.finish(completion.reason, completion.usage, completion.waited)
     answer = chat_completion(
         completion,
         request_id=call.request_id,
@@ -52,13 +52,12 @@ async def _frames(
         created=call.created,
         include_usage=include_usage,
     )
-    meter = here.metrics.stream(call.uid, call.arrived)
 
     def close(end: Finished) -> bytes:
         return chunks.close(end.reason, end.usage) + DONE
 
     stream = await here.gateway.open(call.uid, chat, request_id=call.request_id)
     async with stream:
-        source = choice_frames(stream, chunks, meter, opening=chunks.begin(), close=close)
+        source = choice_frames(stream, chunks, call.record, opening=chunks.begin(), close=close)
         async with aclosing(source) as frames:
             yield frames

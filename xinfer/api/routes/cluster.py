@@ -1,12 +1,14 @@
-"""The cluster as clients ask for it before anything else."""
+"""The cluster: what clients ask for before anything else, and what happened lately."""
 
 import time
 from typing import Any
 
 from fastapi import APIRouter, Request
 
+from xinfer.api.render.events import cluster_event
+from xinfer.api.schemas.answers import ClusterEvent
 from xinfer.api.services import Services, services
-from xinfer.types.control import ReadNodes
+from xinfer.types.control import ReadEvents, ReadNodes
 
 router = APIRouter(tags=["cluster"])
 
@@ -15,6 +17,13 @@ router = APIRouter(tags=["cluster"])
 async def is_auth_on(request: Request) -> dict[str, bool]:
     """Whether this server wants a key; every client asks this first."""
     return {"auth": bool(services(request).settings.api_key)}
+
+
+@router.get("/v1/cluster/events", response_model=list[ClusterEvent])
+async def list_events(request: Request) -> list[dict[str, Any]]:
+    """What happened lately to models and workers, the oldest first."""
+    events = await services(request).control.call(ReadEvents())
+    return [cluster_event(event) for event in events]
 
 
 @router.get("/status")

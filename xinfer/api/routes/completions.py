@@ -34,7 +34,7 @@ async def create_completion(request: Request, body: CompletionBody) -> Response:
         return EventStream(frames, here.drain, here.settings.sse_ping_interval, call.headers)
     completions = await within(request.receive, here.drain, _complete_all(call, prompts))
     for completion in completions:
-        here.metrics.count_usage(call.uid, completion.usage)
+        call.record.finish(completion.reason, completion.usage, completion.waited)
     answer = text_completion(
         completions,
         request_id=call.request_id,
@@ -100,10 +100,11 @@ async def _choices(
                 chunks.close(end.reason, total) + DONE if last else chunks.finish(end.reason, None)
             )
 
-        meter = here.metrics.stream(call.uid, call.arrived)
         async with (
             stream,
-            aclosing(choice_frames(stream, chunks, meter, opening=b"", close=close)) as frames,
+            aclosing(
+                choice_frames(stream, chunks, call.record, opening=b"", close=close)
+            ) as frames,
         ):
             async for frame in frames:
                 yield frame

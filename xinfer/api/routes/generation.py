@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from fastapi import Request
 from fastapi.responses import Response
 
-from xinfer.api.metrics import StreamMeter
+from xinfer.api.record import InferenceRecord
 from xinfer.api.render.text import Chunks
 from xinfer.api.request_id import clean
 from xinfer.api.schemas.base import Body
 from xinfer.api.schemas.sampling import GenerationBody
 from xinfer.api.services import Services, services
+from xinfer.core import logs
 from xinfer.core.gateway import ResponseStream, RoutingTable
 from xinfer.errors import EngineFailed, InvalidRequest
 from xinfer.types.deployment import DeploymentStatus
@@ -37,7 +38,7 @@ class Call:
     request_id: str
     uid: str
     created: int
-    arrived: float
+    record: InferenceRecord
     headers: dict[str, str]
 
 
@@ -54,12 +55,15 @@ def begin(request: Request, body: GenerationBody, ability: str) -> Call:
     state = request.scope["state"]
     if body.request_id:
         state["request_id"] = clean(body.request_id)
+        logs.request_id.set(state["request_id"])
+    record = InferenceRecord(body.model, ability, state["arrived"], stream=bool(body.stream))
+    state["record"] = record
     return Call(
         services=here,
         request_id=state["request_id"],
         uid=body.model,
         created=int(time.time()),
-        arrived=state["arrived"],
+        record=record,
         headers=ignored_fields(body),
     )
 
@@ -100,7 +104,7 @@ def ignored_fields(body: Body) -> dict[str, str]:
 async def choice_frames(
     stream: ResponseStream,
     chunks: Chunks,
-    meter: StreamMeter,
+    record: InferenceRecord,
     *,
     opening: bytes,
     close: Callable[[Finished], bytes],
@@ -110,7 +114,7 @@ async def choice_frames(
         yield opening
     text = chunks.text
     async for events in stream:
-        meter.tick()
+        record.tick()
         frame = b""
         for event in events:
             if isinstance(event, LogprobDelta):
@@ -118,7 +122,7 @@ async def choice_frames(
             elif isinstance(event, Delta):
                 frame += text(event.text)
             else:
-                meter.finish(event.usage)
+                record.finish(event.reason, event.usage, stream.waited)
                 yield frame + close(event)
                 return
         if frame:

@@ -5,9 +5,10 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from xinfer.api.cluster_metrics import ClusterCollector
 from xinfer.api.lifetime import draining
 from xinfer.api.metrics import CONTENT_TYPE
-from xinfer.api.routes.loads import replica_loads
+from xinfer.api.routes.loads import read_nodes, replica_loads
 from xinfer.api.services import services
 from xinfer.errors import Unavailable, XinferError
 
@@ -56,9 +57,11 @@ router.add_api_route("/health", is_ready, methods=["HEAD"], include_in_schema=Fa
 
 @router.get("/metrics", response_class=Response)
 async def get_metrics(request: Request) -> Response:
-    """Prometheus metrics of all API processes of this node, and of the engines."""
+    """Prometheus metrics of all API processes of this node, of the workers and the engines."""
     here = services(request)
     uids = [status.deployment.uid for status in here.table.deployments()]
-    engines = await asyncio.gather(*(replica_loads(here, uid) for uid in uids))
-    text = here.metrics.render(dict(zip(uids, engines, strict=True)))
-    return Response(text, media_type=CONTENT_TYPE)
+    nodes, engines = await asyncio.gather(
+        read_nodes(here), asyncio.gather(*(replica_loads(here, uid) for uid in uids))
+    )
+    cluster = ClusterCollector(here.table, dict(zip(uids, engines, strict=True)), nodes)
+    return Response(here.metrics.render(cluster), media_type=CONTENT_TYPE)

@@ -1,18 +1,20 @@
-"""What replicas say of themselves just now, for those who look on."""
+"""What replicas and workers say of themselves just now, for those who look on."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 from xinfer.api.services import Services
-from xinfer.errors import NotFound
+from xinfer.errors import NotFound, XinferError
+from xinfer.types.control import ReadNodes
 from xinfer.types.link import Inspected
 
 logger = logging.getLogger(__name__)
 
 _WITHIN = 2.0
-"""Seconds for which whoever looks on waits for a model's replicas."""
+"""Seconds for which whoever looks on waits."""
 
 
 async def replica_loads(here: Services, uid: str) -> dict[str, Inspected]:
@@ -22,3 +24,15 @@ async def replica_loads(here: Services, uid: str) -> dict[str, Inspected]:
     except (asyncio.TimeoutError, NotFound) as error:
         logger.warning("No load of model %r: %r", uid, error)
         return {}
+
+
+async def read_nodes(here: Services) -> list[dict[str, Any]]:
+    """The workers, as `Node` in builtins; empty where the supervisor does not answer soon."""
+    try:
+        nodes: list[dict[str, Any]] = await asyncio.wait_for(
+            here.control.call(ReadNodes()), _WITHIN
+        )
+        return nodes
+    except (asyncio.TimeoutError, XinferError) as error:
+        logger.debug("No word of the workers: %r", error)
+        return []

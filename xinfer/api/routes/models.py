@@ -1,15 +1,17 @@
-"""What runs: descriptions, instances, replicas, progress, logs."""
+"""What runs: descriptions, instances, replicas, progress, events, logs."""
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
 from xinfer.api.render import deployments as render
+from xinfer.api.render.events import model_event
 from xinfer.api.requests import JsonRoute
 from xinfer.api.routes.loads import replica_loads
+from xinfer.api.schemas.answers import ModelEvent
 from xinfer.api.services import services
 from xinfer.core.gateway.table import not_ready
-from xinfer.types.control import ReadLogs
+from xinfer.types.control import ReadEvents, ReadLogs
 
 router = APIRouter(route_class=JsonRoute, tags=["models"])
 
@@ -57,6 +59,16 @@ async def list_replicas(request: Request, model_uid: str) -> list[dict[str, Any]
 async def get_progress(request: Request, model_uid: str) -> dict[str, Any]:
     """How far a launch has come."""
     return render.progress(services(request).table.status(model_uid))
+
+
+@router.get("/v1/models/{model_uid}/events", response_model=list[ModelEvent])
+async def list_model_events(request: Request, model_uid: str) -> list[dict[str, Any]]:
+    """What happened to a model lately, the oldest first; also after it was terminated."""
+    here = services(request)
+    events = await here.control.call(ReadEvents(model_uid))
+    if not events:
+        here.table.status(model_uid)
+    return [model_event(event) for event in events]
 
 
 @router.get("/v1/models/{model_uid}/logs")

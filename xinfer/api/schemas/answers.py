@@ -113,6 +113,22 @@ class AbortAnswer(BaseModel):
     msg: Literal["DONE", "NOT_FOUND"]
 
 
+class ModelEvent(BaseModel):
+    """Something that happened to a model; `event_ts` in Unix seconds."""
+
+    event_type: Literal["INFO", "WARNING", "ERROR"]
+    event_ts: int
+    event_content: str
+
+
+class ClusterEvent(ModelEvent):
+    """Something that happened to a model or to a worker."""
+
+    model_config = ConfigDict(protected_namespaces=())
+    model_uid: str | None
+    worker_address: str | None
+
+
 Answers = dict[int | str, dict[str, Any]]
 
 ERROR_ANSWERS: Answers = {

@@ -36,6 +36,8 @@ class Completion(msgspec.Struct, frozen=True):
     usage: Usage
     logprobs: tuple[TokenLogprob, ...] = ()
     """Of its tokens, where the request asked for them."""
+    waited: float = 0.0
+    """Seconds in the waiting room."""
 
 
 class Gateway:
@@ -276,5 +278,6 @@ async def _collect(stream: ResponseStream) -> Completion:
                 if isinstance(event, LogprobDelta):
                     logprobs += event.logprobs
             elif isinstance(event, Finished):
-                return Completion("".join(parts), event.reason, event.usage, tuple(logprobs))
+                text = "".join(parts)
+                return Completion(text, event.reason, event.usage, tuple(logprobs), stream.waited)
     raise AssertionError("a stream ended without its end")

@@ -22,6 +22,8 @@ class ResponseStream:
 
     def __init__(self, attempt: Attempt, started: Started, restart: Restart) -> None:
         self.prompt_tokens = started.prompt_tokens
+        self.waited = started.waited
+        """Seconds in the waiting room of the replica that has it."""
         self._attempt = attempt
         self._restart = restart
         self._delivered = False
@@ -62,7 +64,8 @@ class ResponseStream:
             except XinferError as error:
                 if self._delivered or not error.recoverable:
                     raise
-                self._attempt, _ = await self._restart(error)
+                self._attempt, started = await self._restart(error)
+                self.waited = started.waited
                 continue
             if batch:
                 self._delivered = True

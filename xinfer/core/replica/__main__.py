@@ -17,7 +17,7 @@ from xinfer.types.cluster import ReplicaConfig
 
 def main() -> None:
     settings = Settings.from_env()
-    logs.configure(settings.log_level)
+    logs.configure(settings, logs.REPLICA)
     config = msgspec.json.decode(_first_line(), type=ReplicaConfig)
 
     async def run() -> NoReturn:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from xinfer.core import logs
 from xinfer.core.replica.admission import Admission, Place
 from xinfer.core.replica.outbox import Channel
 from xinfer.errors import Cancelled, XinferError
@@ -48,6 +49,7 @@ class ActiveRequest:
 
     async def run(self, admission: Admission, pipeline: TextPipeline, engine: TokenEngine) -> None:
         """Admit, prepare, submit, and wait until the engine has let go of the request."""
+        logs.request_id.set(self.request_id)
         try:
             place = admission.enter()
         except XinferError as error:
@@ -58,8 +60,8 @@ class ActiveRequest:
             prepared = await self._prepare(pipeline)
             self.channel.put(Accepted(self.channel.rid))
             self._accepted = True
-            await place.slot()
-            await self._generate(prepared, engine)
+            waited = await place.slot()
+            await self._generate(prepared, engine, waited)
         except XinferError as error:
             self._fail(error)
         except Exception as error:
@@ -78,12 +80,12 @@ class ActiveRequest:
         """A small picture may take long to decode."""
         return isinstance(self._request, ChatRequest) and bool(self._request.media)
 
-    async def _generate(self, prepared: Prepared, engine: TokenEngine) -> None:
+    async def _generate(self, prepared: Prepared, engine: TokenEngine, waited: float) -> None:
         self._output = prepared.output
         self._prompt_tokens = prepared.prompt_tokens
         engine.submit(prepared.token_request)
         self._engine = engine
-        self.channel.put(Started(self.channel.rid, prepared.prompt_tokens))
+        self.channel.put(Started(self.channel.rid, prepared.prompt_tokens, waited))
         cancelled = False
         while not self._left_engine.is_set():
             try:
@@ -102,7 +104,8 @@ class ActiveRequest:
             self._take(event)
         except Exception as error:  # this request's alone; others go on
             if not isinstance(error, XinferError):
-                logger.exception("Request %s failed", self.request_id)
+                about = {"request_id": self.request_id}
+                logger.exception("Request %s failed", self.request_id, extra=about)
             self._fail(error)
             self._abort_engine()
         if event.finish is not None:

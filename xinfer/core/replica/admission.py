@@ -20,23 +20,25 @@ class Place:
         self._turn: asyncio.Future[None] | None = None
         self._in_slot = False
 
-    async def slot(self) -> None:
-        """Wait for a slot; first come, first served.
+    async def slot(self) -> float:
+        """Wait for a slot, first come, first served; the seconds that it took.
 
         Raises:
             DeadlineExceeded: none came free within the queue timeout.
             Unavailable: the replica is draining and gives no more slots.
         """
         if self._in_slot:
-            return
+            return 0.0
         assert self._turn is not None
         # Not `wait_for`: before Python 3.12 it loses a cancellation that meets the turn.
         loop = asyncio.get_running_loop()
+        began = loop.time()
         expiry = loop.call_later(self._admission.queue_timeout, self._expire)
         try:
             await self._turn
         finally:
             expiry.cancel()
+        return loop.time() - began
 
     def _expire(self) -> None:
         assert self._turn is not None

@@ -88,7 +88,7 @@ async def _serve(config: SupervisorConfig, settings: Settings, store: Store) -> 
 
 def main() -> None:
     settings = Settings.from_env()
-    logs.configure(settings.log_level)
+    logs.configure(settings, "supervisor")
     config = read_config(SupervisorConfig)
     try:
         store = open_store(

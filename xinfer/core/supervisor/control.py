@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from xinfer.core.link import Link, LinkServer, serve
+from xinfer.core.supervisor.events import EventLog
 from xinfer.core.supervisor.service import DeploymentService
 from xinfer.errors import InvalidRequest, XinferError
 from xinfer.settings import Settings
@@ -18,6 +19,7 @@ from xinfer.types.control import (
     Launch,
     Operation,
     Push,
+    ReadEvents,
     ReadLogs,
     ReadNodes,
     Reply,
@@ -52,8 +54,9 @@ class ControlServer:
     supervisor.
     """
 
-    def __init__(self, service: DeploymentService, settings: Settings) -> None:
+    def __init__(self, service: DeploymentService, events: EventLog, settings: Settings) -> None:
         self._service = service
+        self._events = events
         self._settings = settings
         self._snapshot: Snapshot | None = None
         self._pushed: Snapshot | None = None
@@ -153,6 +156,8 @@ class ControlServer:
             return await self._service.cancel(operation.uid)
         if isinstance(operation, ReadLogs):
             return await self._service.logs(operation.uid, operation.lines)
+        if isinstance(operation, ReadEvents):
+            return self._events.read(operation.model)
         if isinstance(operation, AwaitSeen):
             return await self._await_seen(operation.version)
         assert isinstance(operation, ReadNodes)

@@ -193,6 +193,10 @@ class ClusterState:
         if worker_id in self._workers:
             self._workers[worker_id].avoid_until = until
 
+    def addresses(self) -> set[str]:
+        """The actor addresses of the workers that are there."""
+        return {worker.report.address for worker in self._workers.values()}
+
     def knows(self, worker_id: str) -> bool:
         return worker_id in self._workers
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from xinfer import __version__
 from xinfer.core.supervisor.changes import describe_changes
 from xinfer.core.supervisor.control import ControlServer
+from xinfer.core.supervisor.events import EventLog
 from xinfer.core.supervisor.planner import PlanPolicy
 from xinfer.core.supervisor.reconciler import Reconciler
 from xinfer.core.supervisor.service import DeploymentService
@@ -80,8 +81,11 @@ class Supervisor:
             monotonic=monotonic,
             unix_now=unix_now,
         )
+        self.events = EventLog(logger, unix_now)
+        self._workers_known: set[str] = set()
+        """Addresses of the workers that were there and have not said that they leave."""
         self._known = self.state.snapshot()
-        self.control = ControlServer(self.service, settings)
+        self.control = ControlServer(self.service, self.events, settings)
 
     async def restore(self) -> None:
         """Want what the store holds."""
@@ -113,7 +117,9 @@ class Supervisor:
         joins = not self.state.knows(report.worker_id) and not report.leaving
         forget = self.state.apply(report, self._monotonic())
         if joins:
-            logger.info("Worker %s has been added successfully", report.address)
+            text = f"Worker {report.address} has been added successfully"
+            self.events.add(logging.INFO, text, worker=report.address)
+            self._workers_known.add(report.address)
             if report.version != __version__:
                 logger.warning(
                     "Worker %s runs version %s, this supervisor %s: run the same on all nodes.",
@@ -122,17 +128,22 @@ class Supervisor:
                     __version__,
                 )
         elif report.leaving:
-            logger.info("Worker %s is leaving", report.address)
+            text = f"Worker {report.address} is leaving"
+            self.events.add(logging.INFO, text, worker=report.address)
+            self._workers_known.discard(report.address)
         self._reconciler.wake()
         return ReportReply(link_token=self.state.link_token, forget=forget)
 
     def _publish(self, snapshot: Snapshot) -> None:
+        for address in sorted(self._workers_known - self.state.addresses()):
+            self._workers_known.discard(address)
+            self.events.keep(logging.WARNING, f"Worker {address} is lost", worker=address)
         if snapshot.workers:
             self._deserted.clear()
         else:
             self._deserted.set()
         if not self.state.draining:  # that everything leaves then is no news
-            for line in describe_changes(self._known, snapshot):
-                logger.log(line.level, line.text)
+            for change in describe_changes(self._known, snapshot):
+                self.events.add(change.level, change.text, model=change.model)
         self._known = snapshot
         self.control.publish(snapshot)

@@ -83,7 +83,7 @@ async def _first(reporting: asyncio.Task[None], *waits: Coroutine[Any, Any, Any]
 
 def main() -> None:
     settings = Settings.from_env()
-    logs.configure(settings.log_level)
+    logs.configure(settings, "worker")
     uvloop.run(serve(read_config(WorkerConfig), settings))
 
 

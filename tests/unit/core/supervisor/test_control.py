@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import tempfile
 import threading
 from collections.abc import AsyncIterator
@@ -27,6 +28,7 @@ from tests.unit.core.supervisor.support import (
 from xinfer.core.link import Link, connect
 from xinfer.core.supervisor import control as control_module
 from xinfer.core.supervisor.control import ControlServer
+from xinfer.core.supervisor.events import EventLog
 from xinfer.core.supervisor.service import DeploymentService
 from xinfer.model.catalog.resolve import Resolved
 from xinfer.settings import Settings
@@ -38,6 +40,7 @@ from xinfer.types.control import (
     Launch,
     Operation,
     Push,
+    ReadEvents,
     ReadLogs,
     ReadNodes,
     Reply,
@@ -106,7 +109,8 @@ class House:
             monotonic=lambda: 0.0,
             unix_now=lambda: 0.0,
         )
-        self.server = ControlServer(self.service, SETTINGS)
+        self.events = EventLog(logging.getLogger("xinfer.test"), lambda: 7.0)
+        self.server = ControlServer(self.service, self.events, SETTINGS)
 
     def resolve(self, spec: LaunchSpec) -> Resolved:
         self.resolving = True
@@ -163,6 +167,11 @@ def test_every_operation_is_answered_under_its_number() -> None:
             assert logs.result == [{"replica_id": "r", "ordinal": 0, "lines": ["r at 127.0.0.1:1"]}]
             nodes = await peer.ask(3, ReadNodes())
             assert nodes.result[0]["address"] == "127.0.0.1:1"
+            home.events.add(logging.INFO, "It runs.", model="m")
+            events = await peer.ask(6, ReadEvents("m"))
+            (event,) = events.result
+            assert (event["at"], event["text"]) == (7.0, "It runs.")
+            assert (await peer.ask(7, ReadEvents("n"))).result == []
             refused = await peer.ask(4, CancelLaunch("m"))
             assert refused.failure is not None
             assert refused.failure.kind == "Conflict"

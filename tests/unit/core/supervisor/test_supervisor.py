@@ -243,3 +243,29 @@ def test_a_drain_does_not_wait_for_a_worker_that_is_lost() -> None:
             await until(draining.done)
 
     run(main)
+
+
+def test_events_tell_of_models_and_of_workers_that_come_leave_and_are_lost() -> None:
+    async def main() -> None:
+        clock = Clock()
+        async with running(Settings(heartbeat_interval=0.01), clock) as (supervisor, workers):
+            await supervisor.report(report(sequence=1))
+            await supervisor.report(report(worker_id="other", address="127.0.0.1:2", sequence=1))
+            await supervisor.service.launch(LaunchSpec(model_name="echo", model_uid="m"))
+            await until(lambda: workers.started)
+            await supervisor.report(
+                report(worker_id="other", address="127.0.0.1:2", sequence=2, leaving=True)
+            )
+            clock.now += 100.0
+            await until(lambda: any("lost" in each.text for each in supervisor.events.read()))
+            told = [(each.worker, each.text) for each in supervisor.events.read("")]
+            assert told == [
+                ("127.0.0.1:1", "Worker 127.0.0.1:1 has been added successfully"),
+                ("127.0.0.1:2", "Worker 127.0.0.1:2 has been added successfully"),
+                ("127.0.0.1:2", "Worker 127.0.0.1:2 is leaving"),
+                ("127.0.0.1:1", "Worker 127.0.0.1:1 is lost"),
+            ]
+            first = supervisor.events.read("m")[0]
+            assert (first.at, first.text) == (1e6, "Model m is PENDING")
+
+    run(main)

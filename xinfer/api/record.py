@@ -1,0 +1,77 @@
+"""What one inference request came to, for its metrics and its trace."""
+
+from __future__ import annotations
+
+import time
+
+from xinfer.types.event import Usage
+
+
+class InferenceRecord:
+    """Made once the model is known, filled while its answer is made; cheap for each batch.
+
+    Args:
+        model: the uid of a deployment that there is, so that labels stay bounded.
+        operation: chat or generate.
+        arrived: monotonic seconds.
+    """
+
+    __slots__ = (
+        "_arrived",
+        "_began",
+        "_last",
+        "first",
+        "gaps",
+        "model",
+        "operation",
+        "reasons",
+        "stall",
+        "stream",
+        "usage",
+        "waits",
+    )
+
+    def __init__(self, model: str, operation: str, arrived: float, *, stream: bool) -> None:
+        self.model = model
+        self.operation = operation
+        self.stream = stream
+        self.waits: list[float] = []
+        """Seconds that each choice was in a replica's waiting room."""
+        self.reasons: list[str] = []
+        """Why each finished choice ended."""
+        self.usage = Usage()
+        """Of the finished choices."""
+        self.first: float | None = None
+        """Seconds until the first text of a stream."""
+        self.gaps: list[float] = []
+        """Mean seconds between the tokens of each choice of a stream."""
+        self.stall = 0.0
+        """Longest time between two pieces of a stream, in seconds."""
+        self._arrived = arrived
+        self._began: float | None = None
+        self._last = 0.0
+
+    def tick(self) -> None:
+        """A batch of a stream has come."""
+        now = time.monotonic()
+        if self._began is None:
+            self._began = now
+            if self.first is None:
+                self.first = now - self._arrived
+        elif now - self._last > self.stall:
+            self.stall = now - self._last
+        self._last = now
+
+    def finish(self, reason: str, usage: Usage, waited: float) -> None:
+        """A choice is complete."""
+        self.reasons.append(reason)
+        self.waits.append(waited)
+        total = self.usage
+        self.usage = Usage(
+            total.prompt_tokens + usage.prompt_tokens,
+            total.completion_tokens + usage.completion_tokens,
+            total.cached_tokens + usage.cached_tokens,
+        )
+        if self._began is not None and usage.completion_tokens > 1:
+            self.gaps.append((self._last - self._began) / (usage.completion_tokens - 1))
+        self._began = None
