@@ -17,10 +17,23 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 def _setting(
-    default: Any, env: str, doc: str, choices: tuple[str, ...] = (), *, positive: bool = False
+    default: Any,
+    env: str,
+    doc: str,
+    choices: tuple[str, ...] = (),
+    *,
+    positive: bool = False,
+    fallback: str = "",
 ) -> Any:
-    """`positive`: a number that cannot be 0, which would stop the server from doing its work."""
-    metadata = {"env": env, "doc": doc, "choices": choices, "positive": positive}
+    """`positive`: a number that cannot be 0, which would stop the server from doing its work.
+    `fallback`: a variable of the field at large that is read where ours is not set."""
+    metadata = {
+        "env": env,
+        "doc": doc,
+        "choices": choices,
+        "positive": positive,
+        "fallback": fallback,
+    }
     return field(default=default, metadata=metadata)
 
 
@@ -71,6 +84,7 @@ class Settings:
         "XINFERENCE_OTLP_ENDPOINT",
         "Where traces go, as the base URL of an OTLP/HTTP collector; without it, what "
         "OTEL_EXPORTER_OTLP_ENDPOINT says. Needs the extra [otel].",
+        fallback="OTEL_EXPORTER_OTLP_ENDPOINT",
     )
     api_key: str = _setting(
         "",
@@ -242,6 +256,9 @@ class Settings:
         for spec in fields(cls):
             name = spec.metadata["env"]
             raw = env.get(name, "")
+            if not raw and spec.metadata["fallback"]:
+                name = spec.metadata["fallback"]
+                raw = env.get(name, "")
             if raw:
                 values[spec.name] = _parse(name, raw, spec)
         values.update({k: v for k, v in overrides.items() if v is not None})

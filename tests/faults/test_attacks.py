@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import re
@@ -114,3 +115,59 @@ def test_actors_refuse_to_listen_beyond_loopback() -> None:
     with running_server(host="0.0.0.0") as server:
         assert set(_actor_ports(server)) == {"127.0.0.1"}
         assert "without a key" in server.log
+
+
+def test_s13_what_callers_make_up_is_no_label(server: Server) -> None:
+    uid = server.launch(model_uid="s13")
+    before = _series(server)
+    for number in range(30):
+        name = f"made-up-{number}"
+        body = {"model": name, "messages": [{"role": "user", "content": "x"}]}
+        assert server.http.post("/v1/chat/completions", json=body).status_code == 404
+        server.http.get(f"/{name}")
+        server.http.get(f"/v1/models/{name}/replicas")
+        server.http.request("PROPFIND", "/livez", headers={"x-request-id": name})
+    after = _series(server)
+    assert "made-up" not in " ".join(after)
+    assert "PROPFIND" not in " ".join(after)
+    assert len(after - before) < 30
+    assert f'xinfer_replicas{{model="{uid}",state="READY"}}' in after
+    server.terminate(uid)
+
+
+def _series(server: Server) -> set[str]:
+    lines = server.http.get("/metrics").text.splitlines()
+    return {line.rpartition(" ")[0] for line in lines if not line.startswith("#")}
+
+
+def test_keys_and_tokens_are_in_no_log_and_no_metric(tmp_path: Path) -> None:
+    key = "s3cret-key-for-the-test"
+    with running_server(
+        "--log-level",
+        "DEBUG",
+        home=tmp_path,
+        XINFERENCE_API_KEY=key,
+        XINFERENCE_LOG_FORMAT="json",
+    ) as server:
+        server.http.headers["Authorization"] = f"Bearer {key}"
+        uid = server.launch(model_uid="quiet", commands=True)
+        body = {"model": uid, "messages": [{"role": "user", "content": "!fail 1"}]}
+        refused = server.http.post(
+            "/v1/chat/completions", json=body, headers={"x-request-id": "follow-me"}
+        )
+        assert refused.status_code == 500
+        server.http.get(f"/v1/models/nothing?api_key={key}")
+        server.http.get("/livez", headers={"Authorization": f"Basic {key}"})
+        metrics = server.http.get("/metrics").text
+        eventually(lambda: "follow-me" in (tmp_path / "logs" / "api.log").read_text(), 10)
+        server.terminate(uid)
+        console = server.log
+    files = {path.name: path.read_text() for path in (tmp_path / "logs").rglob("*.log")}
+    assert {"launcher.log", "supervisor.log", "worker.log", "api.log"} <= set(files)
+    for name, text in {**files, "console": console, "metrics": metrics}.items():
+        assert key not in text, name
+        # The server's own tokens are 32 bytes, in hexadecimal where they are handed on.
+        assert not re.search(r"\b[0-9a-f]{64}\b", text), name
+    entries = [json.loads(line) for line in files["api.log"].splitlines()]
+    (failed,) = [each for each in entries if each.get("request_id") == "follow-me"]
+    assert (failed["role"], failed["level"]) == ("api", "WARNING")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import shutil
 import signal
@@ -114,8 +115,9 @@ def running_server(
     def endpoint() -> str | None:
         assert process.poll() is None, log_path.read_text(errors="replace")
         for line in log_path.read_text(errors="replace").splitlines():
-            if "Endpoint: " in line:
-                return line.rpartition("Endpoint: ")[2].strip()
+            found = re.search(r'Endpoint: ([^\s"]+)', line)  # also in a line of JSON
+            if found:
+                return found[1]
         return None
 
     descendants: list[psutil.Process] = []

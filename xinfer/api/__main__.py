@@ -7,13 +7,20 @@ import uvloop
 from xinfer.api.server import ApiConfig, serve
 from xinfer.core import logs
 from xinfer.core.child import read_config
+from xinfer.core.watchdog import watched
 from xinfer.settings import Settings
 
 
 def main() -> None:
     settings = Settings.from_env()
     logs.configure(settings, "api")
-    uvloop.run(serve(read_config(ApiConfig), settings))
+    config = read_config(ApiConfig)
+
+    async def run() -> None:
+        with watched(settings.blocked_loop_threshold):
+            await serve(config, settings)
+
+    uvloop.run(run())
 
 
 if __name__ == "__main__":

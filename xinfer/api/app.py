@@ -18,6 +18,7 @@ from xinfer.api.render.deployments import ModelList
 from xinfer.api.routes import ROUTERS
 from xinfer.api.schemas.answers import ERROR_ANSWERS
 from xinfer.api.services import Services
+from xinfer.api.tracing import Tracing
 from xinfer.core.gateway import Control, Gateway
 from xinfer.settings import Settings
 
@@ -29,6 +30,7 @@ def create_app(
     *,
     drain: Drain | None = None,
     metrics_dir: str | None = None,
+    tracing: Tracing | None = None,
 ) -> FastAPI:
     """The ASGI application of one API process.
 
@@ -38,6 +40,7 @@ def create_app(
         settings: limits, timeouts, the key.
         drain: shared with whoever stops the process; a new one by default.
         metrics_dir: where several processes keep their metrics together.
+        tracing: where spans of requests go; closed by the caller.
     """
     services = Services(
         gateway=gateway,
@@ -46,6 +49,7 @@ def create_app(
         drain=drain or Drain(),
         metrics=Metrics(metrics_dir),
         model_list=ModelList(gateway.table),
+        tracing=tracing,
     )
     app = FastAPI(
         title="xinfer",

@@ -15,6 +15,7 @@ import uvicorn
 from xinfer.api.app import create_app
 from xinfer.api.lifetime import Drain, cancel
 from xinfer.api.protocol import bounded_protocol
+from xinfer.api.tracing import start_tracing
 from xinfer.core.child import Leave, announce_ready
 from xinfer.core.gateway import Control, Gateway, RoutingTable
 from xinfer.settings import Settings
@@ -66,7 +67,10 @@ async def serve(config: ApiConfig, settings: Settings) -> None:
     gateway = Gateway(table, settings)
     control = Control(config.control, bytes.fromhex(config.control_token), table, settings)
     metrics_dir = config.metrics_dir or None
-    app = create_app(gateway, control, settings, drain=drain, metrics_dir=metrics_dir)
+    tracing = start_tracing(settings)
+    app = create_app(
+        gateway, control, settings, drain=drain, metrics_dir=metrics_dir, tracing=tracing
+    )
     server = _Server(
         uvicorn.Config(
             app,
@@ -113,6 +117,8 @@ async def serve(config: ApiConfig, settings: Settings) -> None:
         await cancel(leaving)
         await gateway.close()
         await control.close()
+        if tracing is not None:
+            await tracing.close()
 
 
 async def _drain(drain: Drain, leave: Leave, settings: Settings) -> None:

@@ -9,6 +9,7 @@ from fastapi import Request
 from xinfer.api.lifetime import Drain
 from xinfer.api.metrics import Metrics
 from xinfer.api.render.deployments import ModelList
+from xinfer.api.tracing import Tracing
 from xinfer.core.gateway import Control, Gateway, RoutingTable
 from xinfer.settings import Settings
 
@@ -23,6 +24,7 @@ class Services:
     drain: Drain
     metrics: Metrics
     model_list: ModelList
+    tracing: Tracing | None = None
 
     @property
     def table(self) -> RoutingTable:

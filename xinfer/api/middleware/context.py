@@ -1,4 +1,4 @@
-"""The outermost layer: request id, log line, metrics, the drain, and the last resort."""
+"""The outermost layer: request id, log line, metrics, trace, the drain, and the last resort."""
 
 from __future__ import annotations
 
@@ -79,7 +79,17 @@ class RequestContext:
         error = state.get("error")
         record = state.get("record")
         if record is not None:
-            metrics.observe(record, time.monotonic() - state["arrived"])
+            seconds = time.monotonic() - state["arrived"]
+            metrics.observe(record, seconds)
+            if self._services.tracing is not None:
+                self._services.tracing.record(
+                    record,
+                    request_id=state["request_id"],
+                    headers=scope["headers"],
+                    status=status,
+                    error=error,
+                    seconds=seconds,
+                )
         if error is None:
             if access_logger.isEnabledFor(logging.DEBUG):
                 access_logger.debug("%s", _line(scope, state, status))

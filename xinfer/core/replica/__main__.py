@@ -11,6 +11,7 @@ import uvloop
 
 from xinfer.core import logs
 from xinfer.core.replica.process import ReplicaProcess
+from xinfer.core.watchdog import watched
 from xinfer.settings import Settings
 from xinfer.types.cluster import ReplicaConfig
 
@@ -21,7 +22,8 @@ def main() -> None:
     config = msgspec.json.decode(_first_line(), type=ReplicaConfig)
 
     async def run() -> NoReturn:
-        status = await ReplicaProcess(config, settings).run()
+        with watched(settings.blocked_loop_threshold):
+            status = await ReplicaProcess(config, settings).run()
         sys.stdout.flush()
         sys.stderr.flush()
         # Closing the loop would wait for a thread that still loads. Nothing else is left.

@@ -19,6 +19,7 @@ from xinfer.core.supervisor.actor import SupervisorActor
 from xinfer.core.supervisor.store import CannotStart, Store, open_store
 from xinfer.core.supervisor.supervisor import Supervisor
 from xinfer.core.supervisor.workers import ActorWorkers
+from xinfer.core.watchdog import watched
 from xinfer.settings import Settings
 from xinfer.types.cluster import SUPERVISOR_ACTOR
 
@@ -42,7 +43,8 @@ class SupervisorConfig(msgspec.Struct, frozen=True, kw_only=True):
 async def serve(config: SupervisorConfig, settings: Settings, store: Store) -> None:
     """Serve workers and API processes until asked to leave; closes the store."""
     try:
-        await _serve(config, settings, store)
+        with watched(settings.blocked_loop_threshold):
+            await _serve(config, settings, store)
     finally:
         await store.close()
 

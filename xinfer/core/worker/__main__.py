@@ -14,6 +14,7 @@ import uvloop
 from xinfer.core import logs
 from xinfer.core.actors import create_pool, xo
 from xinfer.core.child import Leave, announce_ready, read_config
+from xinfer.core.watchdog import watched
 from xinfer.core.worker.actor import WorkerActor
 from xinfer.core.worker.replicas import Replicas
 from xinfer.core.worker.reporter import Reporter
@@ -84,7 +85,13 @@ async def _first(reporting: asyncio.Task[None], *waits: Coroutine[Any, Any, Any]
 def main() -> None:
     settings = Settings.from_env()
     logs.configure(settings, "worker")
-    uvloop.run(serve(read_config(WorkerConfig), settings))
+    config = read_config(WorkerConfig)
+
+    async def run() -> None:
+        with watched(settings.blocked_loop_threshold):
+            await serve(config, settings)
+
+    uvloop.run(run())
 
 
 if __name__ == "__main__":

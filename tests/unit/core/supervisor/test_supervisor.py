@@ -248,7 +248,8 @@ def test_a_drain_does_not_wait_for_a_worker_that_is_lost() -> None:
 def test_events_tell_of_models_and_of_workers_that_come_leave_and_are_lost() -> None:
     async def main() -> None:
         clock = Clock()
-        async with running(Settings(heartbeat_interval=0.01), clock) as (supervisor, workers):
+        settings = Settings(heartbeat_interval=0.01, heartbeat_timeout=0.015)
+        async with running(settings, clock) as (supervisor, workers):
             await supervisor.report(report(sequence=1))
             await supervisor.report(report(worker_id="other", address="127.0.0.1:2", sequence=1))
             await supervisor.service.launch(LaunchSpec(model_name="echo", model_uid="m"))
@@ -256,7 +257,7 @@ def test_events_tell_of_models_and_of_workers_that_come_leave_and_are_lost() -> 
             await supervisor.report(
                 report(worker_id="other", address="127.0.0.1:2", sequence=2, leaving=True)
             )
-            clock.now += 100.0
+            clock.now += 0.016
             await until(lambda: any("lost" in each.text for each in supervisor.events.read()))
             told = [(each.worker, each.text) for each in supervisor.events.read("")]
             assert told == [
