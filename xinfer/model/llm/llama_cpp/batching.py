@@ -94,7 +94,8 @@ class Batching:
         running = len(self._scheduler.running)
         return EngineStats(
             running=running,
-            waiting=len(self._sequences) - running,
+            # The computing thread may have ended some since.
+            waiting=max(0, len(self._sequences) - running),
             prompt_tokens=self._prompt_tokens,
             cached_tokens=self._cached_tokens,
             completion_tokens=self._completion_tokens,

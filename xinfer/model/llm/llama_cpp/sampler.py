@@ -30,7 +30,7 @@ _NOTHING_FITS = (
     "The grammar and the request's other parameters together leave no token of this model to go on "
     "with. Allow more in guided_grammar, or leave the other parameters out."
 )
-_GRAMMAR_SECONDS = 1.0
+_GRAMMAR_SECONDS = 0.25
 """Of computing, for one token's grammar; all requests of the engine wait for it."""
 _COLDEST = 1e-6
 """Below, dividing by the temperature leaves the range of a 32-bit float; nothing else is likely."""

@@ -218,9 +218,10 @@ def test_grammar_that_would_end_the_process_is_refused(draw: Draw) -> None:
         draw(Sampling(), 1, constraint=Constraint("grammar", source))
 
 
-def test_grammar_that_no_token_fits_is_the_requests_fault(draw: Draw) -> None:
+def test_grammar_that_no_token_fits_is_the_requests_fault(draw: Draw, row: Row) -> None:
+    row[:] = -math.inf
     with pytest.raises(InvalidRequest, match="leave no token of this model"):
-        draw(Sampling(), 1, constraint=Constraint("grammar", "root ::= <[99999999]>"))
+        draw(hot(), 1, constraint=GRAMMAR)
 
 
 def test_grammar_that_takes_too_long_ends_its_request(
