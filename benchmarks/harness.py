@@ -136,7 +136,7 @@ def running_server(*arguments: str) -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="xinfer-bench-") as home:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("XINFERENCE_")}
         began = time.perf_counter()
-        command = [sys.executable, "-m", "xinfer.deploy.servers", "-p", "0", *arguments]
+        command = [sys.executable, "-m", "xinfer.deploy.local", "-p", "0", *arguments]
         with running_process(command, {**environment, "XINFERENCE_HOME": home}) as (process, log):
             url = urlsplit(log.wait_for("Endpoint: "))
             assert url.hostname is not None

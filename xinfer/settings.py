@@ -86,10 +86,30 @@ class Settings:
         "OTEL_EXPORTER_OTLP_ENDPOINT says. Needs the extra [otel].",
         fallback="OTEL_EXPORTER_OTLP_ENDPOINT",
     )
+    endpoint: str = _setting(
+        "http://127.0.0.1:9997",
+        "XINFERENCE_ENDPOINT",
+        "Server that `xinference` speaks to, and that `xinference-worker` joins.",
+    )
     api_key: str = _setting(
         "",
         "XINFERENCE_API_KEY",
         "When set, every route but the public ones needs it as a bearer token.",
+    )
+    cluster_token: str = _setting(
+        "",
+        "XINFERENCE_CLUSTER_TOKEN",
+        "Secret that the processes of a cluster prove to each other to hold; without it, the one "
+        "in the file cluster-token of XINFERENCE_HOME, which xinference-supervisor makes.",
+    )
+    cluster_cert: str = _setting(
+        "",
+        "XINFERENCE_CLUSTER_CERT",
+        "Certificate (PEM file) with which nodes encrypt what passes between them; the same on "
+        "all of them.",
+    )
+    cluster_key: str = _setting(
+        "", "XINFERENCE_CLUSTER_KEY", "Private key (PEM file) of the cluster's certificate."
     )
     cors_origins: str = _setting(
         "", "XINFERENCE_CORS_ORIGINS", "Comma-separated origins that browsers may call from."

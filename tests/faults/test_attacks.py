@@ -7,12 +7,17 @@ import os
 import pickle
 import re
 import socket
+import struct
 from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 
+from tests.support.certificates import make_certificate
+from tests.support.cluster import running_cluster
+from tests.support.program import Program
 from tests.support.server import Server, running_server
 from tests.support.waiting import eventually
 
@@ -22,6 +27,7 @@ PUBLIC = {
     "/health",
     "/status",
     "/v1/cluster/auth",
+    "/v1/address",
 }
 """Routes that answer without a key; the page's static files besides."""
 
@@ -66,41 +72,81 @@ class Gadget:
         return os.open, (str(self.path), os.O_CREAT)
 
 
-def _actor_ports(server: Server) -> dict[str, list[int]]:
-    """TCP ports on which the server's processes listen, besides the REST API's."""
-    rest = int(server.url.rpartition(":")[2])
-    ports: dict[str, list[int]] = {}
-    for child in psutil.Process(server.process.pid).children(recursive=True):
-        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
-            for connection in child.net_connections("tcp"):
-                if connection.status == psutil.CONN_LISTEN and connection.laddr.port != rest:
-                    ports.setdefault(connection.laddr.ip, []).append(connection.laddr.port)
+def _open_ports(*programs: Program) -> dict[str, set[int]]:
+    """Addresses and TCP ports on which their processes listen."""
+    ports: dict[str, set[int]] = {}
+    for program in programs:
+        for process in program.tree():
+            with suppress(psutil.NoSuchProcess):  # such as a launch that is over
+                for connection in process.net_connections("tcp"):
+                    if connection.status == psutil.CONN_LISTEN:
+                        ports.setdefault(connection.laddr.ip, set()).add(connection.laddr.port)
     return ports
+
+
+def _internal_ports(server: Server) -> dict[str, set[int]]:
+    """The same without that of the REST API."""
+    rest = int(server.url.rpartition(":")[2])
+    ports = {ip: found - {rest} for ip, found in _open_ports(server).items()}
+    return {ip: found for ip, found in ports.items() if found}
+
+
+def _attack(ip: str, port: int, mark: Path) -> None:
+    """Send a gadget that would create the file `mark` in every framing that might be unpickled."""
+    payload = pickle.dumps(Gadget(mark))
+    # xoscar's own framing of a pickled message: a header with the lengths, then the buffers.
+    header = pickle.dumps([{}, [len(payload)], [False]])
+    frame = len(header).to_bytes(8, "little") + header + payload
+    # And one whose header is the gadget: version, length, no compression.
+    direct = struct.pack("<BQH", 1, len(payload), 0) + payload
+    hello = b"xinfer/1 actor  " + bytes(64)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(ip, ip)
+    for attack in (payload, frame, b"\x00" * 11 + frame, direct, hello + direct):
+        with socket.create_connection((host, port), timeout=10) as stranger:
+            try:
+                stranger.sendall(attack)
+                stranger.shutdown(socket.SHUT_WR)
+                while stranger.recv(4096):
+                    pass
+            except OSError:
+                pass  # it hung up
 
 
 def test_s06_actor_ports_are_on_loopback_and_unpickle_nothing_of_strangers(
     server: Server, tmp_path: Path
 ) -> None:
-    ports = _actor_ports(server)
+    ports = _internal_ports(server)
     assert set(ports) == {"127.0.0.1"}
     assert len(ports["127.0.0.1"]) >= 2  # the supervisor's and the worker's
     mark = tmp_path / "it-ran"
-    payload = pickle.dumps(Gadget(mark))
-    # xoscar's own framing of a pickled message: a header with the lengths, then the buffers.
-    header = pickle.dumps([{}, [len(payload)], [False]])
-    frame = len(header).to_bytes(8, "little") + header + payload
     for port in ports["127.0.0.1"]:
-        for attack in (payload, frame, b"\x00" * 11 + frame):
-            with socket.create_connection(("127.0.0.1", port), timeout=10) as stranger:
-                stranger.sendall(attack)
-                stranger.shutdown(socket.SHUT_WR)
-                try:
-                    while stranger.recv(4096):
-                        pass
-                except ConnectionError:
-                    pass
+        _attack("127.0.0.1", port, mark)
     assert not mark.exists()
     assert eventually(lambda: httpx.get(server.url + "/readyz", trust_env=False).is_success)
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_s06_no_port_of_a_cluster_unpickles_what_strangers_send(
+    tmp_path: Path, encrypted: bool
+) -> None:
+    """Actors and links beyond loopback too: whoever does not hold the token runs nothing."""
+    tls: list[str] = []
+    if encrypted:
+        made = make_certificate(tmp_path)
+        tls = ["--ssl-cluster-cert", made.cert, "--ssl-cluster-key", made.key]
+    with running_cluster(*tls, host="0.0.0.0") as cluster:
+        worker = cluster.add_worker("127.0.0.2", *tls)
+        uid = cluster.server.launch(model_uid="s06")
+        ports = _open_ports(cluster.server, worker)
+        assert len(ports["0.0.0.0"]) == 2  # the API and the supervisor's actor
+        assert len(ports["127.0.0.2"]) == 2  # the worker's actor and the replica's link
+        assert sum(map(len, ports.values())) == 4
+        mark = tmp_path / "it-ran"
+        for ip, found in ports.items():
+            for port in found:
+                _attack(ip, port, mark)
+        assert not mark.exists()
+        cluster.chat(uid, "unharmed")
 
 
 def test_s06_the_gadget_itself_works(tmp_path: Path) -> None:
@@ -113,7 +159,7 @@ def test_s06_the_gadget_itself_works(tmp_path: Path) -> None:
 def test_actors_refuse_to_listen_beyond_loopback() -> None:
     """The REST API may; the actors' ports stay on loopback whatever -H says."""
     with running_server(host="0.0.0.0") as server:
-        assert set(_actor_ports(server)) == {"127.0.0.1"}
+        assert set(_internal_ports(server)) == {"127.0.0.1"}
         assert "without a key" in server.log
 
 

@@ -119,7 +119,7 @@ def _server_output(*arguments: str, files: int | None = None) -> tuple[int, str]
             resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 
     done = subprocess.run(
-        [sys.executable, "-m", "xinfer.deploy.servers", *arguments],
+        [sys.executable, "-m", "xinfer.deploy.local", *arguments],
         capture_output=True,
         text=True,
         timeout=60,

@@ -108,7 +108,7 @@ def _ready(server: Server, uid: str) -> list[dict[str, Any]]:
 
 def test_a_second_server_on_a_home_gives_up_at_once_and_names_the_first(server: Server) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "xinfer.deploy.servers", "-p", "0"],
+        [sys.executable, "-m", "xinfer.deploy.local", "-p", "0"],
         capture_output=True,
         text=True,
         timeout=60,

@@ -2,41 +2,40 @@
 
 from __future__ import annotations
 
-import os
-import re
-import resource
 import shutil
-import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 
+from tests.support.program import START_WITHIN, Program, running
 from tests.support.waiting import eventually
 
-START_WITHIN = 60.0
-STOP_WITHIN = 60.0
 
-
-class Server:
-    """A running `xinference-local`; `log` is what it wrote so far."""
+class Server(Program):
+    """A running server, and an HTTP client for it."""
 
     def __init__(self, url: str, process: subprocess.Popen[bytes], log_path: Path) -> None:
+        super().__init__(process, log_path)
         self.url = url
-        self.process = process
-        self.home = log_path.parent
-        self._log_path = log_path
         self.http = httpx.Client(base_url=url, timeout=60.0, trust_env=False)
 
-    @property
-    def log(self) -> str:
-        return self._log_path.read_text(errors="replace")
+    @classmethod
+    @contextmanager
+    def of(cls, program: Program) -> Iterator[Server]:
+        """The server that `program` is, once it is whole."""
+        line = program.until_logged("Endpoint: ")
+        url = line.rpartition("Endpoint: ")[2].partition('"')[0].strip()  # also in a line of JSON
+        server = cls(url, program.process, program._log_path)
+        try:
+            server.until_logged("The page is at", START_WITHIN)
+            yield server
+        finally:
+            server.http.close()
 
     def launch(self, model: str = "echo", **body: Any) -> str:
         """Launch and wait until READY; the uid."""
@@ -58,32 +57,6 @@ class Server:
         answer.raise_for_status()
         return list(answer.json())
 
-    def pids(self, module: str) -> list[int]:
-        """Pids of the server's living processes that run `module`, such as xinfer.api."""
-        found = []
-        for child in psutil.Process(self.process.pid).children(recursive=True):
-            with suppress(psutil.NoSuchProcess):  # it has ended meanwhile, or waits to be reaped
-                if module in child.cmdline():
-                    found.append(child.pid)
-        return found
-
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        """Ask it to leave; its exit status."""
-        self.process.send_signal(number)
-        return self.process.wait(STOP_WITHIN)
-
-    def kill(self) -> None:
-        """Kill the launcher, and wait until every process has followed it."""
-        descendants = psutil.Process(self.process.pid).children(recursive=True)
-        self.process.kill()
-        self.process.wait()
-        _, alive = psutil.wait_procs(descendants, timeout=20)
-        assert not alive, f"left behind: {alive}"
-
-
-def _limit_files(files: int) -> None:
-    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
-
 
 @contextmanager
 def running_server(
@@ -102,47 +75,10 @@ def running_server(
     flags = ["-H", host, *(("-p", str(port)) if port is not None else ()), *arguments]
     own_home = home is None
     home = home or Path(tempfile.mkdtemp(prefix="xinfer-test-"))
-    log_path = home / f"server-{len(list(home.glob('server-*.log')))}.log"
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "xinfer.deploy.servers", *flags],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "XINFERENCE_HOME": str(home), **environment},
-            preexec_fn=(lambda: _limit_files(files)) if files else None,
-        )
-
-    def endpoint() -> str | None:
-        assert process.poll() is None, log_path.read_text(errors="replace")
-        for line in log_path.read_text(errors="replace").splitlines():
-            found = re.search(r'Endpoint: ([^\s"]+)', line)  # also in a line of JSON
-            if found:
-                return found[1]
-        return None
-
-    descendants: list[psutil.Process] = []
-    try:
-        url = eventually(endpoint, START_WITHIN, "the endpoint")
-        assert url is not None
-        server = Server(url, process, log_path)
-        try:
-            eventually(lambda: "The page is at" in server.log, START_WITHIN, "the whole server")
-            yield server
-        finally:
-            server.http.close()
-            if process.poll() is None:
-                descendants = psutil.Process(process.pid).children(recursive=True)
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(STOP_WITHIN)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        _, alive = psutil.wait_procs(descendants, timeout=10)
-        for left in alive:
-            left.kill()
-    assert not alive, f"left behind: {alive}"
+    with (
+        running("local", *flags, home=home, files=files, **environment) as program,
+        Server.of(program) as server,
+    ):
+        yield server
     if own_home:
         shutil.rmtree(home)  # kept, with the log, when a test has failed

@@ -15,7 +15,7 @@ from tests.support.markdown import ROOT, Block, Page
 from tools.settings_doc import main as settings_doc
 from xinfer.api.app import create_app
 from xinfer.core.gateway import Control, Gateway, RoutingTable
-from xinfer.deploy import servers
+from xinfer.deploy import local
 from xinfer.deploy.cli import main as xinference
 from xinfer.model.engine import BUILTIN, find_engine
 from xinfer.settings import Settings
@@ -56,7 +56,7 @@ def test_files_that_are_named_exist(page: Page) -> None:
 def test_variables_that_are_named_are_settings(page: Page) -> None:
     known = {field.metadata["env"] for field in Settings.__dataclass_fields__.values()}
     named = set(re.findall(r"XINFERENCE_[A-Z_]+", page.text))
-    assert named <= known | {"XINFERENCE_ENDPOINT"}
+    assert named <= known
 
 
 @each_page
@@ -124,7 +124,7 @@ def check_command(words: list[str]) -> None:
         assert {re.sub("=.*", "=", word) for word in rest} <= known, words
         return
     if program == "xinference-local":
-        servers._parser().parse_args(rest)
+        local.make_parser().parse_args(rest)
         return
     if not rest:
         return

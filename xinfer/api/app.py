@@ -31,6 +31,7 @@ def create_app(
     drain: Drain | None = None,
     metrics_dir: str | None = None,
     tracing: Tracing | None = None,
+    supervisor: str = "",
 ) -> FastAPI:
     """The ASGI application of one API process.
 
@@ -41,6 +42,7 @@ def create_app(
         drain: shared with whoever stops the process; a new one by default.
         metrics_dir: where several processes keep their metrics together.
         tracing: where spans of requests go; closed by the caller.
+        supervisor: where the supervisor's actor listens.
     """
     services = Services(
         gateway=gateway,
@@ -50,6 +52,7 @@ def create_app(
         metrics=Metrics(metrics_dir),
         model_list=ModelList(gateway.table),
         tracing=tracing,
+        supervisor=supervisor,
     )
     app = FastAPI(
         title="xinfer",

@@ -39,6 +39,8 @@ class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 1
     metrics_dir: str = ""
     """Where the API processes of a node keep their metrics together; empty for one alone."""
+    supervisor: str = ""
+    """Where the supervisor's actor listens, for workers that ask: host:port."""
     endpoint: str = ""
     """How users reach the server; told in the log once it answers."""
 
@@ -69,7 +71,13 @@ async def serve(config: ApiConfig, settings: Settings) -> None:
     metrics_dir = config.metrics_dir or None
     tracing = start_tracing(settings)
     app = create_app(
-        gateway, control, settings, drain=drain, metrics_dir=metrics_dir, tracing=tracing
+        gateway,
+        control,
+        settings,
+        drain=drain,
+        metrics_dir=metrics_dir,
+        tracing=tracing,
+        supervisor=config.supervisor,
     )
     server = _Server(
         uvicorn.Config(

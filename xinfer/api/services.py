@@ -25,6 +25,8 @@ class Services:
     metrics: Metrics
     model_list: ModelList
     tracing: Tracing | None = None
+    supervisor: str = ""
+    """Where its actor listens, as host:port; the host may be 0.0.0.0 or ::."""
 
     @property
     def table(self) -> RoutingTable:

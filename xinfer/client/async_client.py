@@ -76,6 +76,10 @@ class AsyncClient:
     abort_request = _method(management.abort_request)
     list_model_registrations = _method(management.list_model_registrations)
     get_model_registration = _method(management.get_model_registration)
+    get_supervisor_info = _method(management.get_supervisor_info)
+    get_workers_info = _method(management.get_workers_info)
+    drain_worker = _method(management.drain_worker)
+    abort_cluster = _method(management.abort_cluster)
 
     async def get_model(self, model_uid: str) -> AsyncGenerateModelHandle:
         """The handle that talks to a model: an `AsyncChatModelHandle` if the model can chat.

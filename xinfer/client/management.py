@@ -169,6 +169,29 @@ def get_model_registration(model_type: str, model_name: str) -> Call[JSON]:
     )
 
 
+def get_supervisor_info() -> Call[JSON]:
+    """Where the supervisor is: `supervisor_ip`."""
+    return Call("get supervisor info", "GET", "/v1/supervisor", result=dict)
+
+
+def get_workers_info() -> Call[list[JSON]]:
+    """The workers: `work-ip`, `state`, `labels`, and `models` by the id of each replica."""
+    return Call("get workers info", "GET", "/v1/workers", result=list)
+
+
+def drain_worker(address: str) -> Call[JSON]:
+    """Have a worker leave once other workers serve its models; `address` is its `work-ip`."""
+    path = f"/v1/workers/{quote(address, safe='')}/drain"
+    return Call("drain a worker", "POST", path, result=dict)
+
+
+def abort_cluster() -> Call[bool]:
+    """Stop the supervisor and all workers; running requests may finish."""
+    return Call(
+        "abort cluster", "DELETE", "/v1/clusters", result=lambda answer: bool(answer["result"])
+    )
+
+
 def _model(*parts: str) -> str:
     return "/v1/models/" + "/".join(quote(part, safe="") for part in parts)
 

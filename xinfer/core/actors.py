@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import ssl
 import sys
 from collections.abc import Awaitable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -21,8 +23,10 @@ from xinfer.core.security import (
     ClientHandshake,
     HandshakeError,
     ServerHandshake,
+    TokenRefused,
     require_loopback,
 )
+from xinfer.core.tls import Tls, cluster_tls, not_ours
 from xinfer.errors import Unavailable, XinferError
 from xinfer.settings import Settings
 
@@ -31,6 +35,13 @@ __all__ = ["RemoteActor", "create_pool", "xo"]
 logger = logging.getLogger(__name__)
 
 PURPOSE = b"actor"
+
+UNREACHABLE = "unreachable"
+TOKEN_REFUSED = "token_refused"
+"""Codes of `Unavailable`: the actor does not answer, or not to the token that we have."""
+
+_LOOPBACK_OF_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+_PROBES = 3  # of a silent peer, before it is given up
 
 
 @contextmanager
@@ -60,30 +71,41 @@ def _without_dataframes() -> Iterator[None]:
 with _without_dataframes():
     import xoscar as xo
     from xoscar.backends.communication import core as _channels
+    from xoscar.backends.communication.base import ChannelType
     from xoscar.backends.communication.socket import SocketClient, SocketServer
     from xoscar.errors import XoscarError
 
 
-async def create_pool(host: str, port: int, token: bytes, settings: Settings) -> Any:
+async def create_pool(
+    host: str, port: int, token: bytes, settings: Settings, *, exposed: bool = False
+) -> Any:
     """Open this process's actor pool: one TCP socket, and no channel without the token.
 
-    The token holds for every channel of the process, in both directions, from here on.
+    The token holds for every channel of the process, in both directions, from here on; so does
+    the cluster's certificate, if there is one.
 
     Args:
-        host: a literal loopback address.
+        host: a literal address. With 0.0.0.0 or ::, `pool.external_address` is on loopback.
         port: 0 takes a free one; `pool.external_address` tells which.
+        exposed: whether other machines may reach it: the token is the administrator's.
 
     Returns:
         The pool; `await pool.stop()` closes it.
 
     Raises:
-        InvalidRequest: `host` is not a loopback address.
+        InvalidRequest: `host` is not a loopback address, and `exposed` is not set.
         OSError: the port is in use.
     """
-    require_loopback(host)
-    _authenticate_channels(token, settings.handshake_timeout)
+    if not exposed:
+        require_loopback(host)
+    _secure_channels(token, cluster_tls(settings), settings)
+    own = _LOOPBACK_OF_ANY.get(host, host)
     return await xo.create_actor_pool(
-        f"{host}:{port}", n_process=0, enable_internal_addresses=[False]
+        f"{own}:{port}",
+        n_process=0,
+        enable_internal_addresses=[False],
+        # What is listened on is every address then, whatever the pool calls itself.
+        extra_conf={"listen_elastic_ip": own != host},
     )
 
 
@@ -104,9 +126,11 @@ class RemoteActor:
         """Call a method; it may have run even when this raises `Unavailable`.
 
         Raises:
-            Unavailable: the actor cannot be reached, went away or did not answer in time.
+            Unavailable: the actor cannot be reached, went away or did not answer in time
+                (UNREACHABLE), or holds another token (TOKEN_REFUSED).
             XinferError: what the method itself raised.
         """
+        code = UNREACHABLE
         try:
             return cast("bytes", await self._bounded(getattr(self._ref, method)(payload)))
         except XinferError as error:
@@ -115,10 +139,10 @@ class RemoteActor:
         except asyncio.TimeoutError:
             reason = f"no answer within {self._timeout:g} s"
         except (OSError, EOFError, XoscarError) as error:
-            reason = str(error) or type(error).__name__
-        raise Unavailable(
-            f"{self.uid} at {self.address} cannot be reached: {reason}.", code="unreachable"
-        )
+            if isinstance(error, TokenRefused):
+                code = TOKEN_REFUSED
+            reason = (str(error) or type(error).__name__).rstrip(".")
+        raise Unavailable(f"{self.uid} at {self.address} cannot be reached: {reason}.", code=code)
 
     async def _bounded(self, call: Awaitable[Any]) -> Any:
         task = asyncio.ensure_future(call)
@@ -135,15 +159,24 @@ class RemoteActor:
                 await asyncio.wait({task}, timeout=0.2)
 
 
-def _authenticate_channels(token: bytes, timeout: float) -> None:
-    """Put the handshake before every TCP channel of this process."""
+def _secure_channels(token: bytes, tls: Tls | None, settings: Settings) -> None:
+    """Put the handshake, and TLS where there is a certificate, before every TCP channel."""
+    timeout = settings.handshake_timeout
+    silence = settings.heartbeat_timeout
 
     class AuthenticatedServer(SocketServer):  # type: ignore[misc]
         __slots__ = ()
         scheme = None
 
+        @classmethod
+        async def create(cls, config: dict[str, Any]) -> Any:
+            if tls is not None:
+                config = {**config, "ssl": tls.server, "ssl_handshake_timeout": timeout}
+            return await super().create(config)
+
         async def on_connected(self, *args: Any, **kwargs: Any) -> None:
             reader, writer = args
+            _give_up_after(silence, writer)
             try:
                 await asyncio.wait_for(_admit(token, reader, writer), timeout)
             except (OSError, EOFError, asyncio.TimeoutError) as error:
@@ -164,15 +197,16 @@ def _authenticate_channels(token: bytes, timeout: float) -> None:
             cls, dest_address: str, local_address: str | None = None, **kwargs: Any
         ) -> Any:
             try:
-                client = await _opened(
-                    super().connect(dest_address, local_address, **kwargs), timeout
-                )
+                opening = _connect(cls, dest_address, local_address, tls, silence)
+                client = await _opened(opening, timeout)
                 try:
                     await asyncio.wait_for(_prove(token, client, dest_address), timeout)
                 except BaseException:
                     _hang_up(client)
                     raise
                 return client
+            except ssl.SSLError as error:
+                raise not_ours(dest_address, error) from None
             except asyncio.TimeoutError:
                 raise HandshakeError(
                     f"{dest_address} was silent for {timeout:g} s in the handshake of an actor "
@@ -181,7 +215,7 @@ def _authenticate_channels(token: bytes, timeout: float) -> None:
             except EOFError:
                 raise HandshakeError(
                     f"{dest_address} hung up in the handshake of an actor channel. Is it an "
-                    "xinfer process of this version?"
+                    "xinfer process of this version, and with the same cluster certificate?"
                 ) from None
 
     AuthenticatedServer.client_type = AuthenticatedClient
@@ -199,6 +233,37 @@ async def _admit(token: bytes, reader: asyncio.StreamReader, writer: asyncio.Str
         raise
     writer.write(verdict)
     await writer.drain()
+
+
+async def _connect(
+    kind: Any, address: str, local_address: str | None, tls: Tls | None, silence: float
+) -> Any:
+    """A client of xoscar's; its own `connect` knows no TLS."""
+    host, _, port = address.rpartition(":")
+    context = tls.client if tls else None
+    reader, writer = await asyncio.open_connection(host, int(port), ssl=context)
+    _give_up_after(silence, writer)
+    channel = kind.channel_class(
+        reader,
+        writer,
+        local_address=local_address,
+        dest_address=address,
+        channel_type=ChannelType.remote,
+    )
+    return kind(local_address, address, channel)
+
+
+def _give_up_after(seconds: float, writer: asyncio.StreamWriter) -> None:
+    """End the connection when the peer's machine has confirmed nothing for so long: whoever waits
+    for an answer learns of it, and the next call connects anew."""
+    connection = writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        interval = max(1, round(seconds / _PROBES))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, interval)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _PROBES)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(seconds * 1000))
 
 
 async def _opened(opening: Coroutine[Any, Any, Any], timeout: float) -> Any:

@@ -1,8 +1,8 @@
 """A child of the launcher: its configuration, its word that it serves, and its end.
 
 The launcher writes one line of JSON to the child's stdin and keeps it open. The child prints
-`ready {...}` on stdout once it serves, leaves in order on SIGTERM, and leaves at once when stdin
-ends, for then the launcher has died.
+`ready {...}` on stdout once it serves, and `stop` to have the whole server stopped. It leaves in
+order on SIGTERM, and at once when stdin ends, for then the launcher has died.
 """
 
 from __future__ import annotations
@@ -37,6 +37,11 @@ def read_config(kind: type[T]) -> T:
 def announce_ready(**facts: str) -> None:
     """Tell the launcher that this process serves."""
     print("ready", json.dumps(facts), flush=True)
+
+
+def ask_to_stop() -> None:
+    """Have the launcher stop the whole server, this process too."""
+    print("stop", flush=True)
 
 
 class Leave:

@@ -10,7 +10,8 @@ which has a fixed length:
     answer (ANSWER_BYTES)     →                     the client proves first
                               ←  verdict (VERDICT_BYTES)
 
-It authenticates the opening of a channel, not what follows: beyond one machine, put TLS around it.
+It authenticates the opening of a channel, not what follows: between machines, `xinfer.core.tls`
+goes around it.
 """
 
 from __future__ import annotations
@@ -59,8 +60,12 @@ def derive_token(token: bytes, purpose: bytes) -> bytes:
     return hmac.new(token, PROTOCOL + purpose, sha256).digest()
 
 
+class TokenRefused(HandshakeError):
+    """The two sides do not hold the same token."""
+
+
 def require_loopback(host: str) -> None:
-    """Let only an address of this machine pass: channels are not encrypted.
+    """Let only an address of this machine pass.
 
     Raises:
         InvalidRequest: `host` is not a literal loopback address.
@@ -71,8 +76,9 @@ def require_loopback(host: str) -> None:
         loopback = False
     if not loopback:
         raise InvalidRequest(
-            f"Internal channels cannot listen on {host!r}: they are not encrypted, so only a "
-            "loopback address is allowed. Use 127.0.0.1 or ::1.",
+            f"Internal channels cannot listen on {host!r} without a cluster token, only on a "
+            "loopback address: 127.0.0.1 or ::1. For several machines, start the cluster with "
+            "xinference-supervisor, which makes a token.",
             param="host",
         )
 
@@ -133,13 +139,13 @@ class ClientHandshake(_Handshake):
             HandshakeError: it does not.
         """
         if verdict[:1] != _ACCEPTED:
-            raise HandshakeError(
+            raise TokenRefused(
                 f"{self._peer} refused us on the {self._channel} channel: our token is not its "
                 "token. Both sides need the same one."
             )
         expected = self._proof(b"server", self._nonce, self._server_nonce)
         if not hmac.compare_digest(verdict[1:], expected):
-            raise HandshakeError(
+            raise TokenRefused(
                 f"Refused {self._peer} on the {self._channel} channel: it accepted us without "
                 "holding our token."
             )
@@ -165,7 +171,7 @@ class ServerHandshake(_Handshake):
         """
         expected = self._proof(b"client", self._client_nonce, self._nonce)
         if not hmac.compare_digest(answer, expected):
-            raise HandshakeError(
+            raise TokenRefused(
                 f"Refused {self._peer} on the {self._channel} channel: its token is not our token.",
                 reply=_REFUSED + bytes(_MAC_BYTES),
             )

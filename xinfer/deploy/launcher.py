@@ -2,7 +2,8 @@
 and stops them in order. Stdlib only, so that it stays small.
 
 A child reads one line of JSON from its stdin (its configuration, secrets included), prints
-`ready {...}` on its stdout once it serves, and leaves on SIGTERM or when its stdin ends.
+`ready {...}` on its stdout once it serves, `stop` to have the whole server stopped, and leaves on
+SIGTERM or when its stdin ends.
 """
 
 from __future__ import annotations
@@ -185,6 +186,8 @@ class Launcher:
             if line.startswith(b"ready {"):
                 child.facts = json.loads(line.removeprefix(b"ready "))
                 child.ready = True
+            elif line == b"stop":
+                self._signals = max(1, self._signals)
             else:
                 sys.stderr.buffer.write(line + b"\n")
                 sys.stderr.flush()

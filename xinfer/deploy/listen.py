@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
+from typing import Any
 
 _BACKLOG = 2048
 _PORTS_TRIED = 100
@@ -28,15 +29,7 @@ def listen(host: str, port: int, *, search: bool) -> socket.socket:
     Raises:
         CannotListen: with the fix in its message.
     """
-    try:
-        family, _, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except socket.gaierror as error:
-        raise CannotListen(
-            f"{host!r} is no address of this machine ({error.strerror}). "
-            "Use -H 127.0.0.1 for this machine alone, or -H 0.0.0.0 for all of its addresses."
-        ) from None
+    family, address = _resolve(host, port)
     for candidate in range(port, min(port + (_PORTS_TRIED if search and port else 1), 65536)):
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -57,6 +50,42 @@ def listen(host: str, port: int, *, search: bool) -> socket.socket:
     )
 
 
+def address_of(host: str) -> str:
+    """The first literal address of `host`.
+
+    Raises:
+        CannotListen: it has none.
+    """
+    return str(_resolve(host, 0)[1][0])
+
+
+def check_port(host: str, port: int, option: str) -> None:
+    """Check that another process can listen there; 0 stands for any port. `option` sets it.
+
+    Raises:
+        CannotListen: with the fix in its message.
+    """
+    if port:
+        try:
+            listen(host, port, search=False).close()
+        except CannotListen as error:
+            raise CannotListen(str(error).replace("with -p", f"with {option}")) from None
+
+
+def _resolve(host: str, port: int) -> tuple[int, tuple[Any, ...]]:
+    """Family and address for `bind`."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except socket.gaierror as error:
+        raise CannotListen(
+            f"{host!r} is no address of this machine ({error.strerror}). "
+            "Use -H 127.0.0.1 for this machine alone, or -H 0.0.0.0 for all of its addresses."
+        ) from None
+    return family, address
+
+
 def _explain(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRNOTAVAIL:
         return (
@@ -74,6 +103,11 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_any(host: str) -> bool:
+    """Whether `host`, a literal address, stands for all of this machine's."""
+    return ipaddress.ip_address(host).is_unspecified
 
 
 def loopback() -> str:

@@ -12,7 +12,7 @@ SUPERVISOR_ACTOR = "supervisor"
 """The actor's uid; `report(WorkerReport) -> ReportReply`."""
 WORKER_ACTOR = "worker"
 """The actor's uid; `start(Assignment)`, `stop(StopReplica)`, `logs(ReadReplicaLog) -> list[str]`,
-all of which answer at once."""
+`leave()`, all of which answer at once."""
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,8 +64,10 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
     """Grows with each report; an older one that arrives late is dropped."""
     replicas: tuple[ReplicaReport, ...] = ()
     usage: NodeUsage = NodeUsage()
+    labels: dict[str, str] = {}
+    """What its administrator calls it."""
     leaving: bool = False
-    """Its last report: it is shutting down and takes no more assignments."""
+    """It takes no more assignments, and goes as soon as it has no replica left."""
 
 
 class ReportReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,7 +107,9 @@ class ReplicaConfig(msgspec.Struct, frozen=True, kw_only=True):
     assignment: Assignment
     link_token: bytes
     address: str
-    """Where its link has to listen: `unix:/path`."""
+    """Where its link has to listen: `unix:/path`, or `tcp:host:0` for a port of its choice."""
+    exposed: bool = False
+    """Whether that may be an address which other machines reach."""
     status_fd: int
     """The open descriptor on which it writes its `ReplicaMessage` lines."""
 

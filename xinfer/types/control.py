@@ -48,6 +48,17 @@ class ReadEvents(msgspec.Struct, frozen=True, tag="events"):
     """A uid: those of this model only."""
 
 
+class DrainWorker(msgspec.Struct, frozen=True, tag="drain"):
+    """Result: None. Answered when the worker knows; its replicas are placed elsewhere, and it
+    leaves. `Conflict` when no other worker would take them."""
+
+    address: str
+
+
+class StopCluster(msgspec.Struct, frozen=True, tag="stop"):
+    """Result: None. Answered at once; then everything ends, on all machines."""
+
+
 class AwaitSeen(msgspec.Struct, frozen=True, tag="await seen"):
     """Result: None. Answered when every API process knows this version of the snapshot or a later
     one, so that the next request may come to any of them; one that hangs is not waited for long."""
@@ -55,7 +66,17 @@ class AwaitSeen(msgspec.Struct, frozen=True, tag="await seen"):
     version: int
 
 
-Operation = Launch | Terminate | CancelLaunch | ReadLogs | ReadNodes | ReadEvents | AwaitSeen
+Operation = (
+    Launch
+    | Terminate
+    | CancelLaunch
+    | ReadLogs
+    | ReadNodes
+    | ReadEvents
+    | DrainWorker
+    | StopCluster
+    | AwaitSeen
+)
 
 
 class ReplicaLog(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +98,10 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     memory_total: int
     memory_available: int
     memory_used: int
+    version: str = ""
+    labels: dict[str, str] = {}
+    leaving: bool = False
+    """It takes no more replicas, and goes once it has none."""
 
 
 class ClusterEvent(msgspec.Struct, frozen=True, kw_only=True):

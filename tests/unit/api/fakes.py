@@ -239,7 +239,9 @@ class FakeControl:
 class Api:
     """An application on fakes, with `echo` running."""
 
-    def __init__(self, *deployments: DeploymentStatus, **settings: Any) -> None:
+    def __init__(
+        self, *deployments: DeploymentStatus, supervisor: str = "", **settings: Any
+    ) -> None:
         self.table = RoutingTable()
         self.table.connected = True
         self.table.update(snapshot(*(deployments or (deployment(),))))
@@ -251,6 +253,7 @@ class Api:
             self.control,  # type: ignore[arg-type]
             Settings(**settings),
             drain=self.drain,
+            supervisor=supervisor,
         )
         self.http = httpx.AsyncClient(
             transport=httpx.ASGITransport(app=self.app, raise_app_exceptions=False),

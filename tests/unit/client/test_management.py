@@ -58,6 +58,10 @@ def test_sizes_are_whole_numbers_or_text(size: int | str | float, sent: int | st
         (management.get_model_replicas("u"), "GET", "/v1/models/u/replicas"),
         (management.get_model_logs("u"), "GET", "/v1/models/u/logs"),
         (management.abort_request("u", "r/1"), "POST", "/v1/models/u/requests/r%2F1/abort"),
+        (management.get_workers_info(), "GET", "/v1/workers"),
+        (management.get_supervisor_info(), "GET", "/v1/supervisor"),
+        (management.drain_worker("10.0.0.1:1"), "POST", "/v1/workers/10.0.0.1%3A1/drain"),
+        (management.abort_cluster(), "DELETE", "/v1/clusters"),
         (
             management.get_model_registration("LLM", "q w"),
             "GET",

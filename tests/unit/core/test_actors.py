@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 import pytest
 
-from xinfer.core.actors import RemoteActor, create_pool, xo
+from xinfer.core.actors import TOKEN_REFUSED, RemoteActor, create_pool, xo
 from xinfer.core.security import new_token
 from xinfer.errors import Conflict, InvalidRequest, Unavailable
 from xinfer.settings import Settings
@@ -94,8 +94,9 @@ def test_what_a_method_raises_arrives_whole_and_as_its_own_class() -> None:
 def test_a_process_with_another_token_is_told_what_is_wrong() -> None:
     async def run(address: str) -> None:
         async with local_pool(new_token()):
-            with pytest.raises(Unavailable, match="our token is not its token"):
+            with pytest.raises(Unavailable, match="our token is not its token") as raised:
                 await RemoteActor(address, "peer", 10.0).call("echo")
+            assert raised.value.code == TOKEN_REFUSED
 
     with peer_process(new_token()) as (_, address):
         asyncio.run(run(address))
@@ -190,6 +191,21 @@ def test_a_pool_listens_on_ipv6_loopback_too() -> None:
             await xo.create_actor(Local, uid="local", address=pool.external_address)
             local = RemoteActor(pool.external_address, "local", 10.0)
             assert await local.call("reverse", b"ab") == b"ba"
+        finally:
+            await pool.stop()
+
+    asyncio.run(run())
+
+
+def test_a_pool_on_all_addresses_is_reached_by_each_and_calls_itself_by_loopback() -> None:
+    async def run() -> None:
+        pool = await create_pool("0.0.0.0", 0, new_token(), Settings(), exposed=True)
+        try:
+            await xo.create_actor(Local, uid="local", address=pool.external_address)
+            host, _, port = pool.external_address.rpartition(":")
+            assert host == "127.0.0.1"
+            for name in ("127.0.0.1", "127.0.0.2", "localhost"):
+                assert await RemoteActor(f"{name}:{port}", "local", 10.0).call("reverse", b"ab")
         finally:
             await pool.stop()
 

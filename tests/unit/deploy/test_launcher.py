@@ -59,6 +59,9 @@ CHILD = """
     note("serves")
     print("ready " + json.dumps({"name": name, **config.get("says", {})}), flush=True)
     note("ready")
+    if config.get("stops"):
+        print("stop", flush=True)
+        sys.exit(0)
     while sys.stdin.readline():
         pass
     note("orphaned")
@@ -295,6 +298,18 @@ def test_a_child_that_refuses_to_start_ends_the_launcher_at_once(
     assert run.process.wait(10) == 1
     assert len(run.pids("choosy")) == 1
     assert "cannot be started; its reason is in the lines above" in run.log
+    assert "starting it again" not in run.log
+
+
+def test_a_child_can_have_everything_stopped_in_order(start: Callable[..., Run]) -> None:
+    run = start(
+        {"name": "asks", "stop_rank": 1, "after": ["front"], "config": {"stops": True}},
+        {"name": "store", "stop_rank": 1},
+        {"name": "front"},
+    )
+    assert run.process.wait(10) == 0
+    order = [note for note in run.notes if "left" in note]
+    assert order == ["front left", "store left"]
     assert "starting it again" not in run.log
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from xinfer.settings import Settings
 
-PUBLIC = frozenset({"/livez", "/readyz", "/health", "/status", "/v1/cluster/auth", "/"})
+PUBLIC = frozenset(
+    {"/livez", "/readyz", "/health", "/status", "/v1/cluster/auth", "/v1/address", "/"}
+)
 PUBLIC_FOLDERS = ("/assets/",)
 """The page and its files: they hold nothing of this server's."""
 

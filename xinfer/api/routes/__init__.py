@@ -10,6 +10,7 @@ from xinfer.api.routes import (
     launch,
     models,
     registrations,
+    workers,
 )
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -20,5 +21,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     launch.router,
     registrations.router,
     cluster.router,
+    workers.router,
 )
 """In the order in which they are matched; what is called most comes first."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 
 from xinfer.core.link.address import parse_address
 from xinfer.core.link.link import Link, LinkHandler
 from xinfer.core.security import ClientHandshake, HandshakeError
+from xinfer.core.tls import cluster_tls, not_ours
 from xinfer.settings import Settings
 
 PURPOSE = b"link"
@@ -33,7 +35,12 @@ async def connect(address: str, token: bytes, handler: LinkHandler, settings: Se
         if target.path:
             _, link = await loop.create_unix_connection(make, target.path)
         else:
-            _, link = await loop.create_connection(make, target.host, target.port)
+            tls = cluster_tls(settings)
+            context = tls.client if tls else None
+            try:
+                _, link = await loop.create_connection(make, target.host, target.port, ssl=context)
+            except ssl.SSLError as error:
+                raise not_ours(address, error) from None
         opening.hello()
         await proved
         return link

@@ -12,6 +12,7 @@ from xinfer.core.link.address import Address, parse_address
 from xinfer.core.link.connect import PURPOSE
 from xinfer.core.link.link import Link, LinkHandler
 from xinfer.core.security import HandshakeError, ServerHandshake, require_loopback
+from xinfer.core.tls import cluster_tls
 from xinfer.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ class LinkServer:
         self._links: set[Link] = set()
         self._link_ended = asyncio.Event()
 
-    async def listen(self, address: Address) -> None:
+    async def listen(self, address: Address, exposed: bool) -> None:
         loop = asyncio.get_running_loop()
         if address.path:
             with contextlib.suppress(FileNotFoundError):
@@ -43,8 +44,16 @@ class LinkServer:
                 os.umask(mask)
             self.address = str(address)
             return
-        require_loopback(address.host)
-        server = await loop.create_server(self._make_link, address.host, address.port)
+        if not exposed:
+            require_loopback(address.host)
+        tls = cluster_tls(self.settings)
+        server = await loop.create_server(
+            self._make_link,
+            address.host,
+            address.port,
+            ssl=tls.server if tls else None,
+            ssl_handshake_timeout=self.settings.handshake_timeout if tls else None,
+        )
         self._server = server
         host, port = server.sockets[0].getsockname()[:2]
         self.address = str(Address(host=host, port=port))
@@ -137,16 +146,22 @@ class _Tracking:
         self._handler.on_lost(link, reason)
 
 
-async def serve(address: str, token: bytes, accept: Accept, settings: Settings) -> LinkServer:
+async def serve(
+    address: str, token: bytes, accept: Accept, settings: Settings, *, exposed: bool = False
+) -> LinkServer:
     """Listen on `address` (port 0 takes a free one; `.address` tells which).
 
-    `accept` is called for each link whose peer holds `token` and gives its handler.
+    `accept` is called for each link whose peer holds `token` and gives its handler. TCP is
+    encrypted where the cluster has a certificate.
+
+    Args:
+        exposed: whether other machines may reach it: the token is the administrator's.
 
     Raises:
         ValueError: a malformed address.
-        InvalidRequest: a host other than loopback.
+        InvalidRequest: a host other than loopback, and `exposed` is not set.
         OSError: the address cannot be listened on.
     """
     server = LinkServer(token, accept, settings)
-    await server.listen(parse_address(address))
+    await server.listen(parse_address(address), exposed)
     return server

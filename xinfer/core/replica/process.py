@@ -107,7 +107,11 @@ class ReplicaProcess:
         )
         service = Service(engine, pipeline, admission, self._settings)
         server = await serve(
-            self._config.address, self._config.link_token, service.accept, self._settings
+            self._config.address,
+            self._config.link_token,
+            service.accept,
+            self._settings,
+            exposed=self._config.exposed,
         )
         steps = asyncio.create_task(service.run_steps())
         leaving = asyncio.create_task(self._asked_to_leave.wait())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import sys
 
@@ -12,7 +11,7 @@ import uvloop
 
 from xinfer.core import logs
 from xinfer.core.actors import create_pool, xo
-from xinfer.core.child import Leave, announce_ready, read_config
+from xinfer.core.child import Leave, announce_ready, ask_to_stop, read_config
 from xinfer.core.exits import REFUSES_TO_START
 from xinfer.core.security import derive_token
 from xinfer.core.supervisor.actor import SupervisorActor
@@ -36,6 +35,11 @@ class SupervisorConfig(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     """Where the actor listens; the port 0 takes a free one."""
     port: int
+    exposed: bool = False
+    """Whether other machines may reach it."""
+    owns_workers: bool = True
+    """Whether workers end when it is stopped; else they go on, and wait for it to be started
+    again."""
     restarted: bool = False
     """Whether this one takes the place of one that died; workers and API processes go on."""
 
@@ -59,9 +63,12 @@ async def _serve(config: SupervisorConfig, settings: Settings, store: Store) -> 
         store,
         link_token=derive_token(cluster_token, b"replica links"),
         restarted=config.restarted,
+        owns_workers=config.owns_workers,
     )
     await supervisor.restore()
-    pool = await create_pool(config.host, config.port, cluster_token, settings)
+    pool = await create_pool(
+        config.host, config.port, cluster_token, settings, exposed=config.exposed
+    )
     try:
         await xo.create_actor(
             SupervisorActor, supervisor.report, uid=SUPERVISOR_ACTOR, address=pool.external_address
@@ -69,23 +76,29 @@ async def _serve(config: SupervisorConfig, settings: Settings, store: Store) -> 
         await supervisor.control.open(config.control, bytes.fromhex(config.control_token))
         running = asyncio.create_task(supervisor.run(), name="reconciler")
         asked = asyncio.create_task(leave.asked.wait())
+        stopping = asyncio.create_task(_pass_on(supervisor.members.stop_asked))
         try:
             announce_ready(address=pool.external_address)
             await asyncio.wait({running, asked}, return_when=asyncio.FIRST_COMPLETED)
             if running.done():
                 running.result()
-            if not leave.orphaned.is_set():
+            everything = supervisor.members.stop_asked.is_set()
+            if not leave.orphaned.is_set() and (config.owns_workers or everything):
                 logger.info("Stopping: replicas are told to finish what they run and leave")
-                await supervisor.drain()
+                await supervisor.drain(dismiss=not config.owns_workers)
         finally:
-            for task in (asked, running):
+            for task in (asked, stopping, running):
                 task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await asked
-            await asyncio.wait({running})
+            await asyncio.wait({asked, stopping, running})
             await supervisor.control.close()
     finally:
         await pool.stop()
+
+
+async def _pass_on(stop_asked: asyncio.Event) -> None:
+    """The launcher stops what comes before us first, and us by a signal."""
+    await stop_asked.wait()
+    ask_to_stop()
 
 
 def main() -> None:

@@ -10,12 +10,14 @@ import msgspec
 
 from xinfer.core.link import Link, LinkServer, serve
 from xinfer.core.supervisor.events import EventLog
+from xinfer.core.supervisor.members import Members
 from xinfer.core.supervisor.service import DeploymentService
 from xinfer.errors import InvalidRequest, XinferError
 from xinfer.settings import Settings
 from xinfer.types.control import (
     AwaitSeen,
     CancelLaunch,
+    DrainWorker,
     Launch,
     Operation,
     Push,
@@ -24,6 +26,7 @@ from xinfer.types.control import (
     ReadNodes,
     Reply,
     Seen,
+    StopCluster,
     Terminate,
     ToSupervisor,
 )
@@ -54,8 +57,15 @@ class ControlServer:
     supervisor.
     """
 
-    def __init__(self, service: DeploymentService, events: EventLog, settings: Settings) -> None:
+    def __init__(
+        self,
+        service: DeploymentService,
+        members: Members,
+        events: EventLog,
+        settings: Settings,
+    ) -> None:
         self._service = service
+        self._members = members
         self._events = events
         self._settings = settings
         self._snapshot: Snapshot | None = None
@@ -160,8 +170,12 @@ class ControlServer:
             return self._events.read(operation.model)
         if isinstance(operation, AwaitSeen):
             return await self._await_seen(operation.version)
-        assert isinstance(operation, ReadNodes)
-        return self._service.nodes()
+        if isinstance(operation, ReadNodes):
+            return self._members.nodes()
+        if isinstance(operation, DrainWorker):
+            return await self._members.drain(operation.address)
+        assert isinstance(operation, StopCluster)
+        return self._members.stop()
 
     async def _await_seen(self, version: int) -> None:
         loop = asyncio.get_running_loop()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import NamedTuple
 
 import msgspec
@@ -60,6 +60,8 @@ class ObservedReplica(msgspec.Struct, frozen=True):
     slot: SlotKey
     worker_id: str
     state: DeploymentState
+    starts: int = 1
+    """Starts of its slot, this one included."""
 
 
 class Observed(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +69,8 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
 
     workers: tuple[str, ...] = ()
     """Ids of those that take replicas now."""
+    leaving: frozenset[str] = frozenset()
+    """Ids of those that go: what they run is started elsewhere, and ends when that serves."""
     replicas: tuple[ObservedReplica, ...] = ()
     histories: Mapping[SlotKey, SlotHistory] = {}
     stops: Mapping[str, float] = {}
@@ -127,16 +131,23 @@ def plan(
 ) -> Plan:
     """Decide. Starts what is missing on the least loaded workers, restarts what failed after a
     growing wait until it gives up, and stops what nobody wants."""
-    stops, wakes = _plan_stops(desired, observed, now)
-    occupants = {(each.slot.uid, each.slot.ordinal): each for each in observed.replicas}
+    occupants = {
+        (each.slot.uid, each.slot.ordinal): each
+        for each in observed.replicas
+        if each.worker_id not in observed.leaving
+    }
     placement = _Placement(observed)
-    actions: list[Action] = list(stops)
+    starts: list[Start] = []
+    wakes: list[float] = []
     reasons: dict[SlotKey, str] = {}
+    pursued: set[SlotKey] = set()  # slots that are to have a replica soon
     for deployment in sorted(desired.values(), key=lambda each: (each.created, each.uid)):
         for ordinal in range(deployment.replicas):
             slot = SlotKey(deployment.uid, deployment.generation, ordinal)
             occupant = occupants.get((slot.uid, ordinal))
             if occupant is not None:
+                if occupant.state is not DeploymentState.READY:
+                    pursued.add(slot)
                 if occupant.slot != slot:
                     reasons[slot] = "Waiting for the replica of an earlier launch to leave."
                 continue
@@ -147,6 +158,7 @@ def plan(
             due = restart_at(history, policy)
             if due > now:
                 wakes.append(due)
+                pursued.add(slot)
                 count = len(history.failures)
                 wait = due - history.failures[-1].at
                 reasons[slot] = f"Failed {_times(count)}; starting again after {wait:g} s."
@@ -155,7 +167,8 @@ def plan(
             if worker_id is None:
                 reasons[slot] = "Waiting for a worker: none is connected that takes models."
                 continue
-            actions.append(
+            pursued.add(slot)
+            starts.append(
                 Start(
                     replica_id=replica_id(slot, history.starts, policy.epoch),
                     slot=slot,
@@ -164,7 +177,8 @@ def plan(
                     restarts=history.starts,
                 )
             )
-    return Plan(actions=tuple(actions), reasons=reasons, wake_at=min(wakes, default=None))
+    stops = _plan_stops(desired, observed, pursued, now, wakes)
+    return Plan(actions=(*stops, *starts), reasons=reasons, wake_at=min(wakes, default=None))
 
 
 def replica_id(slot: SlotKey, attempt: int, epoch: str) -> str:
@@ -203,11 +217,15 @@ def _recent(history: SlotHistory, policy: PlanPolicy) -> int:
 
 
 def _plan_stops(
-    desired: Mapping[str, Deployment], observed: Observed, now: float
-) -> tuple[list[Stop], list[float]]:
-    wakes: list[float] = []
+    desired: Mapping[str, Deployment],
+    observed: Observed,
+    pursued: Set[SlotKey],
+    now: float,
+    wakes: list[float],
+) -> list[Stop]:
+    """Adds to `wakes` when to tell again who could not be told."""
     stops: list[Stop] = []
-    kept = _kept(desired, observed)
+    kept = _kept(desired, observed, pursued)
     for replica in observed.replicas:
         if replica.replica_id in kept or replica.state is DeploymentState.DRAINING:
             continue
@@ -217,26 +235,35 @@ def _plan_stops(
                 wakes.append(again)
             continue
         reason = _unwanted(desired, replica.slot) or "another replica has its place"
+        if replica.worker_id in observed.leaving:
+            reason = "its worker is leaving"
         stops.append(
             Stop(replica_id=replica.replica_id, worker_id=replica.worker_id, reason=reason)
         )
-    return stops, wakes
+    return stops
 
 
-def _kept(desired: Mapping[str, Deployment], observed: Observed) -> set[str]:
-    """Ids of the replicas that stay: of each slot the one that has come furthest."""
+def _kept(desired: Mapping[str, Deployment], observed: Observed, pursued: Set[SlotKey]) -> set[str]:
+    """Ids of the replicas that stay: of each slot the one that has come furthest, and on a worker
+    that is leaving those whose successors are yet to serve."""
     best: dict[SlotKey, ObservedReplica] = {}
+    kept: set[str] = set()
     for replica in observed.replicas:
         if replica.replica_id in observed.stops or _unwanted(desired, replica.slot):
+            continue
+        if replica.worker_id in observed.leaving:
+            if replica.slot in pursued:
+                kept.add(replica.replica_id)
             continue
         rival = best.get(replica.slot)
         if rival is None or _rank(replica) > _rank(rival):
             best[replica.slot] = replica
-    return {each.replica_id for each in best.values()}
+    return kept | {each.replica_id for each in best.values()}
 
 
-def _rank(replica: ObservedReplica) -> tuple[int, str]:
-    return BY_PROGRESS.index(replica.state), replica.replica_id
+def _rank(replica: ObservedReplica) -> tuple[int, int, str]:
+    # Of two that serve, the later one was started because the earlier one was taken for lost.
+    return BY_PROGRESS.index(replica.state), replica.starts, replica.replica_id
 
 
 def _unwanted(desired: Mapping[str, Deployment], slot: SlotKey) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -30,6 +29,8 @@ class Reconciler:
         publish: called with the snapshot after each round.
         settle: seconds for which workers of an earlier supervisor may take to report what runs.
             Until they have passed, or all that is wanted is reported, nothing is decided.
+        restarted: whether API processes know what the earlier supervisor told; then they are told
+            nothing for so long. Else the time runs from the first worker's report.
         monotonic: the clock of the plan.
         unix_now: the reported creation time of a replica, in seconds.
     """
@@ -42,6 +43,7 @@ class Reconciler:
         *,
         publish: Callable[[Snapshot], None],
         settle: float = 0.0,
+        restarted: bool = False,
         monotonic: Callable[[], float],
         unix_now: Callable[[], float],
     ) -> None:
@@ -50,7 +52,8 @@ class Reconciler:
         self._settings = settings
         self._publish = publish
         self._settle = settle
-        self._settled_at = math.inf
+        self._restarted = restarted
+        self._settled_at: float | None = None
         self._monotonic = monotonic
         self._unix_now = unix_now
         self._wake = asyncio.Event()
@@ -66,7 +69,8 @@ class Reconciler:
         interval = self._settings.heartbeat_interval
         try:
             rounds = self._monotonic()
-            self._settled_at = rounds + self._settle
+            if self._restarted:
+                self._settled_at = rounds + self._settle
             while True:
                 self._wake.clear()
                 now = self._monotonic()
@@ -102,8 +106,12 @@ class Reconciler:
                 address,
                 self._settings.heartbeat_timeout,
             )
-        if now < self._settled_at and not self._state.draining:
+        if self._settled_at is None and self._state.has_workers():
+            self._settled_at = now + self._settle
+        if self._settled_at is not None and now < self._settled_at and not self._state.draining:
             if not self._state.is_complete():
+                if not self._restarted:
+                    self._publish(self._state.snapshot())
                 return self._settled_at
             self._settled_at = now
         planned = Plan(actions=(), reasons={}, wake_at=None)

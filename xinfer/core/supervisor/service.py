@@ -1,4 +1,4 @@
-"""What can be asked of the supervisor: launch, terminate, cancel, logs, nodes."""
+"""What can be asked of the supervisor about models: launch, terminate, cancel, logs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xinfer.errors import Cancelled, Conflict, InvalidRequest, Unavailable
 from xinfer.model.catalog.resolve import Resolved
 from xinfer.settings import Settings
 from xinfer.types.cluster import ReadReplicaLog, WorkerReport
-from xinfer.types.control import Node, ReplicaLog
+from xinfer.types.control import ReplicaLog
 from xinfer.types.deployment import Deployment, DeploymentState, LaunchSpec
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class DeploymentService:
     Args:
         resolve: model, engine and options of a launch; blocks, so it is called on a thread.
         changed: called when the desired state has changed.
-        monotonic, unix_now: clocks, in seconds.
+        unix_now: a clock, in seconds.
     """
 
     def __init__(
@@ -52,7 +52,6 @@ class DeploymentService:
         *,
         resolve: Callable[[LaunchSpec], Resolved],
         changed: Callable[[], None],
-        monotonic: Callable[[], float],
         unix_now: Callable[[], float],
     ) -> None:
         self._state = state
@@ -61,7 +60,6 @@ class DeploymentService:
         self._settings = settings
         self._resolve_model = resolve
         self._changed = changed
-        self._monotonic = monotonic
         self._unix_now = unix_now
         self._locks = KeyedLocks()
         self._launches: dict[str, _Launch] = {}
@@ -157,10 +155,6 @@ class DeploymentService:
         if not targets:
             self._require(uid)
         return list(await asyncio.gather(*(self._log(target, lines) for target in targets)))
-
-    def nodes(self) -> list[Node]:
-        """The workers, by address."""
-        return self._state.nodes(self._monotonic())
 
     async def adopt(self, report: WorkerReport) -> None:
         """Want the deployments whose replicas a worker brings and that the store never had.

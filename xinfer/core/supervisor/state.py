@@ -200,6 +200,14 @@ class ClusterState:
     def knows(self, worker_id: str) -> bool:
         return worker_id in self._workers
 
+    def has_workers(self) -> bool:
+        return bool(self._workers)
+
+    def is_leaving(self, worker_id: str) -> bool:
+        """Whether this worker has said so; False for an unknown one."""
+        worker = self._workers.get(worker_id)
+        return worker is not None and worker.report.leaving
+
     def address(self, worker_id: str) -> str:
         """The actor address of a worker that `knows` knows."""
         return self._workers[worker_id].report.address
@@ -267,9 +275,16 @@ class ClusterState:
                 for worker_id, worker in self._workers.items()
                 if not worker.report.leaving and worker.avoid_until <= now
             ),
+            leaving=frozenset(
+                worker_id for worker_id, worker in self._workers.items() if worker.report.leaving
+            ),
             replicas=tuple(
                 ObservedReplica(
-                    each.report.assignment.replica_id, each.slot, each.worker_id, each.report.state
+                    each.report.assignment.replica_id,
+                    each.slot,
+                    each.worker_id,
+                    each.report.state,
+                    starts=each.report.assignment.restarts + 1,
                 )
                 for each in self.live()
             ),
@@ -328,6 +343,9 @@ class ClusterState:
                 memory_total=worker.report.usage.memory_total,
                 memory_available=worker.report.usage.memory_available,
                 memory_used=worker.report.usage.memory_used,
+                version=worker.report.version,
+                labels=worker.report.labels,
+                leaving=worker.report.leaving,
             )
             for worker in self._workers.values()
         ]

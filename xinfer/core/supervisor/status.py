@@ -62,7 +62,7 @@ def desired_status(
     Args:
         live: replicas of this uid, of any generation.
     """
-    furthest_last = sorted(live, key=lambda each: BY_PROGRESS.index(each.report.state))
+    furthest_last = sorted(live, key=_progress)
     by_slot = {each.slot: each for each in furthest_last}
     replicas: list[ReplicaStatus] = []
     failed: list[tuple[float, Failure]] = []
@@ -96,6 +96,11 @@ def leaving_status(deployment: Deployment, live: Sequence[LiveReplica]) -> Deplo
             for each in live
         ),
     )
+
+
+def _progress(replica: LiveReplica) -> tuple[int, int]:
+    # Of two that serve, the plan keeps the later one.
+    return BY_PROGRESS.index(replica.report.state), replica.report.assignment.restarts
 
 
 def _living(replica: LiveReplica, *, restarting: bool) -> ReplicaStatus:

@@ -7,10 +7,10 @@ import logging
 import time
 from collections.abc import Callable
 
-from xinfer import __version__
 from xinfer.core.supervisor.changes import describe_changes
 from xinfer.core.supervisor.control import ControlServer
 from xinfer.core.supervisor.events import EventLog
+from xinfer.core.supervisor.members import Members
 from xinfer.core.supervisor.planner import PlanPolicy
 from xinfer.core.supervisor.reconciler import Reconciler
 from xinfer.core.supervisor.service import DeploymentService
@@ -38,6 +38,8 @@ class Supervisor:
             on are still reached.
         restarted: workers and API processes of an earlier supervisor may go on. So nothing is
             started, and nothing told, before the workers had the time to report what runs.
+        owns_workers: no worker has outlived an earlier supervisor that was stopped in order; else,
+            from the first report on, the others have the same time.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Supervisor:
         *,
         link_token: bytes,
         restarted: bool = False,
+        owns_workers: bool = True,
         resolve: Callable[[LaunchSpec], Resolved] = resolve,
         monotonic: Callable[[], float] = time.monotonic,
         unix_now: Callable[[], float] = time.time,
@@ -67,7 +70,10 @@ class Supervisor:
             settings,
             publish=self._publish,
             # Workers that found nobody try again at least this often.
-            settle=_SETTLE_INTERVALS * settings.heartbeat_interval if restarted else 0.0,
+            settle=_SETTLE_INTERVALS * settings.heartbeat_interval
+            if restarted or not owns_workers
+            else 0.0,
+            restarted=restarted,
             monotonic=monotonic,
             unix_now=unix_now,
         )
@@ -78,14 +84,14 @@ class Supervisor:
             settings,
             resolve=resolve,
             changed=self._reconciler.wake,
-            monotonic=monotonic,
             unix_now=unix_now,
         )
+        self.members = Members(self.state, workers, monotonic)
         self.events = EventLog(logger, unix_now)
         self._workers_known: set[str] = set()
         """Addresses of the workers that were there and have not said that they leave."""
         self._known = self.state.snapshot()
-        self.control = ControlServer(self.service, self.events, settings)
+        self.control = ControlServer(self.service, self.members, self.events, settings)
 
     async def restore(self) -> None:
         """Want what the store holds."""
@@ -101,10 +107,16 @@ class Supervisor:
         """Act until cancelled."""
         await self._reconciler.run()
 
-    async def drain(self) -> None:
+    async def drain(self, *, dismiss: bool = False) -> None:
         """Say that the server is stopping and tell every replica to drain, while `run` runs; then
-        wait until every worker has said good-bye, or is lost."""
+        wait until every worker has said good-bye, or is lost.
+
+        Args:
+            dismiss: tell the workers to leave; else their launcher does.
+        """
         await self._reconciler.drain()
+        if dismiss:
+            await self.members.dismiss()
         patience = self._settings.drain_timeout + self._settings.stop_timeout
         goodbyes = asyncio.create_task(self._deserted.wait())
         await asyncio.wait({goodbyes}, timeout=patience)
@@ -114,20 +126,15 @@ class Supervisor:
         """A worker's report has come."""
         if not self.state.draining:
             await self.service.adopt(report)
-        joins = not self.state.knows(report.worker_id) and not report.leaving
+        known = self.state.knows(report.worker_id)
+        joins = not known and not report.leaving
+        leaves = known and report.leaving and not self.state.is_leaving(report.worker_id)
         forget = self.state.apply(report, self._monotonic())
         if joins:
             text = f"Worker {report.address} has been added successfully"
             self.events.add(logging.INFO, text, worker=report.address)
             self._workers_known.add(report.address)
-            if report.version != __version__:
-                logger.warning(
-                    "Worker %s runs version %s, this supervisor %s: run the same on all nodes.",
-                    report.address,
-                    report.version,
-                    __version__,
-                )
-        elif report.leaving:
+        elif leaves:
             text = f"Worker {report.address} is leaving"
             self.events.add(logging.INFO, text, worker=report.address)
             self._workers_known.discard(report.address)

@@ -22,6 +22,8 @@ class WorkerPort(Protocol):
 
     async def logs(self, address: str, request: ReadReplicaLog) -> list[str]: ...
 
+    async def leave(self, address: str) -> None: ...
+
 
 class ActorWorkers:
     """Workers by their actors.
@@ -42,7 +44,10 @@ class ActorWorkers:
     async def logs(self, address: str, request: ReadReplicaLog) -> list[str]:
         return msgspec.msgpack.decode(await self._call(address, "logs", request), type=list[str])
 
-    async def _call(self, address: str, method: str, argument: msgspec.Struct) -> bytes:
+    async def leave(self, address: str) -> None:
+        await self._call(address, "leave", None)
+
+    async def _call(self, address: str, method: str, argument: msgspec.Struct | None) -> bytes:
         # Only this class needs actors, which are slow to import.
         from xinfer.core.actors import RemoteActor
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
+import sys
 from collections.abc import Coroutine
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,11 +14,21 @@ import uvloop
 
 from xinfer.core import logs
 from xinfer.core.actors import create_pool, xo
-from xinfer.core.child import Leave, announce_ready, read_config
+from xinfer.core.child import Leave, announce_ready, ask_to_stop, read_config
+from xinfer.core.exits import REFUSES_TO_START
 from xinfer.core.watchdog import watched
 from xinfer.core.worker.actor import WorkerActor
+from xinfer.core.worker.links import LinkPlace, TcpLinks, UnixLinks
+from xinfer.core.worker.locate import (
+    Locate,
+    at_address,
+    by_endpoint,
+    own_address_towards,
+    until_located,
+)
 from xinfer.core.worker.replicas import Replicas
 from xinfer.core.worker.reporter import Reporter
+from xinfer.errors import XinferError
 from xinfer.settings import Settings
 from xinfer.types.cluster import WORKER_ACTOR, ReportReply
 
@@ -27,36 +38,67 @@ logger = logging.getLogger("xinfer.worker")
 class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What the launcher tells a worker."""
 
-    supervisor: str
-    """The supervisor's actor address."""
+    supervisor: str = ""
+    """The supervisor's actor address; empty where `endpoint` has to tell it."""
+    endpoint: str = ""
+    """URL of the supervisor's API."""
     cluster_token: str
     """In hexadecimal."""
     host: str
+    """Where the actor listens; of 0.0.0.0 and ::, the address from which the supervisor is
+    reached."""
     port: int
-    run_dir: str
-    """Where the sockets of replicas go."""
+    exposed: bool = False
+    """Whether other machines may reach it."""
+    run_dir: str = ""
+    """Where the sockets of replicas go; empty: their links are ports on `host`."""
+    labels: dict[str, str] = {}
 
 
 async def serve(config: WorkerConfig, settings: Settings) -> None:
-    """Join the supervisor and run what it assigns, until asked to leave."""
+    """Join the supervisor and run what it assigns, until asked to leave.
+
+    Raises:
+        XinferError: the supervisor refuses this worker.
+    """
     leave = Leave()
+    locate = at_address(config.supervisor)
+    if config.endpoint:
+        locate = by_endpoint(config.endpoint, settings.handshake_timeout)
+    host = await _host(config, locate, leave, settings)
+    if host is None:
+        return
     token = bytes.fromhex(config.cluster_token)
-    pool = await create_pool(config.host, config.port, token, settings)
-    replicas = Replicas(settings, Path(config.run_dir), lambda: reporter.changed())
+    pool = await create_pool(host, config.port, token, settings, exposed=config.exposed)
+    links: LinkPlace = TcpLinks(host, config.exposed)
+    if config.run_dir:
+        links = UnixLinks(config.run_dir)
+    replicas = Replicas(settings, links, lambda: reporter.changed())
 
     def take(reply: ReportReply) -> None:
         replicas.link_token = reply.link_token
         replicas.forget(reply.forget)
 
-    reporter = Reporter(config.supervisor, pool.external_address, replicas.reports, take, settings)
-    await xo.create_actor(WorkerActor, replicas, uid=WORKER_ACTOR, address=pool.external_address)
+    reporter = Reporter(
+        locate, pool.external_address, replicas.reports, take, settings, labels=config.labels
+    )
+    dismissed = asyncio.Event()
+    await xo.create_actor(
+        WorkerActor, replicas, dismissed.set, uid=WORKER_ACTOR, address=pool.external_address
+    )
     reporting = asyncio.create_task(reporter.run(), name="reporter")
     try:
         await _first(reporting, reporter.joined.wait(), leave.asked.wait())
         if reporter.joined.is_set():
             logger.info("Xinference worker successfully started.")
             announce_ready(address=pool.external_address)
-        await _first(reporting, leave.asked.wait())
+        await _first(reporting, leave.asked.wait(), dismissed.wait())
+        replicas.close_door()
+        reporter.leaving()
+        if not leave.asked.is_set():
+            logger.info("Leaving, as the supervisor asks: models move to other workers first")
+            await _first(reporting, replicas.ended(), leave.asked.wait())
+            ask_to_stop()
         replicas.stop_all(0.0 if leave.orphaned.is_set() else settings.drain_timeout)
         await _first(reporting, replicas.ended(), leave.orphaned.wait())
         replicas.stop_all(0.0)
@@ -67,6 +109,27 @@ async def serve(config: WorkerConfig, settings: Settings) -> None:
         await replicas.close()
         await reporter.leave(settings.handshake_timeout)
         await pool.stop()
+
+
+async def _host(
+    config: WorkerConfig, locate: Locate, leave: Leave, settings: Settings
+) -> str | None:
+    """The address by which others reach this worker; None when asked to leave before it is known.
+
+    Raises:
+        OSError: there is no way to the supervisor.
+    """
+    if not ipaddress.ip_address(config.host).is_unspecified:
+        return config.host
+    located = asyncio.create_task(until_located(locate, settings.heartbeat_interval))
+    asked = asyncio.create_task(leave.asked.wait())
+    try:
+        await asyncio.wait({located, asked}, return_when=asyncio.FIRST_COMPLETED)
+        return await own_address_towards(located.result()) if located.done() else None
+    finally:
+        for task in (located, asked):
+            task.cancel()
+        await asyncio.wait({located, asked})
 
 
 async def _first(reporting: asyncio.Task[None], *waits: Coroutine[Any, Any, Any]) -> None:
@@ -91,7 +154,11 @@ def main() -> None:
         with watched(settings.blocked_loop_threshold):
             await serve(config, settings)
 
-    uvloop.run(run())
+    try:
+        uvloop.run(run())
+    except XinferError as error:
+        logger.critical("This worker cannot join: %s", error)
+        sys.exit(REFUSES_TO_START)
 
 
 if __name__ == "__main__":

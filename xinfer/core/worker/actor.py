@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from xinfer.core.actors import xo
@@ -15,11 +17,12 @@ _decode_read = msgspec.msgpack.Decoder(ReadReplicaLog).decode
 
 
 class WorkerActor(xo.StatelessActor):  # type: ignore[misc]
-    """A thin door to `Replicas`."""
+    """A thin door to `Replicas`; `leave` is called when the supervisor wants the worker gone."""
 
-    def __init__(self, replicas: Replicas) -> None:
+    def __init__(self, replicas: Replicas, leave: Callable[[], None]) -> None:
         super().__init__()
         self._replicas = replicas
+        self._leave = leave
 
     async def start(self, payload: bytes) -> bytes:
         """Begin to run an `Assignment`; answers at once, reports tell how it goes.
@@ -34,6 +37,12 @@ class WorkerActor(xo.StatelessActor):  # type: ignore[misc]
         """End a replica as `StopReplica` says; answers at once, reports tell when it has ended."""
         request = _decode_stop(payload)
         self._replicas.stop(request.replica_id, request.drain)
+        return b""
+
+    async def leave(self, payload: bytes) -> bytes:
+        """Take no more assignments, and leave once no replica is left; the supervisor ends them
+        when each has a successor."""
+        self._leave()
         return b""
 
     async def logs(self, payload: bytes) -> bytes:

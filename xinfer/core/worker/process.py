@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from time import monotonic
 from typing import cast
 
@@ -17,6 +15,7 @@ import msgspec
 
 from xinfer import system
 from xinfer.core.worker.guard import Guard
+from xinfer.core.worker.links import LinkPlace
 from xinfer.core.worker.logs import LineLog, LogFile
 from xinfer.core.worker.spawn import Exit, read_pipe, replica_environment
 from xinfer.errors import EngineFailed
@@ -41,7 +40,8 @@ class ReplicaProcess:
     """Runs one assignment in a process group of its own, once.
 
     Args:
-        link_token: for the replica's link.
+        links: where the replica's link listens.
+        link_token: what it is opened with.
         on_change: called on the event loop whenever `report` has changed.
         command: program and arguments that start the replica.
     """
@@ -51,7 +51,7 @@ class ReplicaProcess:
         assignment: Assignment,
         *,
         settings: Settings,
-        run_dir: Path,
+        links: LinkPlace,
         link_token: bytes,
         guard: Guard,
         log: LineLog,
@@ -64,9 +64,8 @@ class ReplicaProcess:
         self._log = log
         self._on_change = on_change
         self._command = command
-        # Ids are too long for a socket's path, and hold what users wrote.
-        digest = hashlib.sha256(assignment.replica_id.encode()).hexdigest()
-        self._socket = run_dir / f"{digest[:16]}.sock"
+        self._links = links
+        self._address = links.address(assignment.replica_id)
         self._wake = asyncio.Event()
         self._stop_at: float | None = None
         self._progress_at = 0.0
@@ -94,7 +93,9 @@ class ReplicaProcess:
             logger.exception("Replica %s cannot be run", replica_id)
             self._fail(f"The process of {replica_id}, {self._command[0]}, cannot be run: {error}.")
         finally:
-            self._socket.unlink(missing_ok=True)
+            if self._address.startswith("unix:"):
+                with suppress(FileNotFoundError):
+                    os.unlink(self._address.removeprefix("unix:"))
             self._conclude()
 
     async def _run(self) -> None:
@@ -113,7 +114,8 @@ class ReplicaProcess:
             config = ReplicaConfig(
                 assignment=self.report.assignment,
                 link_token=self._link_token,
-                address=f"unix:{self._socket}",
+                address=self._address,
+                exposed=self._links.exposed,
                 status_fd=status.write_fd,
             )
             status.close_write_end()

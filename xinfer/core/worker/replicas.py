@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 
 from xinfer.core.worker.guard import Guard
+from xinfer.core.worker.links import LinkPlace
 from xinfer.core.worker.logs import LogBook
 from xinfer.core.worker.process import COMMAND, ReplicaProcess
 from xinfer.errors import Unavailable
@@ -21,7 +21,7 @@ class Replicas:
     """Starts and stops replicas, and tells what there is of them.
 
     Args:
-        run_dir: where their sockets go; private to the user.
+        links: where their links listen.
         on_change: called on the event loop whenever `reports` has changed.
         command: program and arguments that start a replica.
     """
@@ -29,19 +29,19 @@ class Replicas:
     def __init__(
         self,
         settings: Settings,
-        run_dir: Path,
+        links: LinkPlace,
         on_change: Callable[[], None],
         command: Sequence[str] = COMMAND,
     ) -> None:
         self._settings = settings
-        self._run_dir = run_dir
+        self._links = links
         self._on_change = on_change
         self._command = command
         self._guard = Guard()
         self._logs = LogBook(settings.log_lines)
         self._processes: dict[str, ReplicaProcess] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._closing = False
+        self._closed = False
         self.link_token: bytes | None = None
         """For the links of replicas started from now on; None until the supervisor has told it."""
 
@@ -55,7 +55,7 @@ class Replicas:
         Raises:
             Unavailable: the worker has not joined yet, or is shutting down.
         """
-        if self._closing:
+        if self._closed:
             raise Unavailable("This worker is shutting down.", code="draining")
         if self.link_token is None:
             raise Unavailable("This worker has not joined the supervisor yet.", code="joining")
@@ -66,7 +66,7 @@ class Replicas:
         process = self._processes[replica_id] = ReplicaProcess(
             assignment,
             settings=self._settings,
-            run_dir=self._run_dir,
+            links=self._links,
             link_token=self.link_token,
             guard=self._guard,
             log=self._logs.open(replica_id),
@@ -95,9 +95,13 @@ class Replicas:
         """The last lines of a replica's output, also for some time after its end."""
         return self._logs.tail(replica_id, lines)
 
+    def close_door(self) -> None:
+        """Take no new ones from now on."""
+        self._closed = True
+
     def stop_all(self, drain: float) -> None:
         """Have every replica leave, and take no new ones."""
-        self._closing = True
+        self.close_door()
         for process in self._processes.values():
             process.stop(drain)
 

@@ -11,9 +11,10 @@ from time import monotonic
 import msgspec
 
 from xinfer import __version__
-from xinfer.core.actors import RemoteActor
+from xinfer.core.actors import TOKEN_REFUSED, RemoteActor
+from xinfer.core.worker.locate import Locate
 from xinfer.core.worker.usage import measure
-from xinfer.errors import XinferError
+from xinfer.errors import Forbidden, XinferError
 from xinfer.settings import Settings
 from xinfer.types.cluster import SUPERVISOR_ACTOR, ReplicaReport, ReportReply, WorkerReport
 
@@ -27,26 +28,33 @@ _decode_reply = msgspec.msgpack.Decoder(ReportReply).decode
 
 
 class Reporter:
-    """Reports to one supervisor, for ever: one that is away is tried again, one that came back
-    with nothing in its memory simply gets the next report.
+    """Reports to one supervisor, for ever: one that is away is looked for again, one that came
+    back with nothing in its memory simply gets the next report.
 
     Args:
-        supervisor: its actor address.
+        locate: finds it.
         address: this worker's own.
+        labels: what this worker is called.
         replicas: what to report.
         on_reply: called with each answer.
     """
 
     def __init__(
         self,
-        supervisor: str,
+        locate: Locate,
         address: str,
         replicas: Callable[[], tuple[ReplicaReport, ...]],
         on_reply: Callable[[ReportReply], None],
         settings: Settings,
+        *,
+        labels: dict[str, str] | None = None,
     ) -> None:
+        self._locate = locate
+        self._supervisor: RemoteActor | None = None
         # A supervisor that hangs for longer takes this worker for lost.
-        self._supervisor = RemoteActor(supervisor, SUPERVISOR_ACTOR, settings.heartbeat_timeout)
+        self._timeout = settings.heartbeat_timeout
+        self._labels = labels or {}
+        self._leaving = False
         self._address = address
         self._replicas = replicas
         self._on_reply = on_reply
@@ -61,8 +69,17 @@ class Reporter:
         """Report soon."""
         self._changed.set()
 
+    def leaving(self) -> None:
+        """Say from now on that this worker takes nothing new and goes."""
+        self._leaving = True
+        self.changed()
+
     async def run(self) -> None:
-        """Report until cancelled."""
+        """Report until cancelled.
+
+        Raises:
+            XinferError: the supervisor does not want this worker, whatever it reports.
+        """
         away = False
         backoff = _FIRST_BACKOFF
         while True:
@@ -71,6 +88,8 @@ class Reporter:
             try:
                 await self._report()
             except Exception as error:  # whatever ails the supervisor, the models here go on
+                if _is_final(error):
+                    raise
                 if not away:
                     logger.warning("%s Trying again until it answers.", error)
                 away = True
@@ -92,12 +111,15 @@ class Reporter:
         """Send the last report, if there was a first; a supervisor that is away need not know."""
         if not self.joined.is_set():
             return
+        self._leaving = True
         try:
-            await asyncio.wait_for(self._report(leaving=True), timeout)
+            await asyncio.wait_for(self._report(), timeout)
         except (XinferError, asyncio.TimeoutError) as error:
             logger.info("Leaving without the supervisor's knowledge: %s", error)
 
-    async def _report(self, leaving: bool = False) -> None:
+    async def _report(self) -> None:
+        if self._supervisor is None:
+            self._supervisor = RemoteActor(await self._locate(), SUPERVISOR_ACTOR, self._timeout)
         self._sequence += 1
         report = WorkerReport(
             worker_id=self._worker_id,
@@ -106,7 +128,18 @@ class Reporter:
             sequence=self._sequence,
             replicas=self._replicas(),
             usage=measure(),
-            leaving=leaving,
+            labels=self._labels,
+            leaving=self._leaving,
         )
-        self._on_reply(_decode_reply(await self._supervisor.call("report", _encode(report))))
+        try:
+            reply = await self._supervisor.call("report", _encode(report))
+        except Exception:
+            self._supervisor = None
+            raise
+        self._on_reply(_decode_reply(reply))
         self.joined.set()
+
+
+def _is_final(error: Exception) -> bool:
+    """Whether the supervisor would refuse the next report like this one."""
+    return isinstance(error, Forbidden) or getattr(error, "code", "") == TOKEN_REFUSED

@@ -17,6 +17,9 @@ _COMMANDS = {
     "chat": "xinfer.deploy.cli.chat:chat",
     "generate": "xinfer.deploy.cli.chat:generate",
     "registrations": "xinfer.deploy.cli.registrations:registrations",
+    "workers": "xinfer.deploy.cli.cluster:workers",
+    "drain": "xinfer.deploy.cli.cluster:drain",
+    "stop-cluster": "xinfer.deploy.cli.cluster:stop_cluster",
 }
 
 
@@ -51,9 +54,9 @@ def main(ctx: click.Context, log_level: str | None, host: str | None, port: int 
     flags = {"--log-level": log_level, "--host": host, "--port": port}
     argv = [str(word) for flag in flags.items() if flag[1] is not None for word in flag]
     if ctx.invoked_subcommand is None:
-        from xinfer.deploy import servers
+        from xinfer.deploy import local
 
-        servers.local(argv)
+        local.run(argv)
     elif argv:
         raise click.UsageError(
             f"{argv[0]} is for starting a server; "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import socket
 from pathlib import Path
 
 import pytest
@@ -182,15 +183,21 @@ async def test_keepalives_hold_an_idle_link(tmp_path: Path) -> None:
     await server.close()
 
 
-async def test_tcp_listens_on_loopback_only() -> None:
+async def test_tcp_listens_on_loopback_only_unless_it_is_exposed() -> None:
     token = new_token()
     pair = Pair()
+    anywhere = await serve("tcp:0.0.0.0:0", token, pair.accept, SETTINGS, exposed=True)
+    await anywhere.close()
     with pytest.raises(InvalidRequest, match=r"0\.0\.0\.0"):
         await serve("tcp:0.0.0.0:0", token, pair.accept, SETTINGS)
     server = await serve("tcp:127.0.0.1:0", token, pair.accept, SETTINGS)
     link = await connect(server.address, token, Recorder(), SETTINGS)
     link.send(b"hello")
     assert await pair.recorders[0].until(1) == [b"hello"]
+    assert link._transport is not None
+    # A frame is a whole message: nothing is gained by waiting for more.
+    connection = link._transport.get_extra_info("socket")
+    assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     link.close()
     await server.close()
 

@@ -157,6 +157,7 @@ class FakeWorkers:
     def __init__(self) -> None:
         self.started: list[tuple[str, Assignment]] = []
         self.stopped: list[tuple[str, StopReplica]] = []
+        self.dismissed: list[str] = []
         self.failing: dict[str, Exception] = {}
         self.gate: asyncio.Event | None = None
 
@@ -173,6 +174,10 @@ class FakeWorkers:
     async def logs(self, address: str, request: ReadReplicaLog) -> list[str]:
         self._raise("logs")
         return [f"{request.replica_id} at {address}"][: request.lines]
+
+    async def leave(self, address: str) -> None:
+        self._raise("leave")
+        self.dismissed.append(address)
 
     def _raise(self, method: str) -> None:
         if method in self.failing:

@@ -29,6 +29,7 @@ from xinfer.core.link import Link, connect
 from xinfer.core.supervisor import control as control_module
 from xinfer.core.supervisor.control import ControlServer
 from xinfer.core.supervisor.events import EventLog
+from xinfer.core.supervisor.members import Members
 from xinfer.core.supervisor.service import DeploymentService
 from xinfer.model.catalog.resolve import Resolved
 from xinfer.settings import Settings
@@ -106,11 +107,11 @@ class House:
             SETTINGS,
             resolve=self.resolve,
             changed=self.publish,
-            monotonic=lambda: 0.0,
             unix_now=lambda: 0.0,
         )
+        self.members = Members(self.state, FakeWorkers(), lambda: 0.0)
         self.events = EventLog(logging.getLogger("xinfer.test"), lambda: 7.0)
-        self.server = ControlServer(self.service, self.events, SETTINGS)
+        self.server = ControlServer(self.service, self.members, self.events, SETTINGS)
 
     def resolve(self, spec: LaunchSpec) -> Resolved:
         self.resolving = True

@@ -54,7 +54,6 @@ class Desk:
             Settings(max_queue=20),
             resolve=self.resolve,
             changed=self.changed,
-            monotonic=lambda: 1000.0,
             unix_now=lambda: 5.9,
         )
 
@@ -438,16 +437,5 @@ def test_what_the_store_holds_is_wanted_again() -> None:
         await desk.store.put(deployment("kept"))
         assert await desk.service.restore() == ["kept"]
         assert desk.state.desired == {"kept": deployment("kept")}
-
-    run(main)
-
-
-def test_nodes_are_the_workers() -> None:
-    async def main() -> None:
-        desk = Desk()
-        desk.state.apply(report(), 990.0)
-        assert [(node.address, node.age) for node in desk.service.nodes()] == [
-            ("127.0.0.1:1", 10.0)
-        ]
 
     run(main)

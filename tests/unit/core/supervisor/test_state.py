@@ -244,6 +244,15 @@ def test_the_reason_for_waiting_is_shown() -> None:
     assert world.status.replicas[0].progress.message == "Waiting for a worker."
 
 
+@pytest.mark.parametrize("stale_last", [True, False])
+def test_of_two_that_serve_in_one_place_the_later_one_is_shown(stale_last: bool) -> None:
+    """The other belonged to a worker that was taken for lost, and is about to end."""
+    world = World()
+    both = [world.has(READY, "new", restarts=1), world.has(READY, "stale")]
+    world.says(*(both if stale_last else reversed(both)))
+    assert [each.replica_id for each in world.status.replicas] == ["new"]
+
+
 def test_a_silent_worker_is_lost_with_its_replicas() -> None:
     world = World()
     world.starts("s")

@@ -43,6 +43,7 @@ async def running(
     *,
     stored: tuple[Deployment, ...] = (),
     restarted: bool = False,
+    owns_workers: bool = True,
     unix_now: Callable[[], float] = lambda: 1e6,
 ) -> AsyncIterator[tuple[Supervisor, FakeWorkers]]:
     workers = FakeWorkers()
@@ -55,6 +56,7 @@ async def running(
         store,
         link_token=bytes(32),
         restarted=restarted,
+        owns_workers=owns_workers,
         resolve=resolve,
         monotonic=clock or Clock(),
         unix_now=unix_now,
@@ -90,7 +92,6 @@ def test_a_model_is_launched_served_and_terminated(caplog: pytest.LogCaptureFixt
     with caplog.at_level("INFO"):
         run(main)
     assert "Worker 127.0.0.1:1 has been added successfully" in caplog.text
-    assert "runs version 1, this supervisor" in caplog.text
     assert "Model m is DRAINING" in caplog.text
 
 
@@ -196,6 +197,30 @@ def test_after_a_restart_what_no_worker_reports_is_started_when_they_had_their_t
             assert workers.started == []
             clock.now += 0.015
             await until(lambda: workers.started)
+
+    run(main)
+
+
+def test_workers_that_outlived_a_stopped_supervisor_have_time_from_the_first_report_on() -> None:
+    async def main() -> None:
+        settings = Settings(heartbeat_interval=0.01)
+        clock = Clock()
+        async with running(settings, clock, stored=(BRINGS,), owns_workers=False) as (
+            supervisor,
+            workers,
+        ):
+            clock.now += 1000.0
+            await until(lambda: supervisor.control._snapshot)  # API processes need not wait
+            await supervisor.report(report(sequence=1))  # this worker does not have it
+            await turns()
+            assert workers.started == []
+            clock.now += 0.014
+            brought = replica(assignment(BRINGS, "old"), READY)
+            await supervisor.report(report(brought, worker_id="w2", address="127.0.0.1:2"))
+            clock.now += 0.014
+            await turns()
+            assert (workers.started, workers.stopped) == ([], [])
+            assert supervisor.state.snapshot().deployments["kept"].state is READY
 
     run(main)
 

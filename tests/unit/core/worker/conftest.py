@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from xinfer.core.worker.links import UnixLinks
 from xinfer.core.worker.replicas import Replicas
 from xinfer.settings import Settings
 from xinfer.types.cluster import Assignment, ReplicaReport
@@ -47,7 +48,9 @@ class Bench:
         self.settings = Settings(home=str(home), **settings)
         self.home = home
         self._changed = asyncio.Event()
-        self.replicas = Replicas(self.settings, home, self._changed.set, command=FAKE)
+        self.replicas = Replicas(
+            self.settings, UnixLinks(str(home)), self._changed.set, command=FAKE
+        )
         self.replicas.link_token = TOKEN
 
     def start(self, do: str, replica_id: str = "m-0-aa") -> None:

@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from xinfer.core.worker.links import UnixLinks
 from xinfer.core.worker.replicas import Replicas
 from xinfer.settings import Settings
 from xinfer.types.cluster import Assignment
@@ -17,7 +18,7 @@ from xinfer.types.model import ModelSpec
 async def main(home: Path) -> None:
     fake = (sys.executable, "-ISE", str(Path(__file__).with_name("fake_replica.py")))
     changed = asyncio.Event()
-    replicas = Replicas(Settings(home=str(home)), home, changed.set, command=fake)
+    replicas = Replicas(Settings(home=str(home)), UnixLinks(str(home)), changed.set, command=fake)
     replicas.link_token = bytes(32)
     deployment = Deployment(
         uid="m",

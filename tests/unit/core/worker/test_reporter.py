@@ -12,7 +12,9 @@ import pytest
 
 from xinfer.core.actors import create_pool, xo
 from xinfer.core.security import new_token
+from xinfer.core.worker.locate import Locate, at_address
 from xinfer.core.worker.reporter import Reporter
+from xinfer.errors import Forbidden
 from xinfer.settings import Settings
 from xinfer.types.cluster import SUPERVISOR_ACTOR, ReportReply, WorkerReport
 
@@ -20,11 +22,14 @@ pytestmark = pytest.mark.anyio
 
 
 class Supervisor(xo.StatelessActor):  # type: ignore[misc]
-    def __init__(self, reports: asyncio.Queue[WorkerReport]) -> None:
+    def __init__(self, reports: asyncio.Queue[WorkerReport], refusing: bool) -> None:
         super().__init__()
         self._reports = reports
+        self._refusing = refusing
 
     async def report(self, payload: bytes) -> bytes:
+        if self._refusing:
+            raise Forbidden("It runs another version.")
         self._reports.put_nowait(msgspec.msgpack.decode(payload, type=WorkerReport))
         return msgspec.msgpack.encode(ReportReply(link_token=b"t" * 32, forget=("gone",)))
 
@@ -32,16 +37,26 @@ class Supervisor(xo.StatelessActor):  # type: ignore[misc]
 class Bench:
     """A reporter and, when it is there, its supervisor."""
 
-    def __init__(self, address: str, settings: Settings) -> None:
+    def __init__(
+        self, address: str, settings: Settings, locate: Locate | None, refusing: bool
+    ) -> None:
         self.address = address
         self.reports: asyncio.Queue[WorkerReport] = asyncio.Queue()
         self.replies: list[ReportReply] = []
-        self.reporter = Reporter(address, "127.0.0.1:1", lambda: (), self.replies.append, settings)
+        self.reporter = Reporter(
+            locate or at_address(address),
+            "127.0.0.1:1",
+            lambda: (),
+            self.replies.append,
+            settings,
+        )
+        self.running = asyncio.create_task(self.reporter.run())
+        self._refusing = refusing
         self._actor: Any = None
 
     async def supervisor_comes(self) -> None:
         self._actor = await xo.create_actor(
-            Supervisor, self.reports, uid=SUPERVISOR_ACTOR, address=self.address
+            Supervisor, self.reports, self._refusing, uid=SUPERVISOR_ACTOR, address=self.address
         )
 
     async def supervisor_goes(self) -> None:
@@ -52,16 +67,17 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(**settings: Any) -> AsyncIterator[Bench]:
+async def bench(
+    locate: Locate | None = None, *, refusing: bool = False, **settings: Any
+) -> AsyncIterator[Bench]:
     made = Settings(**{"heartbeat_interval": 600.0, **settings})
     pool = await create_pool("127.0.0.1", 0, new_token(), made)
-    b = Bench(pool.external_address, made)
-    running = asyncio.create_task(b.reporter.run())
+    b = Bench(pool.external_address, made, locate, refusing)
     try:
         yield b
     finally:
-        running.cancel()
-        await asyncio.wait({running})
+        b.running.cancel()
+        await asyncio.wait({b.running})
         await pool.stop()
 
 
@@ -130,6 +146,37 @@ async def test_a_supervisor_that_was_away_is_reported_to_again(
         assert (await b.next()).sequence > first.sequence
         await until(lambda: "The supervisor answers again" in caplog.text)
         assert caplog.text.count("Trying again") == 1
+
+
+async def test_a_supervisor_that_has_moved_is_found(caplog: pytest.LogCaptureFixture) -> None:
+    addresses = ["127.0.0.1:1"]
+
+    async def locate() -> str:
+        return addresses[0]
+
+    async with bench(locate, heartbeat_interval=0.05) as b:
+        await b.supervisor_comes()
+        await until(lambda: "Trying again until it answers" in caplog.text)
+        addresses[0] = b.address
+        assert (await b.next()).sequence > 0
+
+
+async def test_a_supervisor_that_refuses_ends_the_reports() -> None:
+    async with bench(refusing=True) as b:
+        await b.supervisor_comes()
+        with pytest.raises(Forbidden, match="another version"):
+            await asyncio.wait_for(b.running, 10)
+        assert not b.reporter.joined.is_set()
+
+
+async def test_leaving_is_said_in_every_report_from_then_on() -> None:
+    async with bench(heartbeat_interval=0.05) as b:
+        await b.supervisor_comes()
+        assert not (await b.next()).leaving
+        b.reporter.leaving()
+        while not (await b.next()).leaving:
+            pass
+        assert (await b.next()).leaving
 
 
 async def test_leaving_is_the_last_word() -> None:

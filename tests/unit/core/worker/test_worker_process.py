@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from xinfer.core.actors import RemoteActor, create_pool, xo
+from xinfer.core.exits import REFUSES_TO_START
 from xinfer.core.security import new_token
 from xinfer.settings import Settings
 from xinfer.types.cluster import (
@@ -71,6 +72,22 @@ async def worker(**config: Any) -> AsyncIterator[asyncio.subprocess.Process]:
         await process.communicate()
 
 
+@asynccontextmanager
+async def api(address: str) -> AsyncIterator[str]:
+    """The URL of a server whose supervisor is at this address."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + json.dumps(address).encode())
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+
+
 async def ready(process: asyncio.subprocess.Process) -> str:
     """The address that the worker announces."""
     assert process.stdout is not None
@@ -122,6 +139,48 @@ async def test_it_leaves_when_its_launcher_has_died(tmp_path: Path) -> None:
         await last_report(reports)
         await asyncio.wait_for(process.wait(), 20)
         assert process.returncode == 0
+
+
+async def test_it_leaves_and_has_its_server_stopped_when_the_supervisor_asks(
+    tmp_path: Path,
+) -> None:
+    token = new_token()
+    async with (
+        supervisor(token) as (address, reports),
+        worker(supervisor=address, cluster_token=token.hex(), run_dir=str(tmp_path)) as process,
+    ):
+        announced = await ready(process)
+        await RemoteActor(announced, WORKER_ACTOR, 10.0).call("leave")
+        await last_report(reports)
+        output, errors = await asyncio.wait_for(process.communicate(), 20)
+        assert output == b"stop\n", errors.decode()
+        assert process.returncode == 0
+
+
+async def test_it_gives_up_at_once_on_a_supervisor_with_another_token(tmp_path: Path) -> None:
+    async with (
+        supervisor(new_token()) as (address, _),
+        worker(
+            supervisor=address, cluster_token=new_token().hex(), run_dir=str(tmp_path)
+        ) as process,
+    ):
+        output, errors = await asyncio.wait_for(process.communicate(), 20)
+        assert process.returncode == REFUSES_TO_START
+        assert output == b""
+        assert b"our token is not its token" in errors
+        assert b"Traceback" not in errors
+
+
+async def test_on_all_addresses_it_has_the_one_that_leads_to_the_supervisor() -> None:
+    token = new_token()
+    async with supervisor(token) as (address, reports), api(address) as url:
+        labels = {"rack": "3"}
+        config = {"endpoint": url, "host": "0.0.0.0", "exposed": True, "labels": labels}
+        async with worker(cluster_token=token.hex(), **config) as process:
+            announced = await ready(process)
+            assert announced.startswith("127.0.0.1:")
+            report = await reports.get()
+            assert (report.address, report.labels) == (announced, labels)
 
 
 async def test_it_can_be_stopped_before_a_supervisor_has_answered(tmp_path: Path) -> None:

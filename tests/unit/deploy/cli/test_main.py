@@ -22,10 +22,10 @@ from xinfer.deploy.cli import main
 def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The arguments with which local servers were started."""
     calls: list[list[str]] = []
-    servers = ModuleType("xinfer.deploy.servers")
-    servers.local = calls.append  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "xinfer.deploy.servers", servers)
-    monkeypatch.setattr(xinfer.deploy, "servers", servers, raising=False)
+    local = ModuleType("xinfer.deploy.local")
+    local.run = calls.append  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "xinfer.deploy.local", local)
+    monkeypatch.setattr(xinfer.deploy, "local", local, raising=False)
     return calls
 
 

@@ -1,0 +1,104 @@
+"""The cluster's machines: who is there, and who is asked to leave."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.core.supervisor.support import (
+    FakeWorkers,
+    cluster_state,
+    report,
+    run,
+    unreachable,
+)
+from xinfer.core.supervisor.members import Members
+from xinfer.errors import Conflict, NotFound, Unavailable
+
+ONE, TWO = "10.0.0.1:1", "10.0.0.2:2"
+
+
+class Cluster:
+    """Two workers, and what they are told."""
+
+    def __init__(self, *, second_leaves: bool = False) -> None:
+        self.state = cluster_state()
+        self.workers = FakeWorkers()
+        self.members = Members(self.state, self.workers, lambda: 1000.0)
+        self.state.apply(report(worker_id="w1", address=ONE), 990.0)
+        if second_leaves:
+            busy = report(worker_id="w2", address=TWO, leaving=True)
+            # It has not gone yet: something of it still runs.
+            self.state.apply(report(worker_id="w2", address=TWO), 990.0)
+            self.state._workers["w2"].report = busy
+        else:
+            self.state.apply(report(worker_id="w2", address=TWO), 995.0)
+
+
+def test_nodes_are_the_workers_with_the_age_of_their_last_word() -> None:
+    async def main() -> None:
+        nodes = Cluster().members.nodes()
+        assert [(node.address, node.age) for node in nodes] == [(ONE, 10.0), (TWO, 5.0)]
+
+    run(main)
+
+
+def test_a_worker_is_drained_when_another_takes_models() -> None:
+    async def main() -> None:
+        cluster = Cluster()
+        await cluster.members.drain(ONE)
+        assert cluster.workers.dismissed == [ONE]
+
+    run(main)
+
+
+def test_the_last_worker_that_takes_models_is_not_drained() -> None:
+    async def main() -> None:
+        cluster = Cluster(second_leaves=True)
+        with pytest.raises(Conflict, match=r"xinference stop-cluster"):
+            await cluster.members.drain(ONE)
+        await cluster.members.drain(TWO)  # it leaves already: asked once more
+        assert cluster.workers.dismissed == [TWO]
+
+    run(main)
+
+
+def test_an_unknown_worker_is_answered_with_those_there_are() -> None:
+    async def main() -> None:
+        with pytest.raises(NotFound, match=f"Connected: {ONE}, {TWO}"):
+            await Cluster().members.drain("10.0.0.3:3")
+
+    run(main)
+
+
+def test_a_worker_that_cannot_be_told_is_no_success() -> None:
+    async def main() -> None:
+        cluster = Cluster()
+        cluster.workers.failing["leave"] = unreachable()
+        with pytest.raises(Unavailable):
+            await cluster.members.drain(ONE)
+
+    run(main)
+
+
+def test_all_are_dismissed_and_who_cannot_be_told_is_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        cluster = Cluster()
+        await cluster.members.dismiss()
+        assert sorted(cluster.workers.dismissed) == [ONE, TWO]
+        cluster.workers.failing["leave"] = unreachable()
+        await cluster.members.dismiss()
+
+    run(main)
+    assert f"Worker {ONE} was not told to leave" in caplog.text
+
+
+def test_stopping_is_asked_for_once_and_stays_so() -> None:
+    async def main() -> None:
+        members = Cluster().members
+        assert not members.stop_asked.is_set()
+        members.stop()
+        assert members.stop_asked.is_set()
+
+    run(main)

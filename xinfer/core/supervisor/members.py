@@ -1,0 +1,74 @@
+"""What can be asked of the cluster's machines: who is there, that one leaves, that all stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from xinfer.core.supervisor.state import ClusterState
+from xinfer.core.supervisor.workers import WorkerPort
+from xinfer.errors import Conflict, NotFound, XinferError
+from xinfer.types.control import Node
+
+logger = logging.getLogger(__name__)
+
+
+class Members:
+    """The workers, and the supervisor itself, as machines.
+
+    Args:
+        monotonic: the clock of `state`, in seconds.
+    """
+
+    def __init__(
+        self, state: ClusterState, workers: WorkerPort, monotonic: Callable[[], float]
+    ) -> None:
+        self._state = state
+        self._workers = workers
+        self._monotonic = monotonic
+        self.stop_asked = asyncio.Event()
+        """Set by `stop`."""
+
+    def nodes(self) -> list[Node]:
+        """The workers, by address."""
+        return self._state.nodes(self._monotonic())
+
+    async def drain(self, address: str) -> None:
+        """Have a worker leave once other workers serve what it runs.
+
+        Returns when the worker knows; asking again changes nothing.
+
+        Raises:
+            NotFound: no worker has this address.
+            Conflict: there is no other worker, so all its models would end.
+            Unavailable: the worker cannot be reached.
+        """
+        nodes = self.nodes()
+        if all(node.address != address for node in nodes):
+            known = ", ".join(node.address for node in nodes) or "none"
+            raise NotFound(f"There is no worker {address!r}. Connected: {known}.", param="address")
+        if all(node.leaving or node.address == address for node in nodes):
+            raise Conflict(
+                f"No worker but {address} takes models, so draining it would end them all. Start "
+                "another worker first, or stop everything: xinference stop-cluster.",
+                code="last_worker",
+            )
+        logger.info("Worker %s is asked to leave", address)
+        await self._workers.leave(address)
+
+    async def dismiss(self) -> None:
+        """Have every worker leave; those that cannot be reached are named in the log."""
+
+        async def tell(address: str) -> None:
+            try:
+                await self._workers.leave(address)
+            except XinferError as error:
+                logger.warning("Worker %s was not told to leave: %s", address, error)
+
+        await asyncio.gather(*(tell(node.address) for node in self.nodes()))
+
+    def stop(self) -> None:
+        """Have everything end, on all machines."""
+        logger.info("The cluster is asked to stop")
+        self.stop_asked.set()
