@@ -303,7 +303,7 @@ def test_a_child_that_refuses_to_start_ends_the_launcher_at_once(
 
 def test_a_child_can_have_everything_stopped_in_order(start: Callable[..., Run]) -> None:
     run = start(
-        {"name": "asks", "stop_rank": 1, "after": ["front"], "config": {"stops": True}},
+        {"name": "asks", "stop_rank": 1, "after": ["front", "store"], "config": {"stops": True}},
         {"name": "store", "stop_rank": 1},
         {"name": "front"},
     )
