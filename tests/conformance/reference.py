@@ -73,7 +73,6 @@ class Recompute:
         import llama_cpp
 
         self._llama = llama = llama_cpp
-        llama.llama_log_set(_SILENT(llama), ctypes.c_void_p())
         model_params = llama.llama_model_default_params()
         model_params.n_gpu_layers = 0
         model_params.use_extra_bufts = False
@@ -144,13 +143,3 @@ def log_softmax(logits: Array) -> Array:
     """Natural logarithms of the probabilities."""
     shifted = logits - logits.max()
     return shifted - np.log(np.exp(shifted).sum())
-
-
-_kept: list[Any] = []
-
-
-def _SILENT(llama: Any) -> Any:
-    """A log callback that says nothing; llama.cpp calls it for as long as the process lives."""
-    if not _kept:
-        _kept.append(llama.llama_log_callback(lambda level, text, data: None))
-    return _kept[0]
