@@ -18,14 +18,15 @@ HEAD = """\
 
 # Settings
 
-Set them in the environment of `xinference-local`, which hands them to all of its processes. A
-variable that is empty or not set takes the default. A value that cannot be read stops the server
-before it starts, with the variable's name. Durations are in seconds, sizes in bytes; truth values
-are `1` or `0`.
+Set them in the environment of `xinference-local`, `xinference-supervisor` or `xinference-worker`,
+which hands them to all of its processes; on several machines, alike on all of them. A variable that
+is empty or not set takes the default. A value that cannot be read stops the server before it
+starts, with the variable's name. Durations are in seconds, sizes in bytes; truth values are `1` or
+`0`.
 
-The flags `-H`, `-p`, `--model` and `--api-workers` of `xinference-local` have no variable. Its
-`--log-level` wins over `XINFERENCE_LOG_LEVEL`. The command line and its clients take the server's
-address from `XINFERENCE_ENDPOINT`, and the key from `XINFERENCE_API_KEY`.
+The flags `-H`, `-p`, `--model` and `--api-workers` have no variable. `--log-level`,
+`--ssl-cluster-cert` and `--ssl-cluster-key` win over theirs. The command line and its clients take
+the server's address from `XINFERENCE_ENDPOINT`, and the key from `XINFERENCE_API_KEY`.
 
 | Variable | Default | Meaning |
 |---|---|---|

@@ -15,7 +15,7 @@ from tests.support.markdown import ROOT, Block, Page
 from tools.settings_doc import main as settings_doc
 from xinfer.api.app import create_app
 from xinfer.core.gateway import Control, Gateway, RoutingTable
-from xinfer.deploy import local
+from xinfer.deploy import local, supervisor, worker
 from xinfer.deploy.cli import main as xinference
 from xinfer.model.engine import BUILTIN, find_engine
 from xinfer.settings import Settings
@@ -25,6 +25,11 @@ PATHS += [str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").rglob("
 PAGES = [Page.read(path) for path in PATHS]
 each_page = pytest.mark.parametrize("page", PAGES, ids=PATHS)
 
+SERVERS = {
+    "xinference-local": local,
+    "xinference-supervisor": supervisor,
+    "xinference-worker": worker,
+}
 OPERATORS = {"|", "&&", "||", ";", "&"}
 
 
@@ -102,7 +107,7 @@ def commands(page: Page) -> Iterator[list[str]]:
                     continue
                 while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
                     del words[0]
-                if words and words[0] in ("xinference", "xinference-local", "make"):
+                if words and words[0] in ("xinference", "make", *SERVERS):
                     yield words
                 words = []
 
@@ -123,8 +128,8 @@ def check_command(words: list[str]) -> None:
         known |= {f"{name}=" for name in re.findall(r"\$\((\w+)\)", makefile)}
         assert {re.sub("=.*", "=", word) for word in rest} <= known, words
         return
-    if program == "xinference-local":
-        local.make_parser().parse_args(rest)
+    if program in SERVERS:
+        SERVERS[program].make_parser().parse_args(rest)
         return
     if not rest:
         return

@@ -15,12 +15,13 @@ from xinfer.core.link import serve
 from xinfer.core.replica.admission import Admission
 from xinfer.core.replica.service import Service
 from xinfer.errors import EngineFailed, InvalidRequest, XinferError
+from xinfer.model.catalog.entries import on_this_machine
 from xinfer.model.engine import Engine, MediaEngine, TokenEngine, find_engine, parse_options
 from xinfer.model.llm.pipeline import TextPipeline
 from xinfer.settings import Settings
 from xinfer.types.cluster import ReplicaConfig, ReplicaMessage, ReplicaReady
 from xinfer.types.failure import Failure
-from xinfer.types.model import Loaded, Progress
+from xinfer.types.model import Loaded, ModelSpec, Progress
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +59,8 @@ class ReplicaProcess:
         loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C is the launcher's to handle
         loop.add_reader(sys.stdin.fileno(), self._stdin_ended)
         try:
-            engine = self._make_engine()
+            model = on_this_machine(self._config.assignment.deployment.model)
+            engine = self._make_engine(model)
             loaded = await self._load(engine)
             if loaded is None:
                 return 0
@@ -66,7 +68,7 @@ class ReplicaProcess:
             if not isinstance(engine, TokenEngine):
                 name = self._config.assignment.deployment.engine
                 raise InvalidRequest(f"Engine {name} does not generate text.", param="model_engine")
-            return await self._serve(engine, loaded)
+            return await self._serve(engine, model, loaded)
         except Exception as error:
             if isinstance(error, XinferError):
                 logger.error("The replica cannot go on: %s", error.message)
@@ -81,13 +83,13 @@ class ReplicaProcess:
             self._must_leave.set()
             self._asked_to_leave.set()
 
-    def _make_engine(self) -> Engine:
+    def _make_engine(self, model: ModelSpec) -> Engine:
         deployment = self._config.assignment.deployment
         name, kind = find_engine(deployment.engine)
-        support = kind.support(deployment.model)
+        support = kind.support(model)
         if not support.ok:
             raise InvalidRequest(support.reason, param="model_engine")
-        return kind(deployment.model, parse_options(kind, name, deployment.options))
+        return kind(model, parse_options(kind, name, deployment.options))
 
     async def _load(self, engine: Engine) -> Loaded | None:
         """Load on a thread of its own; None when asked to leave meanwhile."""
@@ -97,14 +99,11 @@ class ReplicaProcess:
         leaving.cancel()
         return loading.result() if loading.done() else None
 
-    async def _serve(self, engine: TokenEngine, loaded: Loaded) -> int:
-        assignment = self._config.assignment
-        model = assignment.deployment.model
+    async def _serve(self, engine: TokenEngine, model: ModelSpec, loaded: Loaded) -> int:
+        max_queue = self._config.assignment.max_queue
         media = engine if loaded.abilities.media and isinstance(engine, MediaEngine) else None
         pipeline = TextPipeline(engine.tokenizer, loaded, model, media)
-        admission = Admission(
-            loaded.concurrency, assignment.max_queue, self._settings.queue_timeout
-        )
+        admission = Admission(loaded.concurrency, max_queue, self._settings.queue_timeout)
         service = Service(engine, pipeline, admission, self._settings)
         server = await serve(
             self._config.address,

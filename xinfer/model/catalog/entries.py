@@ -79,6 +79,17 @@ def entries() -> tuple[Entry, ...]:
     return tuple(sorted(found, key=lambda entry: entry.name.lower()))
 
 
+def on_this_machine(model: ModelSpec) -> ModelSpec:
+    """The model with its files where they are here: those of the catalogue come with the package,
+    which need not be installed where it is on the machine that resolved the launch."""
+    if model.hub != "builtin" or not model.path:
+        return model
+    for own in find(model.name).models():
+        if (own.format, own.quantization) == (model.format, model.quantization):
+            return msgspec.structs.replace(model, path=own.path)
+    return model
+
+
 def find(name: str) -> Entry:
     """The entry of this name, in any case.
 

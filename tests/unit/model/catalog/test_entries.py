@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from xinfer.errors import NotFound
 from xinfer.model.catalog.describe import brief, describe
-from xinfer.model.catalog.entries import Variant, entries, find
+from xinfer.model.catalog.entries import Variant, entries, find, on_this_machine
 from xinfer.model.inspect.model import inspect_path
 
 
@@ -17,6 +18,17 @@ def test_ships_echo_and_tiny_chat() -> None:
 def test_names_are_unique_in_any_case_and_in_order() -> None:
     names = [entry.name.lower() for entry in entries()]
     assert names == sorted(set(names))
+
+
+def test_files_of_the_catalogue_are_where_the_package_is_on_this_machine() -> None:
+    for model in (model for entry in entries() for model in entry.models()):
+        path = model.path and "/installed/elsewhere/" + model.path
+        assert on_this_machine(msgspec.structs.replace(model, path=path)) == model
+
+
+def test_files_of_a_users_own_stay_where_they_are_said_to_be() -> None:
+    own = msgspec.structs.replace(find("tiny-chat").models()[0], hub="local", path="/data/m.gguf")
+    assert on_this_machine(own) == own
 
 
 def test_finds_in_any_case() -> None:
