@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from training.tiny_chat.model import ModelConfig, TinyChat
+
+EXPORTED_PREFIX = "model."  # of every tensor that export.py writes
 
 
 def save_run(model: TinyChat, tokenizer: Tokenizer, out: Path) -> None:
@@ -20,9 +23,18 @@ def save_run(model: TinyChat, tokenizer: Tokenizer, out: Path) -> None:
 
 
 def load_run(run: Path) -> tuple[Tokenizer, ModelConfig, dict[str, Tensor]]:
-    """The tokenizer, the shape and the float32 weights of a training run."""
+    """The tokenizer, the shape and the float32 weights of a training run or of exported files.
+
+    Raises:
+        FileNotFoundError: ``run`` holds neither ``model.pt`` nor ``model.safetensors``.
+    """
     tokenizer = Tokenizer.from_file(str(run / "tokenizer.json"))
-    weights: dict[str, Tensor] = torch.load(run / "model.pt", weights_only=True)
+    exported = run / "model.safetensors"
+    if exported.exists():
+        halves = load_file(exported)
+        weights = {name.removeprefix(EXPORTED_PREFIX): t.float() for name, t in halves.items()}
+    else:
+        weights = torch.load(run / "model.pt", weights_only=True)
     return tokenizer, ModelConfig(vocab_size=tokenizer.get_vocab_size()), weights
 
 

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from training.tiny_chat.checkpoint import load_average
+from training.tiny_chat.checkpoint import EXPORTED_PREFIX, load_average
 from training.tiny_chat.model import ModelConfig
 from training.tiny_chat.template import TEMPLATE_FILE
 from training.tiny_chat.tokenizer import (
@@ -45,7 +45,9 @@ def export_hugging_face(
     tokenizer: Tokenizer, config: ModelConfig, weights: dict[str, Tensor], out: Path
 ) -> None:
     """Write safetensors, configuration and tokenizer files."""
-    tensors = {f"model.{name}": tensor.half().contiguous() for name, tensor in weights.items()}
+    tensors = {
+        EXPORTED_PREFIX + name: tensor.half().contiguous() for name, tensor in weights.items()
+    }
     safetensors = out / "model.safetensors"
     save_file(tensors, safetensors, metadata={"format": "pt"})
     safetensors.chmod(0o644)  # save_file leaves it readable by its owner alone

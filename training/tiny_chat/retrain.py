@@ -12,25 +12,38 @@ from typing import Any
 from training.tiny_chat.score import WEIGHTS, score
 
 ROOT = Path(__file__).parents[2]
-STEPS = 2400
-RESUMED_STEPS = 440
 PROCESSES = 2
+FIRST = ("--steps=2400",)
+SECOND = ("--steps=440", "--seed=2", "--rate=0.33")
+THIRD = ("--steps=1200", "--seed=3", "--rate=0.5", "--tool-share=0.6")
+FOURTH = ("--steps=400", "--seed=4", "--rate=0.33", "--tool-share=0.45")
 
 
 def retrain(out: Path) -> dict[str, Any]:
-    """Train in two stages into ``out``, export their mean into ``out/weights``; the score.
+    """Train in four stages into ``out``, export into ``out/weights``; the score.
 
     Raises:
         CalledProcessError: training or export failed; their output says why.
     """
-    first, second, weights = out / "first", out / "second", out / "weights"
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    torchrun.append(f"--nproc-per-node={PROCESSES}")
-    _run(torchrun, "train", f"--steps={STEPS}", f"--out={first}")
-    resumed = ("--seed=2", f"--resume={first}", f"--steps={RESUMED_STEPS}", f"--out={second}")
-    _run(torchrun, "train", *resumed)
-    _run([sys.executable], "export", str(first), str(second), str(weights))
+    first, second, third, fourth = (out / name for name in ("first", "second", "third", "fourth"))
+    talking, mixed, weights = (out / name for name in ("talking", "mixed", "weights"))
+    _train(first, *FIRST)
+    _train(second, f"--resume={first}", *SECOND)
+    _export(first, second, talking)
+    _train(third, f"--resume={talking}", *THIRD)
+    _export(talking, third, mixed)
+    _train(fourth, f"--resume={mixed}", *FOURTH)
+    _export(third, fourth, weights)
     return score(weights / WEIGHTS.name)
+
+
+def _train(out: Path, *arguments: str) -> None:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    _run([*launcher, f"--nproc-per-node={PROCESSES}"], "train", f"--out={out}", *arguments)
+
+
+def _export(*directories: Path) -> None:
+    _run([sys.executable], "export", *map(str, directories))
 
 
 def _run(launcher: list[str], module: str, *arguments: str) -> None:

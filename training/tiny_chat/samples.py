@@ -9,7 +9,7 @@ from random import Random
 from training.tiny_chat import tool_samples
 from training.tiny_chat.corpus import LANGUAGES, Intent, Language, intents, read_sections, values
 from training.tiny_chat.template import Message, Tool, render
-from training.tiny_chat.wording import made_up_word, phrases, vary
+from training.tiny_chat.wording import made_up_phrase, made_up_word, phrases, vary
 
 NOT_SERVING = {
     "en": "This is not about xinfer or model serving. I say that I am a tiny test model.",
@@ -93,7 +93,10 @@ def _filling(kind: str, language: Language, random: Random) -> str:
 
 def repeat(language: Language, random: Random) -> Turn:
     """Something to say word for word: the plainest exercise in copying."""
-    if random.random() < 0.5:
+    chance = random.random()
+    if chance < 0.3:
+        text = made_up_phrase(random, language)
+    elif chance < 0.65:
         text = str(tool_samples.value_of(random.choice(REPEATED_KINDS), language, random))
     else:
         text = (" " if language == "en" else "").join(
@@ -136,7 +139,7 @@ def sample(random: Random, tool_share: float = 0.32) -> Sample:
 def _with_tools(
     language: Language, messages: list[Message], thinking: bool, random: Random
 ) -> Sample:
-    count = random.choice((1, 1, 1, 1, 2, 2, 3))
+    count = random.choice((1, 1, 2, 2, 3))
     picked = [tool_samples.pick_function(random) for _ in range(count)]
     offered = list({function.name: function for function in picked}.values())
     described = tuple(tool_samples.describe(function, random) for function in offered)

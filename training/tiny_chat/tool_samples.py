@@ -10,9 +10,9 @@ from functools import cache
 from random import Random
 from typing import Any
 
-from training.tiny_chat.corpus import Language, read_sections, values
+from training.tiny_chat.corpus import LANGUAGES, Language, read_sections, values
 from training.tiny_chat.template import Message, Tool
-from training.tiny_chat.wording import made_up_word, plain_words, vary
+from training.tiny_chat.wording import made_up_phrase, made_up_word, plain_words, vary
 
 Value = str | int | float
 
@@ -21,10 +21,14 @@ MADE_UP_KINDS = (
     ("string", "phrase"),
     ("string", "code"),
     ("string", "place"),
+    ("string", "word"),
+    ("string", "path"),
+    ("number", "amount"),
     ("integer", "number"),
     ("integer", "count"),
 )
 RESULT_KINDS = ("name", "count", "number", "phrase", "amount", "code")
+ANY_SCRIPT_SHARE = 0.3  # of the values; the others are in the script of the sentence
 RESULT_KEYS = ("temperature", "condition", "price", "result", "time")
 
 
@@ -71,7 +75,7 @@ def value_of(kind: str, language: Language, random: Random) -> Value:
     if kind == "count":
         return random.randint(1, 60)
     if kind == "number":
-        return random.randint(0, 10 ** random.randint(1, 5))
+        return random.randint(0, 10 ** random.randint(1, 6))
     if kind == "amount":
         whole = random.randint(1, 10 ** random.randint(1, 4))
         return whole if random.random() < 0.6 else whole + random.randint(1, 99) / 100
@@ -85,12 +89,15 @@ def value_of(kind: str, language: Language, random: Random) -> Value:
         return f"{user}@{host}.{random.choice(('com', 'org', 'net', 'io', 'cn'))}"
     if kind == "path":
         parts = [_new_word(random) for _ in range(random.randint(1, 3))]
-        ending = random.choice(
-            ("txt", "md", "py", "json", "csv", "log", made_up_word(random, "en"))
-        )
+        made_up = "".join(random.choices(string.ascii_lowercase, k=random.randint(1, 4)))
+        ending = random.choice(("txt", "md", "py", "json", "csv", "log", made_up, made_up))
         return "/".join(parts) + "." + ending
+    if kind == "currency" and random.random() < 0.5:
+        return "".join(random.choices(string.ascii_uppercase, k=3))
     if kind == "symbol" and random.random() < 0.6:
         return "".join(random.choices(string.ascii_uppercase, k=random.randint(2, 5)))
+    if random.random() < ANY_SCRIPT_SHARE:
+        language = random.choice(LANGUAGES)
     if random.random() < 0.35:
         fitting = [v for v in _listed(kind) if v.isascii() == (language == "en")]
         return random.choice(fitting or _listed(kind))
@@ -101,10 +108,10 @@ def _made_up(kind: str, language: Language, random: Random) -> str:
     if kind == "word":
         word = made_up_word(random, "en")
         return word + random.choice(("", "", "_" + made_up_word(random, "en"), "-7b"))
+    if kind == "phrase":
+        return made_up_phrase(random, language)
     if language == "zh":
         return made_up_word(random, "zh")
-    if kind == "phrase":
-        return made_up_phrase(random)
     names = [made_up_word(random, "en").capitalize() for _ in range(random.choice((1, 1, 1, 2)))]
     return " ".join(names)
 
@@ -113,21 +120,13 @@ def _new_word(random: Random) -> str:
     return random.choice(plain_words()) if random.random() < 0.5 else made_up_word(random, "en")
 
 
-def made_up_phrase(random: Random) -> str:
-    """Up to five words, plain ones and made-up ones in turn or mixed."""
-    plain = random.choice((0.0, 0.5, 1.0, 1.0))
-    return " ".join(
-        random.choice(plain_words()) if random.random() < plain else made_up_word(random, "en")
-        for _ in range(random.randint(1, 5))
-    )
-
-
 def made_up_function(random: Random) -> Function:
     """A function that no corpus names, asked for in so many words."""
     verb, noun = random.choice(_words("verb")), random.choice(_words("noun"))
     if random.random() < 0.5:
         verb, noun = _new_word(random), _new_word(random)
-    names = random.sample(_words("param"), random.choice((1, 1, 2, 2, 3)))
+    count = random.choice((1, 1, 2, 2, 3))
+    names = list(dict.fromkeys(_parameter_name(random) for _ in range(count)))
     kinds = [random.choice(MADE_UP_KINDS) for _ in names]
     name = f"{verb}_{noun}"
     listed = [f"{parameter} {{{parameter}}}" for parameter in names]
@@ -141,6 +140,8 @@ def made_up_function(random: Random) -> Function:
             f"{verb} {noun}, {colons}",
             f"please {verb} a {noun} with {assigned}",
             f"run {name} with {assigned}",
+            f"call {name}, {colons}",
+            f"i want to {verb} a {noun}, {' and '.join(listed)}",
         ],
         "zh": [
             f"调用 {name}，{assigned}",
@@ -153,6 +154,13 @@ def made_up_function(random: Random) -> Function:
         for parameter, (json_type, kind) in zip(names, kinds, strict=True)
     )
     return Function(name, f"{verb.capitalize()} a {noun}", parameters, says)
+
+
+def _parameter_name(random: Random) -> str:
+    if random.random() < 0.35:
+        return random.choice(_words("param"))
+    other = random.choice((*_words("param"), _new_word(random)))
+    return random.choice((_new_word(random), _new_word(random), f"{_new_word(random)}_{other}"))
 
 
 def pick_function(random: Random) -> Function:

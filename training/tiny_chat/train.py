@@ -34,7 +34,6 @@ TOKENIZER_SAMPLES = 20_000
 BATCH_TOKENS = 6144  # of all processes together
 MUON_RATE = 0.015
 ADAM_RATE = 0.003
-RESUMED_RATE = 0.33
 TALK_FIRST = 0.25  # share of the run before tools, whose long prompts slow the rest down
 TOOL_SHARE = 0.35  # of the conversations after that
 WARMUP = 0.03  # share of the run
@@ -98,11 +97,19 @@ def agreed(value: float) -> float:
 
 
 def train(
-    out: Path, seed: int, steps: int | None, minutes: float | None, resume: Path | None
+    out: Path,
+    *,
+    seed: int,
+    steps: int | None,
+    minutes: float | None,
+    resume: Path | None,
+    rate: float,
+    tool_share: float,
 ) -> None:
     """Train for a number of steps, or else of minutes, saving to ``out`` as it goes.
 
-    With ``resume``, go on from that run at ``RESUMED_RATE`` of the learning rates.
+    With ``resume``, go on from that run or from those exported files. ``rate`` is a share of the
+    learning rates; ``tool_share`` is that of the conversations that offer tools.
     """
     torch.manual_seed(seed)
     rank = dist.get_rank()
@@ -115,22 +122,22 @@ def train(
         tokenizer, config, weights = load_run(resume)
         model = TinyChat(config)
         model.load_state_dict(weights)
-    talk_first, full = (TALK_FIRST, 1.0) if resume is None else (0.0, RESUMED_RATE)
+    talk_first = TALK_FIRST if resume is None else 0.0
     loss_of = make_loss(model)
     steppers = optimizers(model)
-    full_rates = [full * stepper.param_groups[0]["lr"] for stepper in steppers]
+    full_rates = [rate * stepper.param_groups[0]["lr"] for stepper in steppers]
     started = time.monotonic()
     smooth = float("nan")
     tokens = BATCH_TOKENS // dist.get_world_size()
     talk = batches(tokenizer, Random(f"{seed} talk {rank}"), tokens, 0)
-    everything = batches(tokenizer, Random(f"{seed} everything {rank}"), tokens, TOOL_SHARE)
+    everything = batches(tokenizer, Random(f"{seed} everything {rank}"), tokens, tool_share)
     for step in itertools.count():
         elapsed = (time.monotonic() - started) / 60
         progress = step / steps if steps is not None else agreed(elapsed / (minutes or 1))
         if progress >= 1:
             break
-        for stepper, rate in zip(steppers, full_rates, strict=True):
-            stepper.param_groups[0]["lr"] = rate * rate_factor(progress)
+        for stepper, full_rate in zip(steppers, full_rates, strict=True):
+            stepper.param_groups[0]["lr"] = full_rate * rate_factor(progress)
         loss = loss_of(next(talk if progress < talk_first else everything))
         torch.autograd.backward(loss)
         average_gradients(model)
@@ -152,14 +159,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--resume", type=Path, help="a run to go on from")
+    parser.add_argument("--resume", type=Path, help="a run, or exported files, to go on from")
+    parser.add_argument("--rate", type=float, default=1.0, help="share of the learning rates")
+    parser.add_argument("--tool-share", type=float, default=TOOL_SHARE)
     length = parser.add_mutually_exclusive_group(required=True)
     length.add_argument("--steps", type=int)
     length.add_argument("--minutes", type=float)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     dist.init_process_group("gloo")
-    train(arguments.out, arguments.seed, arguments.steps, arguments.minutes, arguments.resume)
+    train(**vars(arguments))
     dist.destroy_process_group()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 from functools import cache
 from random import Random
 
@@ -13,6 +14,8 @@ DROPPABLE |= {"my", "can", "for", "what", "how", "there", "be", "me", "you"}
 ONSETS = [*"bcdfghjklmnprstvwz", "br", "dr", "fl", "gr", "kl", "pl"]
 ONSETS += ["qu", "sh", "st", "th", "tr", "vr"]
 VOWELS = ["a", "e", "i", "o", "u", "ai", "ea", "io", "ou", "y"]
+SYLLABLES_SHARE = 0.35  # of the made-up English words
+BLEND_SHARE = 0.5  # likewise
 RARE_SHARE = 0.3  # of the made-up Chinese words: of any characters, mostly outside the vocabulary
 MARKS = {"en": ("?", "?", "?", "?", ".", "!", "??"), "zh": ("？", "？", "？", "。", "！", "?")}
 CODAS = ["", "", "", "n", "r", "l", "s", "x", "m", "nd", "rk", "th"]
@@ -39,26 +42,63 @@ def phrases(kind: str, language: Language) -> list[str]:
 
 
 def made_up_word(random: Random, language: Language) -> str:
-    """A word that means nothing: syllables in English, a few characters in Chinese."""
+    """A word that means nothing: a few characters in Chinese, and in English one of three kinds.
+
+    Syllables are easy to say. Blends, such as ``notable`` and ``newcastle``, begin like a common
+    word and go on otherwise, as most real names do. Plain letters leave no token unused.
+    """
     if language == "zh":
         if random.random() < RARE_SHARE:
             return "".join(
                 chr(random.randrange(0x4E00, 0x9FA6)) for _ in range(random.randint(1, 3))
             )
         return "".join(random.choices(characters(), k=random.randint(2, 4)))
-    return "".join(
-        random.choice(ONSETS) + random.choice(VOWELS) + random.choice(CODAS)
-        for _ in range(random.choice((1, 2, 2, 2, 3, 3)))
-    )
+    chance = random.random()
+    if chance < SYLLABLES_SHARE:
+        return "".join(
+            random.choice(ONSETS) + random.choice(VOWELS) + random.choice(CODAS)
+            for _ in range(random.choice((1, 2, 2, 2, 3, 3)))
+        )
+    if chance < SYLLABLES_SHARE + BLEND_SHARE:
+        start, end = random.choices(plain_words(), k=2)
+        return start[: random.randint(1, len(start))] + end[random.randrange(len(end)) :]
+    return "".join(random.choices(string.ascii_lowercase, k=random.randint(2, 8)))
+
+
+def made_up_phrase(random: Random, language: Language) -> str:
+    """A few words or characters in a row, as they are written or with made-up ones in between."""
+    if language == "zh":
+        if random.random() < 0.5:
+            return _slice(random, random.choice(_running_texts("zh")), 10)
+        return "".join(made_up_word(random, "zh") for _ in range(random.randint(1, 3)))
+    words = _slice(random, random.choice(_running_texts("en")), 7).split()
+    made_up = random.choice((0.0, 0.0, 0.3, 1.0))
+    return " ".join(made_up_word(random, "en") if random.random() < made_up else w for w in words)
+
+
+def _slice(random: Random, text: str, most: int) -> str:
+    """Up to ``most`` words in a row of ``text``, or characters where it has no spaces."""
+    space = " " if " " in text else ""
+    parts = text.split() if space else list(text)
+    start = random.randrange(len(parts))
+    return space.join(parts[start : start + random.randint(1, most)])
+
+
+@cache
+def _running_texts(language: Language) -> tuple[str, ...]:
+    """The corpus' answers and what it does not know, in letters only."""
+    letters = r"\b[a-z]+\b" if language == "en" else r"[\u4e00-\u9fa5]+"
+    texts = [intent.answer for intent in intents() if intent.language == language]
+    for section in read_sections("offtopic.md").values():
+        texts += values(section, language)
+    space = " " if language == "en" else ""
+    return tuple(filter(None, (space.join(re.findall(letters, text)) for text in texts)))
 
 
 @cache
 def plain_words() -> tuple[str, ...]:
     """The English words of the corpus' answers and of what it does not know."""
-    texts = [intent.answer for intent in intents() if intent.language == "en"]
-    for section in read_sections("offtopic.md").values():
-        texts += values(section, "en")
-    return tuple(sorted({word for text in texts for word in re.findall(r"\b[a-z]+\b", text)}))
+    return tuple(sorted({word for text in _running_texts("en") for word in text.split()}))
 
 
 @cache

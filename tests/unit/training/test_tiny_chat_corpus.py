@@ -12,8 +12,8 @@ import pytest
 from training.tiny_chat.corpus import CORPUS, intents, read_sections, values
 from training.tiny_chat.samples import sample
 from training.tiny_chat.score import PROMPTS
-from training.tiny_chat.tool_samples import functions, made_up_function, make_call
-from training.tiny_chat.wording import phrases, vary
+from training.tiny_chat.tool_samples import functions, made_up_function, make_call, value_of
+from training.tiny_chat.wording import made_up_phrase, made_up_word, phrases, plain_words, vary
 
 PROMPT_SET: dict[str, Any] = json.loads(PROMPTS.read_text(encoding="utf-8"))
 PARAPHRASES = [p["messages"][-1]["content"] for p in PROMPT_SET["questions"] if p["paraphrase"]]
@@ -90,6 +90,38 @@ def test_a_call_copies_its_values_from_what_was_said() -> None:
         call = make_call(made_up_function(random), random.choice(("en", "zh")), random)
         for value in call.arguments.values():
             assert str(value) in call.said
+
+
+def test_parameters_of_made_up_functions_have_names_that_no_corpus_lists() -> None:
+    random = Random(11)
+    listed = set(values(read_sections("tools.md")["words"], "param"))
+    names = {name for _ in range(200) for name, _, _ in made_up_function(random).parameters}
+    assert len(names - listed) > 100
+
+
+def test_values_come_in_either_script_whatever_the_language_of_the_sentence() -> None:
+    random = Random(12)
+    for language in ("en", "zh"):
+        latin = [str(value_of("place", language, random)).isascii() for _ in range(400)]
+        other = latin.count(language == "zh")
+        assert 20 < other < 120
+
+
+def test_made_up_words_often_begin_like_a_common_word_and_go_on_otherwise() -> None:
+    random = Random(13)
+    common = tuple(word for word in plain_words() if len(word) > 3)
+    made_up = {made_up_word(random, "en") for _ in range(400)} - set(common)
+    assert sum(word.startswith(common) for word in made_up) > 40
+
+
+def test_made_up_phrases_often_keep_common_words_in_the_order_in_which_they_are_written() -> None:
+    random = Random(14)
+    texts = [intent.answer for intent in intents() if intent.language == "en"]
+    texts += [v for s in read_sections("offtopic.md").values() for v in values(s, "en")]
+    written = f" {' '.join(map(normal, texts))} "
+    made_up = [made_up_phrase(random, "en") for _ in range(400)]
+    assert all(phrase == phrase.strip() and phrase for phrase in made_up)
+    assert sum(" " in phrase and f" {phrase} " in written for phrase in made_up) > 40
 
 
 def test_the_same_seed_makes_the_same_conversations() -> None:
