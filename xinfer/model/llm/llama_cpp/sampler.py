@@ -354,11 +354,9 @@ class Sampler:
         seed = (self._seed + position * 0x9E3779B1) % _SEEDS
         add = llama.llama_sampler_chain_add
         if settings.xtc_probability > 0.0:
-            threshold = settings.xtc_threshold
-            add(
-                self._chain,
-                llama.llama_sampler_init_xtc(settings.xtc_probability, threshold, 1, seed),
-            )
+            probability, threshold = settings.xtc_probability, settings.xtc_threshold
+            own = (seed + 0x85EBCA6B) % _SEEDS  # its draw is not the one that chooses
+            add(self._chain, llama.llama_sampler_init_xtc(probability, threshold, 1, own))
         add(self._chain, llama.llama_sampler_init_temp(settings.temperature))
         add(self._chain, llama.llama_sampler_init_dist(seed))
 

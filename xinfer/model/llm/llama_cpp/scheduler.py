@@ -191,12 +191,14 @@ class Scheduler:
         All of one adapter; a medium comes alone.
         """
         self._admit()
-        while True:
-            self._turn = self._next_adapter()
-            chunks = self._next([s for s in self._running if s.request.adapter == self._turn])
-            if chunks or not self._running:
-                return chunks
+        while self._running:
+            for adapter in self._adapters_in_turn():
+                chunks = self._next([s for s in self._running if s.request.adapter == adapter])
+                if chunks:
+                    self._turn = adapter
+                    return chunks
             self.make_room()
+        return []
 
     def computed(self, chunks: Tokens[Chunk]) -> None:
         """A step has been computed."""
@@ -322,12 +324,11 @@ class Scheduler:
             self._clear(min(idle, key=lambda slot: slot.used))
         return min(wanted, self._cells - self._used())
 
-    def _next_adapter(self) -> str | None:
+    def _adapters_in_turn(self) -> list[str | None]:
         """Adapters take turns: a step of llama.cpp has one."""
         adapters = list(dict.fromkeys(s.request.adapter for s in self._running))
-        if self._turn not in adapters:
-            return adapters[0] if adapters else None
-        return adapters[(adapters.index(self._turn) + 1) % len(adapters)]
+        after = adapters.index(self._turn) + 1 if self._turn in adapters else 0
+        return adapters[after:] + adapters[:after]
 
     def _admit(self) -> None:
         """Give slots to those that wait, first come, first served, while all of each one's tokens
