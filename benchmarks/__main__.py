@@ -26,6 +26,7 @@ _FIGURES = {
     "R6": "benchmarks.request_cost",
     "R7": "benchmarks.stack",
     "R12": "benchmarks.idle",
+    "R13": "benchmarks.planner",
 }
 _BESIDE_LLAMA_SERVER = {
     "R1": "benchmarks.peer_throughput",

@@ -250,6 +250,38 @@ class Settings:
     heartbeat_timeout: float = _setting(
         10.0, "XINFERENCE_HEARTBEAT_TIMEOUT", "Silence after which a worker is lost.", positive=True
     )
+    mass_loss_share: float = _setting(
+        0.5,
+        "XINFERENCE_MASS_LOSS_SHARE",
+        "Share of the workers that may be lost at once, 0 to 1, though always one. When more are "
+        "silent, the supervisor's own network is at fault more likely, and none is taken for lost.",
+    )
+    mass_loss_timeout: float = _setting(
+        120.0,
+        "XINFERENCE_MASS_LOSS_TIMEOUT",
+        "Silence after which a worker is lost however many others are silent, too.",
+        positive=True,
+    )
+    launch_strategy: str = _setting(
+        "SPREAD",
+        "XINFERENCE_LAUNCH_STRATEGY",
+        "SPREAD places replicas where there are fewest and most memory is free; PACK fills one "
+        "device after the other, which leaves others whole for large models. Xinference's "
+        "IDLE_FIRST_LAUNCH_STRATEGY and IDLEFIRST are SPREAD.",
+        ("SPREAD", "PACK", "IDLE_FIRST_LAUNCH_STRATEGY", "IDLEFIRST"),
+    )
+    share_accelerators: bool = _setting(
+        True,
+        "XINFERENCE_ALLOW_MULTI_REPLICA_PER_GPU",
+        "Several models share an accelerator when they fit. When 0, each replica of an LLM, image "
+        "or audio model has its accelerators for itself; embedding and rerank models still share.",
+    )
+    driver_timeout: float = _setting(
+        5.0,
+        "XINFERENCE_DRIVER_TIMEOUT",
+        "Time an accelerator's driver has to answer; then the worker goes on without it.",
+        positive=True,
+    )
     control_timeout: float = _setting(
         30.0,
         "XINFERENCE_CONTROL_TIMEOUT",

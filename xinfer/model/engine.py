@@ -15,7 +15,7 @@ import msgspec
 
 from xinfer.errors import InvalidRequest
 from xinfer.types.failure import Failure
-from xinfer.types.model import EngineStats, Loaded, ModelSpec, Progress
+from xinfer.types.model import EngineStats, Loaded, Memory, ModelSpec, Progress
 from xinfer.types.request import Constraint, Media, Sampling
 
 ENTRY_POINT_GROUP = "xinfer.engines"
@@ -125,6 +125,21 @@ class Engine(Protocol):
 
     @classmethod
     def options(cls) -> type[EngineOptions]: ...
+
+    @classmethod
+    def accelerators(cls) -> frozenset[str] | None:
+        """Kinds of accelerator (cuda, rocm, metal) that it can compute on as it is installed here;
+        None when it is not installed. Cheap, wakes no driver."""
+        ...
+
+    @classmethod
+    def estimate(cls, spec: ModelSpec, options: Any) -> Memory:
+        """What one replica will take, before anything is spent. Blocks: it may read a header.
+
+        Raises:
+            InvalidRequest: the options cannot be, or the model cannot be read.
+        """
+        ...
 
     def load(self, progress: Callable[[Progress], None]) -> Loaded:
         """Load the model; blocks, on a thread of its own.

@@ -5,14 +5,15 @@ from __future__ import annotations
 import msgspec
 
 from xinfer.types.deployment import Deployment, DeploymentState
+from xinfer.types.device import Device, DeviceShare
 from xinfer.types.failure import Failure
 from xinfer.types.model import Loaded, Progress
 
 SUPERVISOR_ACTOR = "supervisor"
 """The actor's uid; `report(WorkerReport) -> ReportReply`."""
 WORKER_ACTOR = "worker"
-"""The actor's uid; `start(Assignment)`, `stop(StopReplica)`, `logs(ReadReplicaLog) -> list[str]`,
-`leave()`, all of which answer at once."""
+"""The actor's uid; `start(Assignment)`, `stop(StopReplica)`, `set_queue(SetQueue)`,
+`logs(ReadReplicaLog) -> list[str]`, `leave()`, all of which answer at once."""
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +24,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     deployment: Deployment
     max_queue: int
     """This replica's share of the deployment's waiting places."""
+    devices: tuple[DeviceShare, ...] = ()
+    """Where it runs, accelerators first; it sees no other accelerators."""
     restarts: int = 0
     """Starts of this ordinal, in this generation, that came before."""
     created: int = 0
@@ -64,6 +67,12 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
     """Grows with each report; an older one that arrives late is dropped."""
     replicas: tuple[ReplicaReport, ...] = ()
     usage: NodeUsage = NodeUsage()
+    devices: tuple[Device, ...] = ()
+    """Its accelerators, then its processors."""
+    problems: tuple[str, ...] = ()
+    """What keeps accelerators from being used, as sentences: a driver that does not answer."""
+    engines: dict[str, tuple[str, ...]] = {}
+    """Engines installed on it, each with the kinds of accelerator that it can compute on."""
     labels: dict[str, str] = {}
     """What its administrator calls it."""
     leaving: bool = False
@@ -87,6 +96,14 @@ class StopReplica(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds its running requests have to finish."""
 
 
+class SetQueue(msgspec.Struct, frozen=True, kw_only=True):
+    """Give a replica that runs another share of its deployment's waiting places; nothing happens
+    when it has ended or was never there."""
+
+    replica_id: str
+    max_queue: int
+
+
 class ReadReplicaLog(msgspec.Struct, frozen=True, kw_only=True):
     """Ask a worker for the last `lines` lines of a replica's output; the answer is a `list[str]`.
 
@@ -100,8 +117,8 @@ class ReadReplicaLog(msgspec.Struct, frozen=True, kw_only=True):
 class ReplicaConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The one line of JSON that a replica process reads first from its stdin.
 
-    Stdin then stays open: SIGTERM asks the replica to finish what runs and leave, the end of
-    stdin (the drain is over, or the worker died) to leave at once.
+    Stdin then stays open, for lines of `ReplicaUpdate`: SIGTERM asks the replica to finish what
+    runs and leave, the end of stdin (the drain is over, or the worker died) to leave at once.
     """
 
     assignment: Assignment
@@ -112,6 +129,13 @@ class ReplicaConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Whether that may be an address which other machines reach."""
     status_fd: int
     """The open descriptor on which it writes its `ReplicaMessage` lines."""
+
+
+class ReplicaUpdate(msgspec.Struct, frozen=True, kw_only=True):
+    """A later line of JSON on a replica's stdin."""
+
+    max_queue: int
+    """Waiting places from now on; those who wait already stay."""
 
 
 class ReplicaReady(msgspec.Struct, frozen=True, kw_only=True):

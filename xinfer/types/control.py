@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from xinfer.types.deployment import LaunchSpec, Snapshot
+from xinfer.types.device import Device
 from xinfer.types.failure import Failure
 
 
@@ -22,6 +23,15 @@ class Terminate(msgspec.Struct, frozen=True, tag="terminate"):
     """Result: None. Answered when the desired state is committed."""
 
     uid: str
+
+
+class Scale(msgspec.Struct, frozen=True, tag="scale"):
+    """Change a deployment that is wanted; None leaves a number as it is. Result: the number of
+    replicas wanted now. Answered when the desired state is committed."""
+
+    uid: str
+    replicas: int | None = None
+    max_queue: int | None = None
 
 
 class CancelLaunch(msgspec.Struct, frozen=True, tag="cancel"):
@@ -69,6 +79,7 @@ class AwaitSeen(msgspec.Struct, frozen=True, tag="await seen"):
 Operation = (
     Launch
     | Terminate
+    | Scale
     | CancelLaunch
     | ReadLogs
     | ReadNodes
@@ -102,6 +113,9 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     leaving: bool = False
     """It takes no more replicas, and goes once it has none."""
+    devices: tuple[Device, ...] = ()
+    problems: tuple[str, ...] = ()
+    """What keeps accelerators from being used."""
 
 
 class ClusterEvent(msgspec.Struct, frozen=True, kw_only=True):

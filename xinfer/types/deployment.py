@@ -7,8 +7,24 @@ from typing import Any
 
 import msgspec
 
+from xinfer.types.device import DeviceShare
 from xinfer.types.failure import Failure
-from xinfer.types.model import Loaded, LoraAdapter, ModelSpec, Progress
+from xinfer.types.model import Loaded, LoraAdapter, Memory, ModelSpec, Progress
+
+AUTO = "auto"
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a replica may run."""
+
+    worker: str = ""
+    """Host or actor address of its worker; empty for any."""
+    n_gpu: int | str | None = AUTO
+    """Accelerators, all of one worker; None for processors only, "auto" for what there is."""
+    gpu_idx: tuple[int, ...] = ()
+    """Exactly these accelerators; empty for any."""
+    replica_uid: str | None = None
+    """What the user calls the replica."""
 
 
 class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -26,8 +42,14 @@ class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     replica: int = 1
     max_queue: int | None = None
     """None takes the setting of that name."""
-    cpu_only: bool = False
-    """Keep off accelerators, where the engine has the choice."""
+    n_gpu: int | str | None = AUTO
+    """Accelerators of each replica; None for processors only, "auto" for what there is."""
+    gpu_idx: tuple[int, ...] = ()
+    """Accelerators of all replicas together, in equal parts; empty for any."""
+    worker_ip: str | None = None
+    """Host or actor address of the only worker to use."""
+    replica_config: tuple[Place, ...] = ()
+    """A place for each replica, instead of the three fields above."""
     adapters: dict[str, LoraAdapter] = {}
     """LoRA adapters by the names that requests give."""
     options: dict[str, Any] = {}
@@ -51,6 +73,10 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     replicas: int
     max_queue: int
     """Waiting places of the whole deployment; the planner divides them among its replicas."""
+    memory: Memory = Memory()
+    """What each replica is expected to take."""
+    places: tuple[Place, ...] = (Place(),)
+    """Where each ordinal may run; those beyond the end have the last one's place."""
 
 
 class DeploymentState(str, Enum):
@@ -76,6 +102,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
     state: DeploymentState
     worker: str = ""
     """The worker's actor address."""
+    devices: tuple[DeviceShare, ...] = ()
     pid: int | None = None
     address: str = ""
     """Where its link listens, once READY: `unix:/path` or `tcp:host:port`."""

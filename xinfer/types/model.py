@@ -63,6 +63,23 @@ class EncodeAbilities(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     """Whether scores are probabilities; they are the bare output of the model's head otherwise."""
 
 
+class Memory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Bytes that one replica of a model is expected to take."""
+
+    weights: int = 0
+    kv_cache: int = 0
+    overhead: int = 0
+    """Buffers of the computation, where it runs on processors."""
+    accelerator_overhead: int = 0
+    """The same on each accelerator that it runs on, with what its driver takes."""
+    divides: bool = False
+    """It may be divided over several accelerators of one node."""
+    spills: bool = False
+    """What does not fit onto accelerators may stay in main memory."""
+    processors_only: bool = False
+    """By its options, it computes on processors whatever else there is."""
+
+
 class Abilities(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a loaded engine declares; what it does not declare is refused, not attempted."""
 

@@ -34,6 +34,8 @@ def _with_key(**settings: object) -> Api:
             "memory_total": 0,
             "memory_available": 0,
             "memory_used": 0,
+            "devices": [],
+            "problems": [],
         }
     ]
     return api

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.api.fakes import Api, Exchange, deployment
 from xinfer.errors import Conflict, EngineFailed, NotFound, Unavailable
 from xinfer.types.control import AwaitSeen, CancelLaunch, Launch, Terminate
-from xinfer.types.deployment import DeploymentState, LaunchSpec
+from xinfer.types.deployment import DeploymentState, LaunchSpec, Place
 from xinfer.types.model import LoraAdapter
 
 pytestmark = pytest.mark.anyio
@@ -71,6 +71,44 @@ async def test_a_launch_reaches_the_control_plane_with_its_options() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, {}),
+        ({"n_gpu": "auto", "gpu_idx": None, "worker_ip": "", "replica_config": []}, {}),
+        ({"n_gpu": None}, {"n_gpu": None}),
+        ({"n_gpu": 2}, {"n_gpu": 2}),
+        ({"gpu_idx": 3}, {"gpu_idx": (3,)}),
+        ({"gpu_idx": [1, 0]}, {"gpu_idx": (1, 0)}),
+        ({"worker_ip": "10.0.0.1:9978"}, {"worker_ip": "10.0.0.1:9978"}),
+        (
+            {
+                "replica_config": [
+                    {
+                        "replica_uid": "primary",
+                        "devices": [{"worker_ip": "10.0.0.1", "n_gpu": 1, "gpu_idx": [0]}],
+                    },
+                    {"devices": [{"n_gpu": None}]},
+                ]
+            },
+            {
+                "replica_config": (
+                    Place(worker="10.0.0.1", n_gpu=1, gpu_idx=(0,), replica_uid="primary"),
+                    Place(n_gpu=None),
+                )
+            },
+        ),
+    ],
+)
+async def test_where_a_launch_may_run_reaches_the_control_plane(
+    fields: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    api = Api()
+    response = await _launch(api, **fields)
+    assert response.status_code == 200, response.text
+    assert api.control.operations[0] == Launch(LaunchSpec(model_name="tiny", **expected))
+
+
 async def test_what_xinferences_client_sends_by_default_is_accepted() -> None:
     response = await _launch(
         Api(), model_uid=None, model_engine=None, peft_model_config=None, model_type="LLM",
@@ -109,9 +147,11 @@ async def test_lora_adapters_reach_the_control_plane() -> None:
         ({"model_name": ""}, "model_name"),
         ({"model_size_in_billions": "big"}, "model_size_in_billions"),
         ({"max_queue": -1}, "max_queue"),
-        ({"n_gpu": 1}, "n_gpu"),
-        ({"gpu_idx": [0]}, "gpu_idx"),
-        ({"worker_ip": "10.0.0.1"}, "worker_ip"),
+        ({"n_gpu": 1.5}, "n_gpu"),
+        ({"gpu_idx": ["0"]}, "gpu_idx.0"),
+        ({"n_worker": 2}, "n_worker"),
+        ({"replica_config": [{"devices": []}]}, "replica_config.0.devices"),
+        ({"replica_config": [{"devices": [{"gpu": 1}]}]}, "replica_config.0.devices.0.gpu"),
         ({"envs": {"LD_PRELOAD": "/x.so"}}, "envs"),
         ({"virtual_env_packages": ["x"]}, "virtual_env_packages"),
         ({"keep_alive": 60}, "keep_alive"),

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from tests.unit.api.fakes import Api, deployment
 from xinfer.errors import EngineFailed
 from xinfer.types.control import ClusterEvent, ReadEvents, ReadLogs, ReadNodes
-from xinfer.types.deployment import DeploymentState
+from xinfer.types.deployment import DeploymentState, Place
+from xinfer.types.device import DeviceShare
 
 pytestmark = pytest.mark.anyio
+
+DEVICES = [
+    {"kind": "cuda", "index": 3, "name": "H100", "memory_total": 80, "memory_free": 9},
+    {"kind": "cpu", "index": 0, "name": "CPU", "memory_total": 100},
+]
 
 ENTRY = {
     "id": "echo",
@@ -103,6 +110,7 @@ async def test_replicas_have_the_incumbents_fields_and_ours() -> None:
         "error_message": None,
         "replica_uid": "echo-1",
         "gpu_idx": None,
+        "devices": {},
         "state": "READY",
         "pid": 4322,
         "restarts": 1,
@@ -186,6 +194,24 @@ async def test_unknown_registrations_and_types_are_refused() -> None:
     assert (await http.get("/v1/model_registrations/embedding/echo")).status_code == 404
 
 
+async def test_a_replica_tells_its_devices_and_the_name_it_was_given() -> None:
+    status = deployment(replicas=2)
+    shares = (DeviceShare("cuda", 1, 500), DeviceShare("cuda", 3, 500), DeviceShare("cpu", 0, 7))
+    status = msgspec.structs.replace(
+        status,
+        deployment=msgspec.structs.replace(
+            status.deployment, places=(Place(replica_uid="mine"), Place())
+        ),
+        replicas=tuple(msgspec.structs.replace(each, devices=shares) for each in status.replicas),
+    )
+    api = Api(status)
+    first, second = (await api.http.get("/v1/models/echo/replicas")).json()
+    assert (first["gpu_idx"], first["accelerators"]) == ([1, 3], ["1", "3"])
+    assert first["devices"] == {"cuda:1": 500, "cuda:3": 500, "cpu:0": 7}
+    assert (first["replica_uid"], second["replica_uid"]) == ("mine", "echo-1")
+    assert (await api.http.get("/v1/models/echo")).json()["accelerators"] == ["1", "3"]
+
+
 async def test_status_tells_of_the_workers() -> None:
     api = Api()
     api.control.handlers[ReadNodes] = lambda _: [
@@ -197,6 +223,8 @@ async def test_status_tells_of_the_workers() -> None:
             "memory_total": 100,
             "memory_available": 60,
             "memory_used": 40,
+            "devices": DEVICES,
+            "problems": ["AMD's driver sleeps."],
         }
     ]
     body = (await api.http.get("/status")).json()
@@ -210,6 +238,17 @@ async def test_status_tells_of_the_workers() -> None:
         "memory_available": 60,
         "memory_total": 100,
     }
+    assert worker["status"]["gpu-0"] == {
+        "device": "cuda:3",
+        "name": "H100",
+        "mem_total": 80,
+        "mem_free": 9,
+        "mem_used": 0,
+        "gpu_util": None,
+        "problem": "",
+    }
+    assert worker["status"].keys() == {"cpu", "gpu-0"}
+    assert worker["problems"] == ["AMD's driver sleeps."]
 
 
 async def test_events_are_told_in_the_incumbents_shape_and_of_the_whole_cluster() -> None:

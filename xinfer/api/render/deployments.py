@@ -9,6 +9,7 @@ import msgspec
 
 from xinfer.core.gateway import RoutingTable
 from xinfer.types.deployment import DeploymentState, DeploymentStatus, ReplicaStatus, Snapshot
+from xinfer.types.device import CPU
 from xinfer.types.link import Inspected
 
 STATUS = {
@@ -34,6 +35,9 @@ def describe(status: DeploymentStatus) -> dict[str, Any]:
     model = deployment.model
     loaded = status.loaded
     backend = loaded.backend if loaded else ""
+    accelerators = {
+        share.index for one in status.replicas for share in one.devices if share.kind != CPU
+    }
     context = loaded.context_length if loaded else model.context_length
     replicas = status.replicas
     return {
@@ -44,7 +48,7 @@ def describe(status: DeploymentStatus) -> dict[str, Any]:
         "model_uid": deployment.uid,
         "model_type": model.type,
         "address": replicas[0].worker if replicas else "",
-        "accelerators": [backend.partition(":")[2]] if ":" in backend else [],
+        "accelerators": [str(index) for index in sorted(accelerators)],
         "model_name": model.name,
         "model_lang": model.languages,
         "model_ability": _abilities(status),
@@ -97,18 +101,22 @@ def replica(
     status: DeploymentStatus, one: ReplicaStatus, load: Inspected | None = None
 ) -> dict[str, Any]:
     """One entry of /v1/models/{uid}/replicas; with `load`, what it does just now."""
+    indices = [share.index for share in one.devices if share.kind != CPU]
+    places = status.deployment.places
+    own_name = places[one.ordinal].replica_uid if one.ordinal < len(places) else None
     entry = {
         "replica_id": one.ordinal,
         "replica_model_uid": one.replica_id,
         "worker_address": one.worker,
         "model_address": one.address,
-        "accelerators": [],
+        "accelerators": [str(index) for index in indices],
         "status": STATUS[one.state],
         "model_state": "",
         "created_ts": one.created,
         "error_message": one.failure.message if one.failure else None,
-        "replica_uid": f"{status.deployment.uid}-{one.ordinal}",
-        "gpu_idx": None,
+        "replica_uid": own_name or f"{status.deployment.uid}-{one.ordinal}",
+        "gpu_idx": indices or None,
+        "devices": {share.label: share.memory for share in one.devices},
         "state": one.state.value,
         "pid": one.pid,
         "restarts": one.restarts,

@@ -9,6 +9,7 @@ from xinfer.api.render.events import cluster_event
 from xinfer.api.schemas.answers import ClusterEvent
 from xinfer.api.services import Services, services
 from xinfer.types.control import ReadEvents, ReadNodes
+from xinfer.types.device import CPU
 
 router = APIRouter(tags=["cluster"])
 
@@ -56,6 +57,24 @@ def _worker(here: Services, node: dict[str, Any], now: float) -> dict[str, Any]:
                 "memory_used": node["memory_used"],
                 "memory_available": node["memory_available"],
                 "memory_total": node["memory_total"],
-            }
+            },
+            **{
+                f"gpu-{number}": _accelerator(device)
+                for number, device in enumerate(node["devices"])
+                if device["kind"] != CPU
+            },
         },
+        "problems": node["problems"],
+    }
+
+
+def _accelerator(device: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "device": f"{device['kind']}:{device['index']}",
+        "name": device["name"],
+        "mem_total": device.get("memory_total", 0),
+        "mem_free": device.get("memory_free", 0),
+        "mem_used": device.get("memory_used", 0),
+        "gpu_util": device.get("utilisation"),
+        "problem": device.get("problem", ""),
     }

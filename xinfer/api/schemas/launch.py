@@ -8,7 +8,7 @@ from typing_extensions import NotRequired, TypedDict
 
 from xinfer.api.schemas.base import Body, Neutral, always, only
 from xinfer.errors import InvalidRequest
-from xinfer.types.deployment import LaunchSpec
+from xinfer.types.deployment import AUTO, LaunchSpec, Place
 from xinfer.types.model import LoraAdapter
 
 _closed = with_config(ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
@@ -22,6 +22,23 @@ def _size(value: Any) -> Any:
         except ValueError:
             return value
     return value
+
+
+@_closed
+class ReplicaDevice(TypedDict, total=False):
+    """The worker of a replica, and which of its accelerators."""
+
+    worker_ip: str | None
+    n_gpu: int | str | None
+    gpu_idx: int | list[int] | None
+
+
+@_closed
+class ReplicaPlace(TypedDict):
+    """Where one replica runs."""
+
+    replica_uid: NotRequired[str | None]
+    devices: Annotated[list[ReplicaDevice], Field(min_length=1, max_length=1)]
 
 
 @_closed
@@ -70,11 +87,19 @@ class LaunchBody(Body):
         description="Leave a model of this uid and name alone that is there already, instead of "
         "refusing; without a uid, it is the model's own name.",
     )
-    n_gpu: int | str | None = None
+    n_gpu: int | str | None = Field(
+        AUTO,
+        description='Accelerators of each replica; null runs it on processors, "auto" on what '
+        "there is.",
+    )
     n_worker: int | None = None
-    gpu_idx: int | list[int] | None = None
-    worker_ip: str | None = None
-    replica_config: list[dict[str, Any]] | None = None
+    gpu_idx: int | list[int] | None = Field(
+        None, description="The accelerators of all replicas, in equal parts."
+    )
+    worker_ip: str | None = Field(None, description="The only worker to use, by host or address.")
+    replica_config: list[ReplicaPlace] | None = Field(
+        None, description="A place for each replica, instead of the fields above."
+    )
     request_limits: int | None = None
     keep_alive: int | float | str | None = None
     peft_model_config: PeftModelConfig | None = Field(
@@ -89,11 +114,7 @@ class LaunchBody(Body):
     trust_remote_code: bool | None = None
 
     unsupported: ClassVar[Mapping[str, Neutral]] = {
-        "n_gpu": only("auto"),
         "n_worker": only(1),
-        "gpu_idx": only([]),
-        "worker_ip": only(""),
-        "replica_config": only([]),
         "request_limits": only(),
         "keep_alive": only(-1, "-1"),
         "download_hub": only("auto"),
@@ -123,8 +144,10 @@ class LaunchBody(Body):
             model_path=self.model_path,
             replica=self.replica,
             max_queue=self.max_queue,
-            # Left out, or "auto": whatever is there. An explicit null: none of it.
-            cpu_only="n_gpu" in self.model_fields_set and self.n_gpu is None,
+            n_gpu=self.n_gpu,
+            gpu_idx=_indices(self.gpu_idx),
+            worker_ip=self.worker_ip or None,
+            replica_config=tuple(_place(each) for each in self.replica_config or ()),
             adapters=self._adapters(),
             options=dict(self.model_extra or {}),
         )
@@ -149,6 +172,20 @@ class LaunchBody(Body):
                 )
             adapters[name] = LoraAdapter(module["local_path"], module.get("scale", 1.0))
         return adapters
+
+
+def _indices(given: int | list[int] | None) -> tuple[int, ...]:
+    return (given,) if isinstance(given, int) else tuple(given or ())
+
+
+def _place(given: ReplicaPlace) -> Place:
+    (device,) = given["devices"]
+    return Place(
+        worker=device.get("worker_ip") or "",
+        n_gpu=device.get("n_gpu", AUTO),
+        gpu_idx=_indices(device.get("gpu_idx")),
+        replica_uid=given.get("replica_uid"),
+    )
 
 
 class AbortBody(Body):

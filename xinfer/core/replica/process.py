@@ -19,11 +19,13 @@ from xinfer.model.catalog.entries import on_this_machine
 from xinfer.model.engine import Engine, MediaEngine, TokenEngine, find_engine, parse_options
 from xinfer.model.llm.pipeline import TextPipeline
 from xinfer.settings import Settings
-from xinfer.types.cluster import ReplicaConfig, ReplicaMessage, ReplicaReady
+from xinfer.types.cluster import ReplicaConfig, ReplicaMessage, ReplicaReady, ReplicaUpdate
 from xinfer.types.failure import Failure
 from xinfer.types.model import Loaded, ModelSpec, Progress
 
 logger = logging.getLogger(__name__)
+
+_read_update = msgspec.json.Decoder(ReplicaUpdate).decode
 
 
 class StatusPipe:
@@ -49,6 +51,10 @@ class ReplicaProcess:
         self._config = config
         self._settings = settings
         self._status = StatusPipe(config.status_fd)
+        self._max_queue = config.assignment.max_queue
+        self._admission: Admission | None = None
+        self._line = b""
+        """The beginning of the next line from stdin."""
         self._asked_to_leave = asyncio.Event()
         self._must_leave = asyncio.Event()
 
@@ -57,7 +63,7 @@ class ReplicaProcess:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._asked_to_leave.set)
         loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C is the launcher's to handle
-        loop.add_reader(sys.stdin.fileno(), self._stdin_ended)
+        loop.add_reader(sys.stdin.fileno(), self._read_stdin)
         try:
             model = on_this_machine(self._config.assignment.deployment.model)
             engine = self._make_engine(model)
@@ -77,11 +83,18 @@ class ReplicaProcess:
             self._status.send(ReplicaMessage(failure=Failure.of(error)))
             return 1
 
-    def _stdin_ended(self) -> None:
-        if not os.read(sys.stdin.fileno(), 4096):
+    def _read_stdin(self) -> None:
+        data = os.read(sys.stdin.fileno(), 4096)
+        if not data:
             asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
             self._must_leave.set()
             self._asked_to_leave.set()
+            return
+        *lines, self._line = (self._line + data).split(b"\n")
+        for line in lines:
+            self._max_queue = _read_update(line).max_queue
+            if self._admission is not None:
+                self._admission.max_queue = self._max_queue
 
     def _make_engine(self, model: ModelSpec) -> Engine:
         deployment = self._config.assignment.deployment
@@ -100,10 +113,10 @@ class ReplicaProcess:
         return loading.result() if loading.done() else None
 
     async def _serve(self, engine: TokenEngine, model: ModelSpec, loaded: Loaded) -> int:
-        max_queue = self._config.assignment.max_queue
         media = engine if loaded.abilities.media and isinstance(engine, MediaEngine) else None
         pipeline = TextPipeline(engine.tokenizer, loaded, model, media)
-        admission = Admission(loaded.concurrency, max_queue, self._settings.queue_timeout)
+        admission = Admission(loaded.concurrency, self._max_queue, self._settings.queue_timeout)
+        self._admission = admission
         service = Service(engine, pipeline, admission, self._settings)
         server = await serve(
             self._config.address,

@@ -25,6 +25,7 @@ from xinfer.types.control import (
     ReadLogs,
     ReadNodes,
     Reply,
+    Scale,
     Seen,
     StopCluster,
     Terminate,
@@ -162,6 +163,8 @@ class ControlServer:
             return await self._service.launch(operation.spec, exist_ok=operation.exist_ok)
         if isinstance(operation, Terminate):
             return await self._service.terminate(operation.uid)
+        if isinstance(operation, Scale):
+            return await self._service.scale(operation.uid, operation.replicas, operation.max_queue)
         if isinstance(operation, CancelLaunch):
             return await self._service.cancel(operation.uid)
         if isinstance(operation, ReadLogs):

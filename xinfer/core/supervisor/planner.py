@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import defaultdict
 from collections.abc import Mapping, Set
-from typing import NamedTuple
 
 import msgspec
 
+from xinfer.core.supervisor.observed import Observed, ObservedReplica, SlotHistory, SlotKey
+from xinfer.core.supervisor.placement import Placement, PlacementPolicy, Refusal, need_of
 from xinfer.settings import Settings
 from xinfer.types.deployment import Deployment, DeploymentState
-from xinfer.types.failure import Failure
+from xinfer.types.device import DeviceShare
 
 _PERMANENT = frozenset({"InvalidRequest", "NotFound", "Forbidden"})
 """Failures that lie in what was asked for: trying again would fail again."""
+
+_TELLABLE = (DeploymentState.LOADING, DeploymentState.READY)
+"""States of a replica whose worker has it and does not end it."""
 
 BY_PROGRESS = (
     DeploymentState.DRAINING,
@@ -30,53 +33,6 @@ BY_PROGRESS = (
 """States of a replica that lives, those that serve soonest last."""
 
 
-class SlotKey(NamedTuple):
-    """The place of one replica in a deployment; at most one replica lives in it."""
-
-    uid: str
-    generation: int
-    ordinal: int
-
-
-class FailedStart(msgspec.Struct, frozen=True):
-    """A replica that ended badly, or that could not be started; `at` is monotonic."""
-
-    at: float
-    failure: Failure
-
-
-class SlotHistory(msgspec.Struct, frozen=True):
-    """What became of the replicas of one slot."""
-
-    starts: int = 0
-    failures: tuple[FailedStart, ...] = ()
-    """Oldest first."""
-
-
-class ObservedReplica(msgspec.Struct, frozen=True):
-    """A replica that lives, or whose start is under way (PENDING)."""
-
-    replica_id: str
-    slot: SlotKey
-    worker_id: str
-    state: DeploymentState
-    starts: int = 1
-    """Starts of its slot, this one included."""
-
-
-class Observed(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the plan may know of the cluster."""
-
-    workers: tuple[str, ...] = ()
-    """Ids of those that take replicas now."""
-    leaving: frozenset[str] = frozenset()
-    """Ids of those that go: what they run is started elsewhere, and ends when that serves."""
-    replicas: tuple[ObservedReplica, ...] = ()
-    histories: Mapping[SlotKey, SlotHistory] = {}
-    stops: Mapping[str, float] = {}
-    """Replica ids that were told to stop, and when to tell them again: infinity once they know."""
-
-
 class PlanPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """The numbers of the plan. `epoch` keeps replica ids apart between supervisor processes."""
 
@@ -85,6 +41,7 @@ class PlanPolicy(msgspec.Struct, frozen=True, kw_only=True):
     backoff_max: float
     limit: int
     window: float
+    placement: PlacementPolicy = PlacementPolicy()
 
     @classmethod
     def of(cls, settings: Settings, epoch: str) -> PlanPolicy:
@@ -94,6 +51,7 @@ class PlanPolicy(msgspec.Struct, frozen=True, kw_only=True):
             backoff_max=settings.restart_backoff_max,
             limit=settings.restart_limit,
             window=settings.restart_window,
+            placement=PlacementPolicy.of(settings),
         )
 
 
@@ -103,8 +61,11 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     replica_id: str
     slot: SlotKey
     worker_id: str
+    devices: tuple[DeviceShare, ...]
     max_queue: int
     restarts: int
+    reason: str
+    """Why there."""
 
 
 class Stop(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,7 +76,15 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-Action = Start | Stop
+class Requeue(msgspec.Struct, frozen=True, kw_only=True):
+    """Give a replica its share of the waiting places, now that it is another."""
+
+    replica_id: str
+    worker_id: str
+    max_queue: int
+
+
+Action = Start | Stop | Requeue
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,23 +92,27 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     actions: tuple[Action, ...]
     reasons: Mapping[SlotKey, str]
+    refusals: Mapping[SlotKey, Refusal] = {}
+    """Of the slots that wait for room."""
     wake_at: float | None
 
 
 def plan(
     desired: Mapping[str, Deployment], observed: Observed, now: float, policy: PlanPolicy
 ) -> Plan:
-    """Decide. Starts what is missing on the least loaded workers, restarts what failed after a
-    growing wait until it gives up, and stops what nobody wants."""
+    """Decide. Starts what is missing where there is room for it, restarts what failed after a
+    growing wait until it gives up, stops what nobody wants, and tells each replica its share of
+    the waiting places."""
     occupants = {
         (each.slot.uid, each.slot.ordinal): each
         for each in observed.replicas
         if each.worker_id not in observed.leaving
     }
-    placement = _Placement(observed)
-    starts: list[Start] = []
+    placement: Placement | None = None
+    actions: list[Action] = []
     wakes: list[float] = []
     reasons: dict[SlotKey, str] = {}
+    refusals: dict[SlotKey, Refusal] = {}
     pursued: set[SlotKey] = set()  # slots that are to have a replica soon
     for deployment in sorted(desired.values(), key=lambda each: (each.created, each.uid)):
         for ordinal in range(deployment.replicas):
@@ -150,6 +123,10 @@ def plan(
                     pursued.add(slot)
                 if occupant.slot != slot:
                     reasons[slot] = "Waiting for the replica of an earlier launch to leave."
+                elif occupant.state in _TELLABLE:
+                    share = queue_share(deployment, ordinal)
+                    if occupant.max_queue != share:
+                        actions.append(_requeue(occupant, share))
                 continue
             history = observed.histories.get(slot, SlotHistory())
             if has_given_up(history, policy):
@@ -163,22 +140,40 @@ def plan(
                 wait = due - history.failures[-1].at
                 reasons[slot] = f"Failed {_times(count)}; starting again after {wait:g} s."
                 continue
-            worker_id = placement.choose(slot.uid)
-            if worker_id is None:
+            if not observed.workers:
                 reasons[slot] = "Waiting for a worker: none is connected that takes models."
                 continue
+            if placement is None:
+                placement = Placement(observed.workers, observed.replicas, policy.placement)
+            next_id = replica_id(slot, history.starts, policy.epoch)
+            chosen = placement.choose(need_of(deployment, ordinal), slot, next_id)
+            if isinstance(chosen, Refusal):
+                refusals[slot] = chosen
+                reasons[slot] = chosen.message
+                continue
             pursued.add(slot)
-            starts.append(
+            actions.append(
                 Start(
-                    replica_id=replica_id(slot, history.starts, policy.epoch),
+                    replica_id=next_id,
                     slot=slot,
-                    worker_id=worker_id,
+                    worker_id=chosen.worker_id,
+                    devices=chosen.devices,
                     max_queue=queue_share(deployment, ordinal),
                     restarts=history.starts,
+                    reason=chosen.reason,
                 )
             )
     stops = _plan_stops(desired, observed, pursued, now, wakes)
-    return Plan(actions=(*stops, *starts), reasons=reasons, wake_at=min(wakes, default=None))
+    return Plan(
+        actions=(*stops, *actions),
+        reasons=reasons,
+        refusals=refusals,
+        wake_at=min(wakes, default=None),
+    )
+
+
+def _requeue(replica: ObservedReplica, max_queue: int) -> Requeue:
+    return Requeue(replica_id=replica.replica_id, worker_id=replica.worker_id, max_queue=max_queue)
 
 
 def replica_id(slot: SlotKey, attempt: int, epoch: str) -> str:
@@ -224,28 +219,39 @@ def _plan_stops(
     wakes: list[float],
 ) -> list[Stop]:
     """Adds to `wakes` when to tell again who could not be told."""
-    stops: list[Stop] = []
-    kept = _kept(desired, observed, pursued)
+    unwanted: list[ObservedReplica] = []
+    kept = kept_replicas(desired, observed, pursued)
     for replica in observed.replicas:
         if replica.replica_id in kept or replica.state is DeploymentState.DRAINING:
             continue
         again = observed.stops.get(replica.replica_id, -math.inf)
-        if again > now:
-            if again < math.inf:
-                wakes.append(again)
-            continue
-        reason = _unwanted(desired, replica.slot) or "another replica has its place"
-        if replica.worker_id in observed.leaving:
-            reason = "its worker is leaving"
-        stops.append(
-            Stop(replica_id=replica.replica_id, worker_id=replica.worker_id, reason=reason)
+        if again <= now:
+            unwanted.append(replica)
+        elif again < math.inf:
+            wakes.append(again)
+    # Of a model that gets fewer replicas, the last go first.
+    unwanted.sort(key=lambda each: -each.slot.ordinal)
+    return [
+        Stop(
+            replica_id=replica.replica_id,
+            worker_id=replica.worker_id,
+            reason="its worker is leaving"
+            if replica.worker_id in observed.leaving
+            else _unwanted(desired, replica.slot) or "another replica has its place",
         )
-    return stops
+        for replica in unwanted
+    ]
 
 
-def _kept(desired: Mapping[str, Deployment], observed: Observed, pursued: Set[SlotKey]) -> set[str]:
+def kept_replicas(
+    desired: Mapping[str, Deployment], observed: Observed, pursued: Set[SlotKey] = frozenset()
+) -> set[str]:
     """Ids of the replicas that stay: of each slot the one that has come furthest, and on a worker
-    that is leaving those whose successors are yet to serve."""
+    that is leaving those whose successors are yet to serve.
+
+    Args:
+        pursued: slots that are to have a replica soon.
+    """
     best: dict[SlotKey, ObservedReplica] = {}
     kept: set[str] = set()
     for replica in observed.replicas:
@@ -275,31 +281,6 @@ def _unwanted(desired: Mapping[str, Deployment], slot: SlotKey) -> str | None:
     if slot.ordinal >= deployment.replicas:
         return "its model has fewer replicas now"
     return None
-
-
-class _Placement:
-    """Counts replicas by worker while the plan adds to them."""
-
-    def __init__(self, observed: Observed) -> None:
-        self._workers = sorted(observed.workers)
-        self._all: dict[str, int] = defaultdict(int)
-        self._of_uid: dict[tuple[str, str], int] = defaultdict(int)
-        for replica in observed.replicas:
-            self._add(replica.worker_id, replica.slot.uid)
-
-    def choose(self, uid: str) -> str | None:
-        """The worker with the fewest replicas of this model, then of any; None without workers."""
-        if not self._workers:
-            return None
-        chosen = min(
-            self._workers, key=lambda worker: (self._of_uid[worker, uid], self._all[worker])
-        )
-        self._add(chosen, uid)
-        return chosen
-
-    def _add(self, worker_id: str, uid: str) -> None:
-        self._all[worker_id] += 1
-        self._of_uid[worker_id, uid] += 1
 
 
 def _times(count: int) -> str:

@@ -7,12 +7,12 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from xinfer.core.supervisor.planner import Action, Plan, Start, Stop, plan
+from xinfer.core.supervisor.planner import Action, Plan, Requeue, Start, Stop, plan
 from xinfer.core.supervisor.state import ClusterState
 from xinfer.core.supervisor.workers import WorkerPort
 from xinfer.errors import Unavailable
 from xinfer.settings import Settings
-from xinfer.types.cluster import Assignment, StopReplica
+from xinfer.types.cluster import Assignment, SetQueue, StopReplica
 from xinfer.types.deployment import Snapshot
 from xinfer.types.failure import Failure
 
@@ -57,6 +57,7 @@ class Reconciler:
         self._monotonic = monotonic
         self._unix_now = unix_now
         self._wake = asyncio.Event()
+        self._silent = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._starts: dict[str, asyncio.Task[None]] = {}
 
@@ -106,6 +107,7 @@ class Reconciler:
                 address,
                 self._settings.heartbeat_timeout,
             )
+        self._tell_of_silence(now)
         if self._settled_at is None and self._state.has_workers():
             self._settled_at = now + self._settle
         if self._settled_at is not None and now < self._settled_at and not self._state.draining:
@@ -124,6 +126,18 @@ class Reconciler:
         times = (planned.wake_at, self._state.next_check(now))
         return min((each for each in times if each is not None), default=float("inf"))
 
+    def _tell_of_silence(self, now: float) -> None:
+        silent = self._state.silent(now)
+        if silent and not self._silent:
+            logger.warning(
+                "%d workers are silent at once: more than may be lost. The network of the "
+                "supervisor is at fault more likely, so none of them is taken for lost before "
+                "%g s.",
+                silent,
+                self._settings.mass_loss_timeout,
+            )
+        self._silent = silent
+
     async def _sleep(self, seconds: float) -> None:
         # Not wait_for: before Python 3.12 it loses a cancellation that comes with the wake.
         alarm = asyncio.get_running_loop().call_later(seconds, self._wake.set)
@@ -135,8 +149,11 @@ class Reconciler:
     def _perform(self, action: Action) -> None:
         if isinstance(action, Start):
             self._start(action)
-        else:
+        elif isinstance(action, Stop):
             self._stop(action)
+        else:
+            self._state.begin_requeue(action.replica_id, action.max_queue)
+            self._own(self._call_requeue(action, self._state.address(action.worker_id)))
 
     def _start(self, action: Start) -> None:
         assignment = Assignment(
@@ -144,12 +161,13 @@ class Reconciler:
             ordinal=action.slot.ordinal,
             deployment=self._state.desired[action.slot.uid],
             max_queue=action.max_queue,
+            devices=action.devices,
             restarts=action.restarts,
             created=int(self._unix_now()),
         )
         self._state.begin_start(assignment, action.worker_id)
         address = self._state.address(action.worker_id)
-        logger.info("Starting replica %s on worker %s", action.replica_id, address)
+        logger.info("Starting replica %s on %s", action.replica_id, action.reason)
         task = self._own(self._call_start(action, assignment, address))
         self._starts[action.replica_id] = task
         task.add_done_callback(lambda _: self._starts.pop(action.replica_id, None))
@@ -188,6 +206,14 @@ class Reconciler:
             retry_at = self._monotonic() + self._settings.heartbeat_interval
             self._state.stop_failed(action.replica_id, retry_at)
             self.wake()
+
+    async def _call_requeue(self, action: Requeue, address: str) -> None:
+        request = SetQueue(replica_id=action.replica_id, max_queue=action.max_queue)
+        try:
+            await self._workers.set_queue(address, request)
+        except Exception as error:
+            logger.warning("Replica %s keeps its queue for now: %s", action.replica_id, error)
+            self._state.requeue_failed(action.replica_id)
 
     def _own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

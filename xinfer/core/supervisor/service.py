@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterator
 
 from xinfer.core.gateway.table import unknown_model
 from xinfer.core.supervisor.locks import KeyedLocks
+from xinfer.core.supervisor.placement import places_of
+from xinfer.core.supervisor.room import find_lack
+from xinfer.core.supervisor.scaling import check_max_queue, check_replicas, rescaled
 from xinfer.core.supervisor.state import ClusterState, LogTarget
 from xinfer.core.supervisor.store import Store
 from xinfer.core.supervisor.uids import check_uid, default_uid
@@ -18,11 +21,10 @@ from xinfer.model.catalog.resolve import Resolved
 from xinfer.settings import Settings
 from xinfer.types.cluster import ReadReplicaLog, WorkerReport
 from xinfer.types.control import ReplicaLog
-from xinfer.types.deployment import Deployment, DeploymentState, LaunchSpec
+from xinfer.types.deployment import Deployment, DeploymentState, LaunchSpec, Place
 
 logger = logging.getLogger(__name__)
 
-MAX_REPLICAS = 256
 _LEAVING = (DeploymentState.DRAINING, DeploymentState.TERMINATED)
 
 
@@ -40,7 +42,7 @@ class DeploymentService:
     Args:
         resolve: model, engine and options of a launch; blocks, so it is called on a thread.
         changed: called when the desired state has changed.
-        unix_now: a clock, in seconds.
+        monotonic, unix_now: clocks, in seconds.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class DeploymentService:
         *,
         resolve: Callable[[LaunchSpec], Resolved],
         changed: Callable[[], None],
+        monotonic: Callable[[], float],
         unix_now: Callable[[], float],
     ) -> None:
         self._state = state
@@ -60,6 +63,7 @@ class DeploymentService:
         self._settings = settings
         self._resolve_model = resolve
         self._changed = changed
+        self._monotonic = monotonic
         self._unix_now = unix_now
         self._locks = KeyedLocks()
         self._launches: dict[str, _Launch] = {}
@@ -84,10 +88,12 @@ class DeploymentService:
             NotFound: no such model.
             Conflict: the uid is taken, by anything but a deployment in ERROR.
             Cancelled: `cancel` was called meanwhile.
-            Unavailable: the server is stopping, or the launch cannot be kept.
+            Unavailable: the server is stopping, there is no room for it, or it cannot be kept.
         """
         self._refuse_while_draining()
-        _check_counts(spec)
+        check_replicas(spec.replica)
+        check_max_queue(spec.max_queue)
+        places = places_of(spec)
         if spec.model_uid is None:
             taken = () if exist_ok else {*self._state.desired, *self._launches}
             uid = default_uid(spec.model_name, taken)
@@ -103,7 +109,9 @@ class DeploymentService:
                     raise _taken(uid, "running")
                 resolved = await self._resolve(launch, uid, spec)
                 self._refuse_while_draining()
-                await self._commit(uid, spec, resolved)
+                deployment = await self._make(uid, spec, places, resolved)
+                self._refuse_without_room(deployment)
+                await self._commit(deployment)
         return uid
 
     async def terminate(self, uid: str) -> None:
@@ -116,6 +124,40 @@ class DeploymentService:
         async with self._locks.hold(uid):
             self._require(uid)
             await self._remove(uid)
+
+    async def scale(
+        self, uid: str, replicas: int | None = None, max_queue: int | None = None
+    ) -> int:
+        """Want another number of replicas or waiting places; None leaves one as it is.
+
+        Returns:
+            The number of replicas wanted once that is committed, before any is started or stopped.
+
+        Raises:
+            InvalidRequest: a number that cannot be.
+            NotFound: there is no deployment of this uid.
+            Unavailable: the server is stopping, there is no room for more replicas, or the change
+                cannot be kept.
+        """
+        self._refuse_while_draining()
+        async with self._locks.hold(uid):
+            self._require(uid)
+            before = self._state.desired[uid]
+            after = rescaled(before, replicas, max_queue)
+            if after == before:
+                return before.replicas
+            if after.replicas > before.replicas:
+                self._refuse_without_room(after)
+            await self._store.put(after)
+            self._want(after)
+            logger.info(
+                "Model %s is to have %d replica(s) and %d waiting places",
+                uid,
+                after.replicas,
+                after.max_queue,
+            )
+            self._changed()
+            return after.replicas
 
     async def cancel(self, uid: str) -> None:
         """End a launch that has not made every replica READY; whoever waits for it is told.
@@ -212,9 +254,10 @@ class DeploymentService:
                 future.cancel()
             await asyncio.wait({work, cancel})
 
-    async def _commit(self, uid: str, spec: LaunchSpec, resolved: Resolved) -> None:
-        max_queue = self._settings.max_queue if spec.max_queue is None else spec.max_queue
-        deployment = Deployment(
+    async def _make(
+        self, uid: str, spec: LaunchSpec, places: tuple[Place, ...], resolved: Resolved
+    ) -> Deployment:
+        return Deployment(
             uid=uid,
             generation=await self._store.next_generation(uid),
             created=int(self._unix_now()),
@@ -224,16 +267,37 @@ class DeploymentService:
             engine_reason=resolved.reason,
             options=resolved.options,
             replicas=spec.replica,
-            max_queue=max_queue,
+            max_queue=self._settings.max_queue if spec.max_queue is None else spec.max_queue,
+            memory=resolved.memory,
+            places=places,
         )
+
+    def _refuse_without_room(self, deployment: Deployment) -> None:
+        observed = self._state.observed(self._monotonic())
+        lack = find_lack(self._state.desired, observed, deployment, self._state.policy)
+        if lack is None:
+            return
+        some = f" Of {deployment.replicas} replicas {lack.placed} would fit." if lack.placed else ""
+        raise Unavailable(
+            lack.refusal.message + some,
+            code="no_capacity",
+            retry_after=self._settings.heartbeat_timeout,
+            details={
+                "replicas": deployment.replicas,
+                "placed": lack.placed,
+                **lack.refusal.details(),
+            },
+        )
+
+    async def _commit(self, deployment: Deployment) -> None:
         await self._store.put(deployment)
         self._want(deployment)
         logger.info(
             "Launching model %s: %s on engine %s, %d replica(s)",
-            uid,
-            resolved.model.name,
-            resolved.engine,
-            spec.replica,
+            deployment.uid,
+            deployment.model.name,
+            deployment.engine,
+            deployment.replicas,
         )
         self._changed()
 
@@ -262,20 +326,6 @@ class DeploymentService:
                 code="draining",
                 retry_after=self._settings.drain_timeout,
             )
-
-
-def _check_counts(spec: LaunchSpec) -> None:
-    # Structs that were not decoded are not checked: True and 2.0 would pass for numbers.
-    if type(spec.replica) is not int or not 1 <= spec.replica <= MAX_REPLICAS:
-        raise InvalidRequest(
-            f"replica is {spec.replica!r}; expected a whole number from 1 to {MAX_REPLICAS}.",
-            param="replica",
-        )
-    if spec.max_queue is not None and (type(spec.max_queue) is not int or spec.max_queue < 0):
-        raise InvalidRequest(
-            f"max_queue is {spec.max_queue!r}; expected a whole number, at least 0.",
-            param="max_queue",
-        )
 
 
 def _taken(uid: str, how: str) -> Conflict:

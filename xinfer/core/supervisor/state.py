@@ -11,14 +11,16 @@ from typing import NamedTuple
 
 import msgspec
 
-from xinfer.core.supervisor.planner import (
+from xinfer.core.supervisor.observed import (
     FailedStart,
     Observed,
     ObservedReplica,
-    PlanPolicy,
+    ObservedWorker,
+    SlotHistory,
     SlotKey,
-    has_given_up,
 )
+from xinfer.core.supervisor.planner import PlanPolicy, has_given_up
+from xinfer.core.supervisor.silence import LossPolicy, find_lost, next_loss
 from xinfer.core.supervisor.status import (
     LiveReplica,
     SlotRecord,
@@ -64,21 +66,25 @@ class ClusterState:
 
     Args:
         started: Unix seconds at which the supervisor started.
-        silence: seconds without a report after which a worker is lost.
+        loss: when a silent worker is lost.
     """
 
     def __init__(
-        self, *, policy: PlanPolicy, link_token: bytes, started: float, silence: float
+        self, *, policy: PlanPolicy, link_token: bytes, started: float, loss: LossPolicy
     ) -> None:
         self.policy = policy
         self.link_token = link_token
         self.draining = False
         self.desired: dict[str, Deployment] = {}
         self._started = started
-        self._silence = silence
+        self._loss = loss
+        self._lost: dict[str, float] = {}
+        """When silent workers were taken for lost, by id."""
         self._workers: dict[str, _Worker] = {}
         self._starting: dict[str, _Starting] = {}
         self._stops: dict[str, float] = {}
+        self._queues: dict[str, int] = {}
+        """Waiting places that replicas are being told, by id."""
         self._records: dict[SlotKey, SlotRecord] = {}
         self._reasons: Mapping[SlotKey, str] = {}
         self._snapshot = self._make_snapshot(0)
@@ -98,10 +104,17 @@ class ClusterState:
     def _forget_slots(self) -> None:
         for slot in [each for each in self._records if not self._is_current(each)]:
             del self._records[slot]
+        for slot, record in self._records.items():
+            if slot.ordinal >= self.desired[slot.uid].replicas:
+                # Should it be wanted again, it begins anew, but for the ids of its replicas.
+                self._records[slot] = SlotRecord(SlotHistory(starts=record.history.starts))
 
     def _is_current(self, slot: SlotKey) -> bool:
         deployment = self.desired.get(slot.uid)
         return deployment is not None and deployment.generation == slot.generation
+
+    def _is_wanted(self, slot: SlotKey) -> bool:
+        return self._is_current(slot) and slot.ordinal < self.desired[slot.uid].replicas
 
     # Workers
 
@@ -116,6 +129,9 @@ class ClusterState:
             for other in [w for w in self._workers.values() if w.report.address == report.address]:
                 self.lose(other.report.worker_id)
             known = self._workers[report.worker_id] = _Worker(report, now)
+            if self._lost.pop(report.worker_id, None) is not None:
+                # It may be silent again soon: what it runs stays, and nothing is added yet.
+                known.avoid_until = now + self._loss.silence
         elif report.sequence <= known.report.sequence:
             return ()
         known.report, known.seen = report, now
@@ -141,6 +157,8 @@ class ClusterState:
         if assignment.restarts + 1 >= record.history.starts:
             record.replica_id, record.worker = assignment.replica_id, replica.worker
             record.history = msgspec.structs.replace(record.history, starts=assignment.restarts + 1)
+        if self._queues.get(assignment.replica_id) == assignment.max_queue:
+            del self._queues[assignment.replica_id]
         if replica.report.state is DeploymentState.READY:
             record.loaded = replica.report.loaded
 
@@ -157,7 +175,7 @@ class ClusterState:
             self._note_failure(slot, failure, now)
 
     def _note_failure(self, slot: SlotKey, failure: Failure, now: float) -> None:
-        if not self._is_current(slot):
+        if not self._is_wanted(slot):
             return
         logger.warning("Replica %d of model %s failed: %s", slot.ordinal, slot.uid, failure.message)
         record = self._record(slot)
@@ -178,10 +196,23 @@ class ClusterState:
 
     def expire(self, now: float) -> list[str]:
         """Lose the workers that have been silent for too long; returns their addresses."""
-        lost = [worker for worker in self._workers.values() if now - worker.seen >= self._silence]
-        for worker in lost:
-            self.lose(worker.report.worker_id)
-        return [worker.report.address for worker in lost]
+        lost = [
+            self._workers[each].report for each in sorted(find_lost(self._seen(), now, self._loss))
+        ]
+        for report in lost:
+            self._lost[report.worker_id] = now
+            self.lose(report.worker_id)
+        self._lost = {
+            worker_id: at for worker_id, at in self._lost.items() if now - at < self._loss.patience
+        }
+        return [report.address for report in lost]
+
+    def silent(self, now: float) -> int:
+        """Workers that are silent for too long, and are not lost only because too many are."""
+        return sum(1 for at in self._seen().values() if now - at >= self._loss.silence)
+
+    def _seen(self) -> dict[str, float]:
+        return {worker_id: worker.seen for worker_id, worker in self._workers.items()}
 
     def pardon(self, seconds: float) -> None:
         """The supervisor itself stood still: the workers' silence of that time does not count."""
@@ -196,6 +227,16 @@ class ClusterState:
     def addresses(self) -> set[str]:
         """The actor addresses of the workers that are there."""
         return {worker.report.address for worker in self._workers.values()}
+
+    def is_news(self, report: WorkerReport, now: float) -> bool:
+        """Whether a report says more than that its worker is there, and how much is in use."""
+        known = self._workers.get(report.worker_id)
+        return (
+            known is None
+            or report.leaving
+            or now - known.seen >= self._loss.silence
+            or known.report.replicas != report.replicas
+        )
 
     def knows(self, worker_id: str) -> bool:
         return worker_id in self._workers
@@ -214,9 +255,9 @@ class ClusterState:
 
     def next_check(self, now: float) -> float | None:
         """When the passing of time alone changes what is observed; None without workers."""
-        times = [worker.seen + self._silence for worker in self._workers.values()]
-        times += [w.avoid_until for w in self._workers.values() if w.avoid_until > now]
-        return min(times, default=None)
+        times = [w.avoid_until for w in self._workers.values() if w.avoid_until > now]
+        loss = next_loss(self._seen(), now, self._loss)
+        return min(times if loss is None else [*times, loss], default=None)
 
     # What is under way
 
@@ -247,10 +288,19 @@ class ClusterState:
         if replica_id in self._stops:
             self._stops[replica_id] = retry_at
 
+    def begin_requeue(self, replica_id: str, max_queue: int) -> None:
+        self._queues[replica_id] = max_queue
+
+    def requeue_failed(self, replica_id: str) -> None:
+        """Its worker could not be told; it is told again when the plan is made next."""
+        self._queues.pop(replica_id, None)
+
     def _forget_stops(self) -> None:
         living = {each.report.assignment.replica_id for each in self.live()}
         for replica_id in self._stops.keys() - living:
             del self._stops[replica_id]
+        for replica_id in self._queues.keys() - living:
+            del self._queues[replica_id]
 
     # Views
 
@@ -271,9 +321,13 @@ class ClusterState:
         """The planner's view."""
         return Observed(
             workers=tuple(
-                worker_id
+                ObservedWorker(
+                    worker_id, worker.report.address, worker.report.devices, worker.report.engines
+                )
                 for worker_id, worker in self._workers.items()
-                if not worker.report.leaving and worker.avoid_until <= now
+                if not worker.report.leaving
+                and worker.avoid_until <= now
+                and now - worker.seen < self._loss.silence
             ),
             leaving=frozenset(
                 worker_id for worker_id, worker in self._workers.items() if worker.report.leaving
@@ -285,6 +339,11 @@ class ClusterState:
                     each.worker_id,
                     each.report.state,
                     starts=each.report.assignment.restarts + 1,
+                    devices=each.report.assignment.devices,
+                    model_type=each.report.assignment.deployment.model.type,
+                    max_queue=self._queues.get(
+                        each.report.assignment.replica_id, each.report.assignment.max_queue
+                    ),
                 )
                 for each in self.live()
             ),
@@ -346,6 +405,8 @@ class ClusterState:
                 version=worker.report.version,
                 labels=worker.report.labels,
                 leaving=worker.report.leaving,
+                devices=worker.report.devices,
+                problems=worker.report.problems,
             )
             for worker in self._workers.values()
         ]

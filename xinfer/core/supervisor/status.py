@@ -7,14 +7,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from xinfer.core.supervisor.planner import (
-    BY_PROGRESS,
-    PlanPolicy,
-    SlotHistory,
-    SlotKey,
-    has_given_up,
-    replica_id,
-)
+from xinfer.core.supervisor.observed import SlotHistory, SlotKey
+from xinfer.core.supervisor.planner import BY_PROGRESS, PlanPolicy, has_given_up, replica_id
 from xinfer.types.cluster import ReplicaReport
 from xinfer.types.deployment import Deployment, DeploymentState, DeploymentStatus, ReplicaStatus
 from xinfer.types.failure import Failure
@@ -115,6 +109,7 @@ def _living(replica: LiveReplica, *, restarting: bool) -> ReplicaStatus:
         ordinal=report.assignment.ordinal,
         state=state,
         worker=replica.worker,
+        devices=report.assignment.devices,
         pid=report.pid,
         address=report.address,
         restarts=report.assignment.restarts,

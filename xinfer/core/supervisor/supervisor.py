@@ -14,6 +14,7 @@ from xinfer.core.supervisor.members import Members
 from xinfer.core.supervisor.planner import PlanPolicy
 from xinfer.core.supervisor.reconciler import Reconciler
 from xinfer.core.supervisor.service import DeploymentService
+from xinfer.core.supervisor.silence import LossPolicy
 from xinfer.core.supervisor.state import ClusterState
 from xinfer.core.supervisor.store import Store
 from xinfer.core.supervisor.workers import WorkerPort
@@ -59,7 +60,7 @@ class Supervisor:
             policy=PlanPolicy.of(settings, epoch=str(store.epoch)),
             link_token=link_token,
             started=unix_now(),
-            silence=settings.heartbeat_timeout,
+            loss=LossPolicy.of(settings),
         )
         self._settings = settings
         self._deserted = asyncio.Event()
@@ -84,6 +85,7 @@ class Supervisor:
             settings,
             resolve=resolve,
             changed=self._reconciler.wake,
+            monotonic=monotonic,
             unix_now=unix_now,
         )
         self.members = Members(self.state, workers, monotonic)
@@ -129,7 +131,9 @@ class Supervisor:
         known = self.state.knows(report.worker_id)
         joins = not known and not report.leaving
         leaves = known and report.leaving and not self.state.is_leaving(report.worker_id)
-        forget = self.state.apply(report, self._monotonic())
+        now = self._monotonic()
+        news = self.state.is_news(report, now)
+        forget = self.state.apply(report, now)
         if joins:
             text = f"Worker {report.address} has been added successfully"
             self.events.add(logging.INFO, text, worker=report.address)
@@ -138,7 +142,8 @@ class Supervisor:
             text = f"Worker {report.address} is leaving"
             self.events.add(logging.INFO, text, worker=report.address)
             self._workers_known.discard(report.address)
-        self._reconciler.wake()
+        if news:
+            self._reconciler.wake()
         return ReportReply(link_token=self.state.link_token, forget=forget)
 
     def _publish(self, snapshot: Snapshot) -> None:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import msgspec
 
-from xinfer.types.cluster import WORKER_ACTOR, Assignment, ReadReplicaLog, StopReplica
+from xinfer.types.cluster import WORKER_ACTOR, Assignment, ReadReplicaLog, SetQueue, StopReplica
 
 
 class WorkerPort(Protocol):
@@ -19,6 +19,8 @@ class WorkerPort(Protocol):
     async def start(self, address: str, assignment: Assignment) -> None: ...
 
     async def stop(self, address: str, stop: StopReplica) -> None: ...
+
+    async def set_queue(self, address: str, request: SetQueue) -> None: ...
 
     async def logs(self, address: str, request: ReadReplicaLog) -> list[str]: ...
 
@@ -40,6 +42,9 @@ class ActorWorkers:
 
     async def stop(self, address: str, stop: StopReplica) -> None:
         await self._call(address, "stop", stop)
+
+    async def set_queue(self, address: str, request: SetQueue) -> None:
+        await self._call(address, "set_queue", request)
 
     async def logs(self, address: str, request: ReadReplicaLog) -> list[str]:
         return msgspec.msgpack.decode(await self._call(address, "logs", request), type=list[str])

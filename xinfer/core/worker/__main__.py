@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import os
 import sys
 from collections.abc import Coroutine
 from typing import Any
@@ -18,6 +19,8 @@ from xinfer.core.child import Leave, announce_ready, ask_to_stop, read_config
 from xinfer.core.exits import REFUSES_TO_START
 from xinfer.core.watchdog import watched
 from xinfer.core.worker.actor import WorkerActor
+from xinfer.core.worker.devices import Devices, drivers
+from xinfer.core.worker.engines import installed_engines
 from xinfer.core.worker.links import LinkPlace, TcpLinks, UnixLinks
 from xinfer.core.worker.locate import (
     Locate,
@@ -79,9 +82,18 @@ async def serve(config: WorkerConfig, settings: Settings) -> None:
         replicas.link_token = reply.link_token
         replicas.forget(reply.forget)
 
+    devices = Devices(drivers(os.environ), settings, lambda: reporter.changed())
     reporter = Reporter(
-        locate, pool.external_address, replicas.reports, take, settings, labels=config.labels
+        locate,
+        pool.external_address,
+        replicas.reports,
+        take,
+        settings,
+        measure=devices.measure,
+        engines=await asyncio.to_thread(installed_engines),
+        labels=config.labels,
     )
+    await devices.open()
     dismissed = asyncio.Event()
     await xo.create_actor(
         WorkerActor, replicas, dismissed.set, uid=WORKER_ACTOR, address=pool.external_address
@@ -108,6 +120,7 @@ async def serve(config: WorkerConfig, settings: Settings) -> None:
         await asyncio.wait({reporting})
         await replicas.close()
         await reporter.leave(settings.handshake_timeout)
+        devices.close()
         await pool.stop()
 
 

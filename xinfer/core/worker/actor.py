@@ -8,10 +8,11 @@ import msgspec
 
 from xinfer.core.actors import xo
 from xinfer.core.worker.replicas import Replicas
-from xinfer.types.cluster import Assignment, ReadReplicaLog, StopReplica
+from xinfer.types.cluster import Assignment, ReadReplicaLog, SetQueue, StopReplica
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_assignment = msgspec.msgpack.Decoder(Assignment).decode
+_decode_queue = msgspec.msgpack.Decoder(SetQueue).decode
 _decode_stop = msgspec.msgpack.Decoder(StopReplica).decode
 _decode_read = msgspec.msgpack.Decoder(ReadReplicaLog).decode
 
@@ -37,6 +38,12 @@ class WorkerActor(xo.StatelessActor):  # type: ignore[misc]
         """End a replica as `StopReplica` says; answers at once, reports tell when it has ended."""
         request = _decode_stop(payload)
         self._replicas.stop(request.replica_id, request.drain)
+        return b""
+
+    async def set_queue(self, payload: bytes) -> bytes:
+        """Pass on what `SetQueue` says; answers at once, the next report shows it."""
+        request = _decode_queue(payload)
+        self._replicas.set_queue(request.replica_id, request.max_queue)
         return b""
 
     async def leave(self, payload: bytes) -> bytes:

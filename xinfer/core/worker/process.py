@@ -20,7 +20,13 @@ from xinfer.core.worker.logs import LineLog, LogFile
 from xinfer.core.worker.spawn import Exit, read_pipe, replica_environment
 from xinfer.errors import EngineFailed
 from xinfer.settings import Settings
-from xinfer.types.cluster import Assignment, ReplicaConfig, ReplicaMessage, ReplicaReport
+from xinfer.types.cluster import (
+    Assignment,
+    ReplicaConfig,
+    ReplicaMessage,
+    ReplicaReport,
+    ReplicaUpdate,
+)
 from xinfer.types.deployment import DeploymentState
 from xinfer.types.failure import Failure
 
@@ -68,6 +74,8 @@ class ReplicaProcess:
         self._address = links.address(assignment.replica_id)
         self._wake = asyncio.Event()
         self._stop_at: float | None = None
+        self._stdin: asyncio.WriteTransport | None = None
+        """Once it has its configuration."""
         self._progress_at = 0.0
         self._exit_status: int | None = None
         self.report = ReplicaReport(assignment=assignment, state=DeploymentState.LOADING)
@@ -79,6 +87,15 @@ class ReplicaProcess:
         if not self.ended:
             self._change(state=DeploymentState.DRAINING)
         self._wake.set()
+
+    def set_queue(self, max_queue: int) -> None:
+        """Give it another number of waiting places."""
+        if self.ended or max_queue == self.report.assignment.max_queue:
+            return
+        assignment = msgspec.structs.replace(self.report.assignment, max_queue=max_queue)
+        if self._stdin is not None and not self._stdin.is_closing():
+            self._stdin.write(msgspec.json.encode(ReplicaUpdate(max_queue=max_queue)) + b"\n")
+        self._change(assignment=assignment)
 
     @property
     def ended(self) -> bool:
@@ -108,7 +125,7 @@ class ReplicaProcess:
                 stdout=log.write_fd,
                 stderr=log.write_fd,
                 pass_fds=(status.write_fd,),
-                env=replica_environment(os.environ),
+                env=replica_environment(os.environ, self.report.assignment.devices),
                 **system.own_session(),
             )
             config = ReplicaConfig(
@@ -130,6 +147,7 @@ class ReplicaProcess:
                 # uvloop's transports do not derive from asyncio's.
                 stdin = cast(asyncio.WriteTransport, transport.get_pipe_transport(0))
                 stdin.write(msgspec.json.encode(config) + b"\n")
+                self._stdin = stdin
                 self._progress_at = monotonic()
                 self._change(pid=pid)
                 await self._watch(transport, exit_, stdin)

@@ -84,6 +84,12 @@ class Replicas:
         if process is not None:
             process.stop(drain)
 
+    def set_queue(self, replica_id: str, max_queue: int) -> None:
+        """Change a replica's waiting places; nothing happens when it has ended or is not known."""
+        process = self._processes.get(replica_id)
+        if process is not None:
+            process.set_queue(max_queue)
+
     def forget(self, replica_ids: Iterable[str]) -> None:
         """Drop the reports of replicas that have ended."""
         for replica_id in replica_ids:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic
 
 import msgspec
 
 from xinfer import __version__
 from xinfer.core.actors import TOKEN_REFUSED, RemoteActor
+from xinfer.core.worker.devices import Measurement
 from xinfer.core.worker.locate import Locate
-from xinfer.core.worker.usage import measure
 from xinfer.errors import Forbidden, XinferError
 from xinfer.settings import Settings
 from xinfer.types.cluster import SUPERVISOR_ACTOR, ReplicaReport, ReportReply, WorkerReport
@@ -36,6 +36,8 @@ class Reporter:
         address: this worker's own.
         labels: what this worker is called.
         replicas: what to report.
+        measure: the node, when these replicas are there.
+        engines: as in the report.
         on_reply: called with each answer.
     """
 
@@ -47,6 +49,8 @@ class Reporter:
         on_reply: Callable[[ReportReply], None],
         settings: Settings,
         *,
+        measure: Callable[[tuple[ReplicaReport, ...]], Measurement],
+        engines: Mapping[str, tuple[str, ...]],
         labels: dict[str, str] | None = None,
     ) -> None:
         self._locate = locate
@@ -57,6 +61,8 @@ class Reporter:
         self._leaving = False
         self._address = address
         self._replicas = replicas
+        self._measure = measure
+        self._engines = dict(engines)
         self._on_reply = on_reply
         self._interval = settings.heartbeat_interval
         self._worker_id = secrets.token_hex(8)
@@ -121,13 +127,18 @@ class Reporter:
         if self._supervisor is None:
             self._supervisor = RemoteActor(await self._locate(), SUPERVISOR_ACTOR, self._timeout)
         self._sequence += 1
+        replicas = self._replicas()
+        node = self._measure(replicas)
         report = WorkerReport(
             worker_id=self._worker_id,
             address=self._address,
             version=__version__,
             sequence=self._sequence,
-            replicas=self._replicas(),
-            usage=measure(),
+            replicas=replicas,
+            usage=node.usage,
+            devices=node.devices,
+            problems=node.problems,
+            engines=self._engines,
             labels=self._labels,
             leaving=self._leaving,
         )

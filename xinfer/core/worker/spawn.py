@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+
+from xinfer.core.worker.devices.visible import visibility
+from xinfer.types.device import DeviceShare
 
 
 class Exit(asyncio.SubprocessProtocol):
@@ -63,8 +66,11 @@ async def read_pipe(limit: int) -> AsyncIterator[ReadPipe]:
         pipe.close_write_end()
 
 
-def replica_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """What a replica process gets of ours: no secret of the cluster, nothing of xoscar's."""
+def replica_environment(
+    environment: Mapping[str, str], devices: Sequence[DeviceShare]
+) -> dict[str, str]:
+    """What a replica process gets of ours: no secret of the cluster, nothing of xoscar's, and of
+    the accelerators those it was given."""
     kept = {
         name: value
         for name, value in environment.items()
@@ -74,4 +80,4 @@ def replica_environment(environment: Mapping[str, str]) -> dict[str, str]:
     # Spinning OpenMP threads would starve the other processes of the node.
     kept.setdefault("OMP_WAIT_POLICY", "passive")
     kept["PYTHONUNBUFFERED"] = "1"
-    return kept
+    return {**kept, **visibility(devices)}

@@ -13,7 +13,7 @@ from xinfer.model.catalog.entries import find
 from xinfer.model.engine import BUILTIN, engine_names, find_engine, parse_options
 from xinfer.model.inspect.model import inspect_path
 from xinfer.types.deployment import LaunchSpec
-from xinfer.types.model import ModelSpec
+from xinfer.types.model import Memory, ModelSpec
 
 ENGINE_ALIASES = {"llama.cpp": ("llama-cpp-python", "xllamacpp")}
 """Names that stand for several engines; the first that can is taken."""
@@ -34,6 +34,8 @@ class Resolved(msgspec.Struct, frozen=True):
     options: dict[str, Any]
     reason: str = ""
     """Why this engine and this form of the model, as a sentence."""
+    memory: Memory = Memory()
+    """What each replica is expected to take."""
 
 
 def resolve(spec: LaunchSpec) -> Resolved:
@@ -49,12 +51,12 @@ def resolve(spec: LaunchSpec) -> Resolved:
     engine, model = _choose(spec, models)
     kind = find_engine(engine)[1]
     options = spec.options
-    if spec.cpu_only and "n_gpu_layers" in kind.options().__struct_fields__:
+    if spec.n_gpu is None and "n_gpu_layers" in kind.options().__struct_fields__:
         options = {"n_gpu_layers": 0, **options}
     if spec.adapters:
         options = {**options, **adapter_options(spec, engine, _engines_for(model))}
-    parse_options(kind, engine, options)
-    return Resolved(model, engine, options, _reason(spec, engine, model))
+    memory = kind.estimate(model, parse_options(kind, engine, options))
+    return Resolved(model, engine, options, _reason(spec, engine, model), memory)
 
 
 def is_path(name: str) -> bool:

@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from xinfer import system
+from xinfer.model.accelerators import linked_accelerators
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +30,15 @@ _GPU, _IGPU = 1, 2  # of enum ggml_backend_dev_type
 def installed() -> bool:
     """Whether the package is there; does not import it."""
     return find_spec("llama_cpp") is not None
+
+
+@cache
+def accelerators() -> frozenset[str] | None:
+    """Kinds of accelerator that this build can compute on, by its files; None without it."""
+    found = find_spec("llama_cpp")
+    if found is None or found.origin is None:
+        return None
+    return linked_accelerators(sorted((Path(found.origin).parent / "lib").glob("*ggml*")))
 
 
 @cache

@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from xinfer.model.gguf_memory import RESERVE
 from xinfer.model.inspect.gguf import GgufMetadata
-
-RESERVE = 1 << 30
-"""Bytes of each accelerator that are left for buffers of the computation and for others."""
 
 _LAYER = re.compile(r"blk\.(\d+)\.")
 

@@ -14,10 +14,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.support.replicas import TOKEN, Peer, prompt, soon
+from tests.support.replicas import TOKEN, Peer, prompt, soon, until
 from xinfer.types.cluster import Assignment, ReplicaConfig, ReplicaMessage, ReplicaReady
 from xinfer.types.deployment import Deployment, LaunchSpec
-from xinfer.types.event import Delta, Failed, Finished, Started
+from xinfer.types.event import Delta, Failed, Finished, Refused, Started
 from xinfer.types.failure import Failure
 from xinfer.types.model import ModelSpec
 
@@ -158,3 +158,31 @@ async def test_an_engine_that_is_not_here_is_reported(start: Any) -> None:
     failure = await start("warp").failure()
     assert failure.kind == "InvalidRequest"
     assert "warp" in failure.message
+
+
+@pytest.mark.parametrize("loading", [True, False])
+async def test_its_waiting_room_changes_while_it_loads_and_while_it_serves(
+    start: Any, loading: bool
+) -> None:
+    process = start(token_interval=60, concurrency=1, load_seconds=0.3 if loading else 0.0)
+    peer = None if loading else await process.peer()
+    for part in (b'{"max_queue":2}\n{"max_', b'queue":0}\n'):
+        process.popen.stdin.write(part)
+        process.popen.stdin.flush()
+    peer = peer or await process.peer()
+    peer.submit(1)
+    await peer.event(1, Started)
+
+    async def is_refused(number: int) -> bool:
+        peer.submit(number)
+        return isinstance((await until(lambda: peer.events(number)))[0], Refused)
+
+    number = 2
+    while not await is_refused(number):
+        number += 1  # the update has not come yet; those before it wait
+    peer.submit(100)
+    await peer.event(100, Refused)
+    if loading:
+        assert number == 2
+    process.popen.kill()
+    await until(lambda: peer.lost)

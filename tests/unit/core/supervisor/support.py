@@ -6,17 +6,21 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from xinfer.core.supervisor.observed import ObservedWorker
 from xinfer.core.supervisor.planner import PlanPolicy
+from xinfer.core.supervisor.silence import LossPolicy
 from xinfer.core.supervisor.state import ClusterState
 from xinfer.errors import Unavailable, XinferError
 from xinfer.types.cluster import (
     Assignment,
     ReadReplicaLog,
     ReplicaReport,
+    SetQueue,
     StopReplica,
     WorkerReport,
 )
 from xinfer.types.deployment import Deployment, DeploymentState, LaunchSpec
+from xinfer.types.device import CPU, Device
 from xinfer.types.failure import Failure
 from xinfer.types.model import Abilities, Loaded, ModelSpec, Progress
 
@@ -28,6 +32,11 @@ RESTARTING = DeploymentState.RESTARTING
 ERROR = DeploymentState.ERROR
 TERMINATED = DeploymentState.TERMINATED
 
+GIB = 1 << 30
+PROCESSORS = Device(
+    kind=CPU, index=0, name="CPU", cores=4, memory_total=16 * GIB, memory_free=12 * GIB
+)
+ENGINES: dict[str, tuple[str, ...]] = {"echo": ()}
 POLICY = PlanPolicy(epoch="epoch", backoff=1.0, backoff_max=5.0, limit=3, window=100.0)
 LOADED = Loaded(context_length=128, concurrency=4, abilities=Abilities())
 CRASH = Failure("ReplicaLost", "It was killed by signal 9.", "replica_lost")
@@ -48,6 +57,10 @@ def deployment(
         replicas=replicas,
         max_queue=max_queue,
     )
+
+
+def observed_worker(worker_id: str) -> ObservedWorker:
+    return ObservedWorker(worker_id, f"{worker_id}:1", (PROCESSORS,), ENGINES)
 
 
 def assignment(
@@ -87,6 +100,7 @@ def report(
     address: str = "127.0.0.1:1",
     sequence: int = 1,
     leaving: bool = False,
+    devices: tuple[Device, ...] = (PROCESSORS,),
 ) -> WorkerReport:
     return WorkerReport(
         worker_id=worker_id,
@@ -95,11 +109,18 @@ def report(
         sequence=sequence,
         replicas=replicas,
         leaving=leaving,
+        devices=devices,
+        engines=ENGINES,
     )
 
 
 def cluster_state() -> ClusterState:
-    return ClusterState(policy=POLICY, link_token=b"token", started=1.0, silence=10.0)
+    return ClusterState(
+        policy=POLICY,
+        link_token=b"token",
+        started=1.0,
+        loss=LossPolicy(silence=10.0, patience=60.0),
+    )
 
 
 class Clock:
@@ -158,6 +179,7 @@ class FakeWorkers:
         self.started: list[tuple[str, Assignment]] = []
         self.stopped: list[tuple[str, StopReplica]] = []
         self.dismissed: list[str] = []
+        self.requeued: list[tuple[str, int]] = []
         self.failing: dict[str, Exception] = {}
         self.gate: asyncio.Event | None = None
 
@@ -170,6 +192,10 @@ class FakeWorkers:
     async def stop(self, address: str, stop: StopReplica) -> None:
         self._raise("stop")
         self.stopped.append((address, stop))
+
+    async def set_queue(self, address: str, request: SetQueue) -> None:
+        self._raise("set_queue")
+        self.requeued.append((request.replica_id, request.max_queue))
 
     async def logs(self, address: str, request: ReadReplicaLog) -> list[str]:
         self._raise("logs")

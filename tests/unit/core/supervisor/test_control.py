@@ -45,6 +45,7 @@ from xinfer.types.control import (
     ReadLogs,
     ReadNodes,
     Reply,
+    Scale,
     Seen,
     Terminate,
 )
@@ -107,6 +108,7 @@ class House:
             SETTINGS,
             resolve=self.resolve,
             changed=self.publish,
+            monotonic=lambda: 0.0,
             unix_now=lambda: 0.0,
         )
         self.members = Members(self.state, FakeWorkers(), lambda: 0.0)
@@ -173,6 +175,9 @@ def test_every_operation_is_answered_under_its_number() -> None:
             (event,) = events.result
             assert (event["at"], event["text"]) == (7.0, "It runs.")
             assert (await peer.ask(7, ReadEvents("n"))).result == []
+            assert await peer.ask(8, Scale("m", replicas=2)) == Reply(8, result=2)
+            assert await peer.ask(9, Scale("m", 1, 5)) == Reply(9, result=1)
+            assert home.state.desired["m"].max_queue == 5
             refused = await peer.ask(4, CancelLaunch("m"))
             assert refused.failure is not None
             assert refused.failure.kind == "Conflict"

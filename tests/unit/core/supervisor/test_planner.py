@@ -16,15 +16,19 @@ from tests.unit.core.supervisor.support import (
     POLICY,
     READY,
     deployment,
+    observed_worker,
 )
-from xinfer.core.supervisor.planner import (
+from xinfer.core.supervisor.observed import (
     FailedStart,
     Observed,
     ObservedReplica,
-    Plan,
-    PlanPolicy,
     SlotHistory,
     SlotKey,
+)
+from xinfer.core.supervisor.planner import (
+    Plan,
+    PlanPolicy,
+    Requeue,
     Start,
     Stop,
     plan,
@@ -42,7 +46,10 @@ def living(
 ) -> ObservedReplica:
     uid, generation = str(slot.get("uid", "m")), int(str(slot.get("generation", 1)))
     worker = str(slot.get("worker", "w1"))
-    return ObservedReplica(replica_id, SlotKey(uid, generation, ordinal), worker, state)
+    max_queue = int(str(slot.get("max_queue", 10)))
+    return ObservedReplica(
+        replica_id, SlotKey(uid, generation, ordinal), worker, state, max_queue=max_queue
+    )
 
 
 def make_plan(
@@ -54,7 +61,10 @@ def make_plan(
     now: float = NOW,
 ) -> Plan:
     observed = Observed(
-        workers=workers, replicas=replicas, histories=histories or {}, stops=stops or {}
+        workers=tuple(map(observed_worker, workers)),
+        replicas=replicas,
+        histories=histories or {},
+        stops=stops or {},
     )
     return plan({each.uid: each for each in wanted}, observed, now, POLICY)
 
@@ -123,7 +133,7 @@ def test_a_failed_replica_is_restarted_after_a_wait_that_doubles(
 
 def test_the_wait_has_a_limit() -> None:
     policy = PlanPolicy(epoch="e", backoff=1.0, backoff_max=5.0, limit=99, window=1e9)
-    observed = Observed(workers=("w1",), histories=failed(*map(float, range(50))))
+    observed = Observed(workers=(observed_worker("w1"),), histories=failed(*map(float, range(50))))
     assert plan({"m": deployment()}, observed, 49.5, policy).wake_at == 49.0 + 5.0
 
 
@@ -160,12 +170,12 @@ def test_replicas_nobody_wants_are_stopped() -> None:
         living("surplus", 2),
     )
     planned = make_plan(deployment(replicas=2), replicas=replicas)
-    assert stopped(planned) == ["gone", "stale", "surplus"]
+    assert stopped(planned) == ["surplus", "stale", "gone"]
     reasons = [each.reason for each in planned.actions if isinstance(each, Stop)]
     assert reasons == [
-        "its model was terminated",
-        "its model was launched anew",
         "its model has fewer replicas now",
+        "its model was launched anew",
+        "its model was terminated",
     ]
 
 
@@ -181,6 +191,22 @@ def test_a_slot_is_filled_only_when_the_replica_of_an_earlier_launch_has_left() 
 def test_of_two_in_one_slot_the_one_that_serves_stays() -> None:
     pair = (living("new", state=LOADING, worker="w2"), living("old", worker="w1"))
     assert stopped(make_plan(deployment(), replicas=pair, workers=("w1", "w2"))) == ["new"]
+
+
+def test_running_replicas_are_told_their_share_when_it_is_another() -> None:
+    replicas = (living("a", 0), living("b", 1, LOADING, max_queue=4), living("c", 2, PENDING))
+    planned = make_plan(deployment(replicas=3, max_queue=10), replicas=replicas)
+    assert planned.actions == (
+        Requeue(replica_id="a", worker_id="w1", max_queue=4),
+        Requeue(replica_id="b", worker_id="w1", max_queue=3),
+    )
+    stopping = (living("a", 0, DRAINING),)
+    assert make_plan(deployment(max_queue=3), replicas=stopping).actions == ()
+
+
+def test_a_model_that_shrinks_loses_the_replicas_that_came_last() -> None:
+    replicas = tuple(living(f"r{n}", n, max_queue=5) for n in range(4))
+    assert stopped(make_plan(deployment(replicas=2), replicas=replicas)) == ["r3", "r2"]
 
 
 def test_a_replica_that_was_told_is_not_told_again() -> None:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tests.unit.core.supervisor.support import CRASH, DRAINING, PENDING, POLICY, READY, deployment
-from xinfer.core.supervisor.planner import (
+from tests.unit.core.supervisor.support import (
+    CRASH,
+    DRAINING,
+    PENDING,
+    POLICY,
+    READY,
+    deployment,
+    observed_worker,
+)
+from xinfer.core.supervisor.observed import (
     FailedStart,
     Observed,
     ObservedReplica,
-    Plan,
     SlotHistory,
     SlotKey,
-    Start,
-    Stop,
-    plan,
 )
+from xinfer.core.supervisor.planner import Plan, Start, Stop, plan
 from xinfer.types.deployment import DeploymentState
 
 WANTED = {"m": deployment()}
@@ -28,10 +33,10 @@ def observed(
 ) -> Observed:
     """Replicas as (id, worker, state), of one slot, in the order of their starts."""
     return Observed(
-        workers=workers,
+        workers=tuple(map(observed_worker, workers)),
         leaving=frozenset({"leaves"}),
         replicas=tuple(
-            ObservedReplica(replica_id, SLOT, worker, state, starts=number)
+            ObservedReplica(replica_id, SLOT, worker, state, starts=number, max_queue=10)
             for number, (replica_id, worker, state) in enumerate(replicas, 1)
         ),
         histories={SLOT: SlotHistory(starts=len(replicas))},

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,44 +14,80 @@ from tests.unit.core.supervisor.support import (
     BAD_OPTION,
     CRASH,
     DRAINING,
+    GIB,
     LOADING,
     PENDING,
     POLICY,
+    PROCESSORS,
     READY,
     deployment,
 )
-from xinfer.core.supervisor.planner import (
+from xinfer.core.supervisor.observed import (
     FailedStart,
     Observed,
     ObservedReplica,
-    Plan,
+    ObservedWorker,
     SlotHistory,
     SlotKey,
-    Start,
-    has_given_up,
-    plan,
-    restart_at,
 )
-from xinfer.types.deployment import Deployment
+from xinfer.core.supervisor.placement import PlacementPolicy
+from xinfer.core.supervisor.planner import Plan, Requeue, Start, has_given_up, plan, restart_at
+from xinfer.types.deployment import Deployment, Place
+from xinfer.types.device import Device, DeviceShare
+from xinfer.types.model import Memory
 
 NOW = 1000.0
 
 WORKERS = ("w1", "w2", "w3")
 Desired = Mapping[str, Deployment]
 
+shares = st.sampled_from(
+    [
+        (),
+        (DeviceShare("cpu", 0, GIB),),
+        (DeviceShare("cuda", 0, 3 * GIB),),
+        (DeviceShare("cuda", 0, GIB), DeviceShare("cuda", 1, GIB), DeviceShare("cpu", 0, GIB)),
+    ]
+)
 slots = st.builds(
     SlotKey, uid=st.sampled_from("abc"), generation=st.integers(1, 2), ordinal=st.integers(0, 3)
 )
+
+
+sizes = st.integers(0, 6).map(lambda gib: gib * GIB)
+n_gpus: st.SearchStrategy[int | str | None] = st.sampled_from(["auto", "auto", None, 1, 2])
 
 
 @st.composite
 def desires(draw: st.DrawFn) -> Desired:
     wanted = {}
     for uid in draw(st.sets(st.sampled_from("abc"))):
-        wanted[uid] = deployment(
-            uid, generation=draw(st.integers(1, 2)), replicas=draw(st.integers(1, 4))
+        made = deployment(uid, generation=draw(st.integers(1, 2)), replicas=draw(st.integers(1, 4)))
+        memory = Memory(
+            weights=draw(sizes),
+            accelerator_overhead=GIB // 4,
+            divides=draw(st.booleans()),
+            spills=draw(st.booleans()),
         )
+        place = Place(n_gpu=draw(n_gpus), worker=draw(st.sampled_from(["", "", "w1"])), gpu_idx=())
+        wanted[uid] = msgspec.structs.replace(made, memory=memory, places=(place,))
     return wanted
+
+
+@st.composite
+def machines(draw: st.DrawFn) -> tuple[Device, ...]:
+    """Up to two accelerators beside the processors, with more or less of them free."""
+    accelerators = tuple(
+        Device(
+            kind="cuda",
+            index=index,
+            name="GPU",
+            memory_total=8 * GIB,
+            memory_free=draw(st.integers(0, 8)) * GIB,
+        )
+        for index in range(draw(st.integers(0, 2)))
+    )
+    return (*accelerators, PROCESSORS)
 
 
 @st.composite
@@ -59,7 +96,7 @@ def observations(draw: st.DrawFn) -> Observed:
     placed = draw(st.lists(st.tuples(slots, st.sampled_from(WORKERS)), max_size=10))
     states = st.sampled_from([PENDING, LOADING, READY, DRAINING])
     replicas = tuple(
-        ObservedReplica(f"r{number}", slot, worker, draw(states))
+        ObservedReplica(f"r{number}", slot, worker, draw(states), draw(shares))
         for number, (slot, worker) in enumerate(placed)
     )
     told = st.sampled_from([NOW - 1, NOW + 5, math.inf])
@@ -70,7 +107,10 @@ def observations(draw: st.DrawFn) -> Observed:
     for slot in draw(st.sets(slots, max_size=6)):
         past = tuple(FailedStart(at, draw(failures)) for at in draw(times))
         histories[slot] = SlotHistory(starts=len(past), failures=past)
-    workers = tuple(sorted(draw(st.sets(st.sampled_from(WORKERS)))))
+    workers = tuple(
+        ObservedWorker(worker_id, f"{worker_id}:1", draw(machines()), {"echo": ("cuda",)})
+        for worker_id in sorted(draw(st.sets(st.sampled_from(WORKERS))))
+    )
     return Observed(workers=workers, replicas=replicas, histories=histories, stops=stops)
 
 
@@ -80,10 +120,24 @@ def applied(observed: Observed, planned: Plan) -> Observed:
     stops = dict(observed.stops)
     for action in planned.actions:
         if isinstance(action, Start):
-            new = ObservedReplica(action.replica_id, action.slot, action.worker_id, PENDING)
+            new = ObservedReplica(
+                action.replica_id,
+                action.slot,
+                action.worker_id,
+                PENDING,
+                action.devices,
+                max_queue=action.max_queue,
+            )
             replicas.append(new)
             history = histories.get(action.slot, SlotHistory())
             histories[action.slot] = SlotHistory(history.starts + 1, history.failures)
+        elif isinstance(action, Requeue):
+            replicas = [
+                msgspec.structs.replace(each, max_queue=action.max_queue)
+                if each.replica_id == action.replica_id
+                else each
+                for each in replicas
+            ]
         else:
             stops[action.replica_id] = math.inf
     return Observed(
@@ -95,7 +149,7 @@ def settled(observed: Observed) -> Observed:
     """What is observed once everything under way has come to its end."""
     gone = {each for each, again in observed.stops.items() if again == math.inf}
     replicas = tuple(
-        ObservedReplica(each.replica_id, each.slot, each.worker_id, READY)
+        msgspec.structs.replace(each, state=READY)
         for each in observed.replicas
         if each.replica_id not in gone and each.state is not DRAINING
     )
@@ -121,11 +175,62 @@ def test_no_replica_is_started_where_one_lives(desired: Desired, observed: Obser
     planned = plan(desired, observed, NOW, POLICY)
     occupied = {(each.slot.uid, each.slot.ordinal) for each in observed.replicas}
     started = [each for each in planned.actions if isinstance(each, Start)]
+    ids = {each.worker_id for each in observed.workers}
     places = Counter((each.slot.uid, each.slot.ordinal) for each in started)
     assert not occupied & places.keys()
     assert all(count == 1 for count in places.values())
     assert len({each.replica_id for each in started}) == len(started)
-    assert all(each.worker_id in observed.workers for each in started)
+    assert all(each.worker_id in ids for each in started)
+
+
+def spare(observed: Observed) -> dict[tuple[str, str, int], int]:
+    """What may be given away of each device: the free memory less what was promised."""
+    room = {
+        (worker.worker_id, device.kind, device.index): device.memory_free
+        for worker in observed.workers
+        for device in worker.devices
+    }
+    for replica in observed.replicas:
+        for share in replica.devices:
+            key = (replica.worker_id, share.kind, share.index)
+            if key in room:
+                room[key] -= share.memory
+    return room
+
+
+@given(desires(), observations(), st.booleans(), st.booleans())
+def test_no_device_is_promised_more_than_it_has(
+    desired: Desired, observed: Observed, pack: bool, share_devices: bool
+) -> None:
+    policy = msgspec.structs.replace(
+        POLICY, placement=PlacementPolicy(pack=pack, share_devices=share_devices)
+    )
+    planned = plan(desired, observed, NOW, policy)
+    before, after = spare(observed), spare(applied(observed, planned))
+    for device, room in after.items():
+        assert room == before[device] or room >= 0
+    again = plan(desired, applied(observed, planned), NOW, policy)
+    assert again.actions == ()
+    assert again.refusals.keys() == planned.refusals.keys()
+
+
+@given(desires(), observations())
+def test_a_replica_has_the_devices_that_were_asked_for(
+    desired: Desired, observed: Observed
+) -> None:
+    planned = plan(desired, observed, NOW, POLICY)
+    for start in planned.actions:
+        if not isinstance(start, Start):
+            continue
+        wanted = desired[start.slot.uid]
+        accelerators = [share for share in start.devices if share.kind == "cuda"]
+        n_gpu = wanted.places[0].n_gpu
+        if n_gpu is None:
+            assert not accelerators
+        elif isinstance(n_gpu, int):
+            assert len(start.devices) == len(accelerators) == n_gpu
+        assert wanted.places[0].worker in ("", start.worker_id)
+        assert sum(share.memory for share in start.devices) >= wanted.memory.weights
 
 
 @given(desires(), observations())
@@ -186,7 +291,11 @@ def test_from_any_state_it_comes_to_what_is_desired(desired: Desired, observed: 
         assert desired[slot.uid].generation == slot.generation
         assert slot.ordinal < desired[slot.uid].replicas
     for wanted in desired.values():
+        serving = [each for each in observed.replicas if each.slot.uid == wanted.uid]
+        if len(serving) == wanted.replicas:
+            assert sum(each.max_queue for each in serving) == wanted.max_queue
         for ordinal in range(wanted.replicas):
             slot = SlotKey(wanted.uid, wanted.generation, ordinal)
             given_up = has_given_up(observed.histories.get(slot, SlotHistory()), POLICY)
-            assert slot in living or given_up or not observed.workers
+            refused = slot in planned.refusals
+            assert slot in living or given_up or refused or not observed.workers

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
 from tests.unit.core.supervisor.support import (
     CRASH,
     ERROR,
@@ -350,5 +352,45 @@ def test_a_refusal_other_than_unavailable_is_shown_to_the_user() -> None:
             failure = room.published[-1].deployments["m"].failure
             assert failure is not None
             assert (failure.kind, failure.message) == ("Conflict", "The port is taken.")
+
+    run(main)
+
+
+def test_many_silent_workers_are_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        room = Room()
+        room.says()
+        for number in (2, 3):
+            extra = report(worker_id=f"w{number}", address=f"127.0.0.1:{number}")
+            room.state.apply(extra, room.clock())
+        async with room.running():
+            await room.round()
+            # Seconds pass by the clock of the plan, and the supervisor did not stand still.
+            for _ in range(5):
+                room.later(2.0)
+                await room.round()
+            await room.round()
+        assert caplog.text.count("3 workers are silent at once") == 1
+        assert "is lost" not in caplog.text
+
+    run(main)
+
+
+def test_running_replicas_are_told_their_queue_once_and_again_when_that_failed() -> None:
+    async def main() -> None:
+        room = Room()
+        wanted = deployment(max_queue=9)
+        room.state.put(wanted)
+        room.says(replica(assignment(wanted)))
+        room.workers.failing["set_queue"] = unreachable()
+        async with room.running():
+            await room.round()
+            assert room.workers.requeued == []
+            room.workers.failing.clear()
+            await room.round()
+            await until(lambda: room.workers.requeued)
+            await room.round()
+            assert room.workers.requeued == [("r", 9)]
+            assert room.workers.started == room.workers.stopped == []
 
     run(main)

@@ -13,6 +13,7 @@ from tests.unit.core.supervisor.support import (
     CRASH,
     DRAINING,
     ERROR,
+    GIB,
     LOADING,
     READY,
     TERMINATED,
@@ -27,12 +28,13 @@ from tests.unit.core.supervisor.support import (
     unreachable,
     until,
 )
-from xinfer.core.supervisor.service import MAX_REPLICAS, DeploymentService
+from xinfer.core.supervisor.scaling import MAX_REPLICAS
+from xinfer.core.supervisor.service import DeploymentService
 from xinfer.errors import Cancelled, Conflict, InvalidRequest, NotFound, Unavailable
 from xinfer.model.catalog.resolve import Resolved
 from xinfer.settings import Settings
-from xinfer.types.deployment import DeploymentState, LaunchSpec
-from xinfer.types.model import ModelSpec
+from xinfer.types.deployment import DeploymentState, LaunchSpec, Place
+from xinfer.types.model import Memory, ModelSpec
 
 
 class Desk:
@@ -47,6 +49,7 @@ class Desk:
         self.go = threading.Event()
         self.go.set()
         self.sequence = 0
+        self.memory = Memory()
         self.service = DeploymentService(
             self.state,
             self.store,
@@ -54,6 +57,7 @@ class Desk:
             Settings(max_queue=20),
             resolve=self.resolve,
             changed=self.changed,
+            monotonic=lambda: 1000.0,
             unix_now=lambda: 5.9,
         )
 
@@ -62,7 +66,7 @@ class Desk:
         assert self.go.wait(10)
         if spec.model_name == "unknown":
             raise NotFound("There is no such model.", param="model_name")
-        return Resolved(ModelSpec(name=spec.model_name), "echo", {"pace": 1})
+        return Resolved(ModelSpec(name=spec.model_name), "echo", {"pace": 1}, memory=self.memory)
 
     def changed(self) -> None:
         self.changes += 1
@@ -437,5 +441,108 @@ def test_what_the_store_holds_is_wanted_again() -> None:
         await desk.store.put(deployment("kept"))
         assert await desk.service.restore() == ["kept"]
         assert desk.state.desired == {"kept": deployment("kept")}
+
+    run(main)
+
+
+def test_a_launch_that_has_no_room_is_refused_before_anything_is_wanted() -> None:
+    async def main() -> None:
+        desk = Desk()
+        desk.memory = Memory(weights=7 * GIB)
+        assert await desk.launch("early", replica=2) == "early"  # no worker is there to judge by
+        desk.state.remove("early")
+        desk.state.apply(report(), 1000.0)  # 12 GiB are free
+        with pytest.raises(Unavailable) as caught:
+            await desk.launch("m", replica=2)
+        error = caught.value
+        assert error.code == "no_capacity"
+        assert error.message.startswith("No available slot found for the model m:")
+        assert error.message.endswith("Of 2 replicas 1 would fit.")
+        assert (error.details["replicas"], error.details["placed"]) == (2, 1)
+        assert error.details["needed"]["weights"] == 7 * GIB
+        assert error.details["workers"][0]["devices"][0]["available"] == 5 * GIB
+        assert error.retry_after
+        assert desk.state.desired == {}
+        assert [each.uid for each in await desk.store.load()] == ["early"]
+        assert await desk.launch("m") == "m"
+        assert desk.state.desired["m"].memory == desk.memory
+
+    run(main)
+
+
+def test_places_are_wanted_as_they_were_asked_for() -> None:
+    async def main() -> None:
+        desk = Desk()
+        await desk.launch("m", n_gpu=2, worker_ip="h")
+        assert desk.state.desired["m"].places == (Place(n_gpu=2, worker="h"),)
+        with pytest.raises(InvalidRequest, match="multiple of replica"):
+            await desk.launch("n", replica=2, gpu_idx=(1,))
+
+    run(main)
+
+
+def test_scale_changes_what_is_wanted_and_keeps_it() -> None:
+    async def main() -> None:
+        desk = Desk()
+        await desk.launch("m", replica=2, max_queue=10)
+        generation = desk.state.desired["m"].generation
+        assert await desk.service.scale("m", 3) == 3
+        assert await desk.service.scale("m", max_queue=4) == 3
+        wanted = desk.state.desired["m"]
+        assert (wanted.replicas, wanted.max_queue, wanted.generation) == (3, 4, generation)
+        assert await desk.store.load() == [wanted]
+        changes = desk.changes
+        assert await desk.service.scale("m", 3, 4) == 3
+        assert desk.changes == changes
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "param"),
+    [((0, None), "replica"), ((257, None), "replica"), ((True, None), "replica"),
+     ((None, -1), "max_queue"), ((2, 1.5), "max_queue")],
+)  # fmt: skip
+def test_a_bad_scale_changes_nothing(numbers: tuple[Any, Any], param: str) -> None:
+    async def main() -> None:
+        desk = Desk()
+        await desk.launch("m")
+        before = desk.state.desired["m"]
+        with pytest.raises(InvalidRequest) as caught:
+            await desk.service.scale("m", *numbers)
+        assert caught.value.param == param
+        assert desk.state.desired["m"] == before
+        with pytest.raises(NotFound):
+            await desk.service.scale("n", 2)
+
+    run(main)
+
+
+def test_a_model_grows_only_where_there_is_room() -> None:
+    async def main() -> None:
+        desk = Desk()
+        desk.memory = Memory(weights=5 * GIB)
+        desk.state.apply(report(), 1000.0)  # 12 GiB are free
+        await desk.launch("m")
+        assert await desk.service.scale("m", 2) == 2
+        with pytest.raises(Unavailable, match="Of 3 replicas 2 would fit") as caught:
+            await desk.service.scale("m", 3)
+        assert caught.value.code == "no_capacity"
+        assert desk.state.desired["m"].replicas == 2
+        assert await desk.service.scale("m", 1) == 1
+
+    run(main)
+
+
+def test_replicas_added_where_each_had_a_place_may_run_anywhere() -> None:
+    async def main() -> None:
+        desk = Desk()
+        own = (Place(worker="a"), Place(worker="b"))
+        await desk.launch("m", replica=2, replica_config=own)
+        await desk.service.scale("m", 3)
+        assert desk.state.desired["m"].places == (*own, Place())
+        await desk.launch("n", n_gpu=None)
+        await desk.service.scale("n", 2)
+        assert desk.state.desired["n"].places == (Place(n_gpu=None),)
 
     run(main)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import pytest
 
 from tests.unit.core.supervisor.support import (
@@ -13,6 +14,7 @@ from tests.unit.core.supervisor.support import (
     LOADED,
     LOADING,
     PENDING,
+    PROCESSORS,
     READY,
     RESTARTING,
     TERMINATED,
@@ -22,7 +24,7 @@ from tests.unit.core.supervisor.support import (
     replica,
     report,
 )
-from xinfer.core.supervisor.planner import SlotKey
+from xinfer.core.supervisor.observed import SlotKey
 from xinfer.core.supervisor.state import ClusterState, LogTarget
 from xinfer.types.cluster import NodeUsage, ReplicaReport, WorkerReport
 from xinfer.types.deployment import DeploymentState, DeploymentStatus
@@ -56,6 +58,9 @@ class World:
     ) -> ReplicaReport:
         given = assignment(self.wanted, replica_id, ordinal=ordinal, restarts=restarts)
         return replica(given, state, failure=CRASH if state is ERROR else None)
+
+    def takers(self, now: float) -> tuple[str, ...]:
+        return tuple(each.worker_id for each in self.state.observed(now).workers)
 
     @property
     def status(self) -> DeploymentStatus:
@@ -287,13 +292,13 @@ def test_a_new_worker_at_an_address_replaces_the_one_that_was_there() -> None:
     world.says(world.has(READY))
     world.state.apply(report(worker_id="w2"), 0.0)
     assert world.states == [RESTARTING]
-    assert world.state.observed(0.0).workers == ("w2",)
+    assert world.takers(0.0) == ("w2",)
 
 
 def test_a_worker_that_leaves_gets_nothing_and_is_forgotten_when_it_is_empty() -> None:
     world = World()
     world.says(world.has(DRAINING), leaving=True)
-    assert world.state.observed(0.0).workers == ()
+    assert world.takers(0.0) == ()
     assert world.state.knows("w1")
     assert world.says(world.has(TERMINATED), leaving=True) == ("r",)
     assert not world.state.knows("w1")
@@ -311,9 +316,9 @@ def test_a_model_drains_with_its_worker_and_only_then_waits_to_be_started_again(
 def test_a_worker_that_did_not_answer_is_avoided_for_a_while() -> None:
     world = World()
     world.state.avoid("w1", 4.0)
-    assert world.state.observed(3.9).workers == ()
+    assert world.takers(3.9) == ()
     assert world.state.next_check(3.9) == 4.0
-    assert world.state.observed(4.0).workers == ("w1",)
+    assert world.takers(4.0) == ("w1",)
     assert world.state.next_check(4.0) == 10.0
 
 
@@ -403,3 +408,96 @@ def test_nodes_tell_age_and_usage() -> None:
     nodes = state.nodes(12.0)
     assert [(node.address, node.age) for node in nodes] == [("a", 1.0), ("b", 2.0)]
     assert (nodes[1].cpu_count, nodes[1].cpu_usage, nodes[1].memory_used) == (2, 0.5, 3)
+
+
+def three_workers() -> World:
+    world = World()
+    for number in (2, 3):
+        world.state.apply(report(worker_id=f"w{number}", address=f"127.0.0.1:{number}"), 0.0)
+    return world
+
+
+def test_of_many_silent_workers_none_is_lost_and_none_takes_replicas() -> None:
+    world = three_workers()
+    world.says(now=5.0)
+    assert world.takers(10.0) == ("w1",)
+    assert world.state.expire(10.0) == []
+    assert world.state.silent(10.0) == 2
+    assert world.state.next_check(10.0) == 15.0
+    assert world.state.expire(59.0) == []
+    world.says(now=60.0)
+    assert world.state.expire(60.0) == ["127.0.0.1:2", "127.0.0.1:3"]
+    assert world.state.silent(60.0) == 0
+
+
+def test_a_silent_worker_is_lost_when_the_others_are_back() -> None:
+    world = three_workers()
+    assert world.state.expire(10.0) == []
+    world.says(now=11.0)
+    world.state.apply(report(worker_id="w2", address="127.0.0.1:2", sequence=2), 11.0)
+    assert world.state.expire(11.0) == ["127.0.0.1:3"]
+
+
+def test_a_worker_that_was_lost_and_is_back_gets_no_new_replica_for_a_while() -> None:
+    world = World()
+    world.says(world.has(READY))
+    assert world.state.expire(10.0) == ["127.0.0.1:1"]
+    world.says(world.has(READY), now=12.0)
+    assert world.states == [READY]
+    assert world.takers(21.9) == ()
+    world.says(world.has(READY), now=22.0)
+    assert world.takers(22.0) == ("w1",)
+
+
+def test_a_new_worker_where_one_was_lost_takes_replicas_at_once() -> None:
+    world = World()
+    assert world.state.expire(10.0) == ["127.0.0.1:1"]
+    world.state.apply(report(worker_id="w2"), 11.0)
+    assert world.takers(11.0) == ("w2",)
+
+
+def test_only_some_reports_are_news() -> None:
+    world = World()
+    loading = report(world.has(LOADING), sequence=2)
+    assert world.state.is_news(loading, 1.0)
+    world.state.apply(loading, 1.0)
+    device = msgspec.structs.replace(PROCESSORS, memory_free=1)
+    assert not world.state.is_news(report(world.has(LOADING), devices=(device,)), 2.0)
+    assert world.state.is_news(report(world.has(READY)), 2.0)
+    assert world.state.is_news(report(world.has(LOADING), leaving=True), 2.0)
+    assert world.state.is_news(report(world.has(LOADING)), 11.0)  # it was silent
+    assert world.state.is_news(report(worker_id="w2"), 2.0)
+
+
+def test_an_ordinal_that_is_wanted_again_begins_anew_under_new_ids() -> None:
+    world = World(replicas=2)
+    for attempt in range(3):
+        world.starts(f"s{attempt}", 1, restarts=attempt)
+        world.says(world.has(ERROR, f"s{attempt}", 1, restarts=attempt))
+    assert world.states[1] is ERROR
+    world.state.put(msgspec.structs.replace(world.wanted, replicas=1))
+    world.state.put(world.wanted)
+    history = world.state.observed(0.0).histories[SlotKey("m", 1, 1)]
+    assert (history.starts, history.failures) == (3, ())
+    assert world.states[1] is PENDING
+
+
+def test_a_replica_that_is_being_told_its_queue_counts_as_told() -> None:
+    world = World()
+    world.says(world.has(READY))
+
+    def queue() -> list[int]:
+        return [each.max_queue for each in world.state.observed(0.0).replicas]
+
+    assert queue() == [1]
+    world.state.begin_requeue("r", 7)
+    assert queue() == [7]
+    world.says(world.has(READY))
+    assert queue() == [7]
+    world.state.requeue_failed("r")
+    assert queue() == [1]
+    world.state.begin_requeue("r", 7)
+    told = msgspec.structs.replace(assignment(world.wanted), max_queue=7)
+    world.says(replica(told))
+    world.state.requeue_failed("r")
+    assert queue() == [7]

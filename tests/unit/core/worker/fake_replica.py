@@ -49,6 +49,11 @@ if do == "serve":
     tell(progress=[0.5, "loading", "half"])
     ready()
     until_stdin_ends()
+elif do == "say updates":
+    leave_on_term()
+    ready()
+    for line in sys.stdin.buffer:
+        say(f"update {line.decode().strip()}")
 elif do == "serve until stdin ends":
     signal.signal(signal.SIGTERM, lambda *_: say("still draining"))
     ready()

@@ -327,3 +327,17 @@ async def test_no_descriptor_is_left_open(bench: MakeBench) -> None:
         await b.replicas.ended()
         await asyncio.sleep(0)  # transports close their descriptors one step later
         assert descriptors() == before
+
+
+async def test_a_running_replica_is_told_another_queue_and_reports_it(bench: MakeBench) -> None:
+    async with bench() as b:
+        b.start("say updates")
+        await b.until(lambda r: r.state is State.READY)
+        b.replicas.set_queue("m-0-aa", 9)
+        assert b.report().assignment.max_queue == 9
+        assert await b.until_logged("update") == 'update {"max_queue":9}'
+        b.replicas.set_queue("m-0-aa", 9)  # says nothing twice
+        b.replicas.set_queue("never", 9)
+        b.replicas.set_queue("m-0-aa", 2)
+        assert await b.until_logged('{"max_queue":2}')
+        assert sum("update" in line for line in b.replicas.log("m-0-aa", 100)) == 2

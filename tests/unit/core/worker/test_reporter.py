@@ -12,11 +12,19 @@ import pytest
 
 from xinfer.core.actors import create_pool, xo
 from xinfer.core.security import new_token
+from xinfer.core.worker.devices import Measurement
 from xinfer.core.worker.locate import Locate, at_address
 from xinfer.core.worker.reporter import Reporter
 from xinfer.errors import Forbidden
 from xinfer.settings import Settings
-from xinfer.types.cluster import SUPERVISOR_ACTOR, ReportReply, WorkerReport
+from xinfer.types.cluster import SUPERVISOR_ACTOR, NodeUsage, ReportReply, WorkerReport
+from xinfer.types.device import Device
+
+NODE = Measurement(
+    usage=NodeUsage(cpu_count=3),
+    devices=(Device(kind="cpu", index=0, name="Test CPU", memory_total=5),),
+    problems=("The driver sleeps.",),
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -49,6 +57,8 @@ class Bench:
             lambda: (),
             self.replies.append,
             settings,
+            measure=lambda replicas: NODE,
+            engines={"echo": ()},
         )
         self.running = asyncio.create_task(self.reporter.run())
         self._refusing = refusing
@@ -95,8 +105,12 @@ async def test_the_first_report_joins_and_its_answer_is_passed_on() -> None:
         await b.supervisor_comes()
         report = await b.next()
         assert (report.address, report.sequence > 0, report.leaving) == ("127.0.0.1:1", True, False)
-        assert report.usage.memory_total > report.usage.memory_available > 0
-        assert report.usage.cpu_count >= 1
+        assert (report.usage, report.devices, report.problems) == (
+            NODE.usage,
+            NODE.devices,
+            NODE.problems,
+        )
+        assert report.engines == {"echo": ()}
         await asyncio.wait_for(b.reporter.joined.wait(), 10)
         assert b.replies[0].forget == ("gone",)
 

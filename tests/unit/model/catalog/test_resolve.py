@@ -192,10 +192,10 @@ def test_the_choice_of_the_engine_is_explained() -> None:
 
 
 def test_a_launch_without_accelerators_keeps_every_layer_on_the_processor() -> None:
-    assert resolve(LaunchSpec(model_name="tiny-chat", cpu_only=True)).options == {"n_gpu_layers": 0}
-    chosen = LaunchSpec(model_name="tiny-chat", cpu_only=True, options={"n_gpu_layers": 3})
+    assert resolve(LaunchSpec(model_name="tiny-chat", n_gpu=None)).options == {"n_gpu_layers": 0}
+    chosen = LaunchSpec(model_name="tiny-chat", n_gpu=None, options={"n_gpu_layers": 3})
     assert resolve(chosen).options == {"n_gpu_layers": 3}
-    assert resolve(LaunchSpec(model_name="echo", cpu_only=True)).options == {}
+    assert resolve(LaunchSpec(model_name="echo", n_gpu=None)).options == {}
 
 
 def test_lora_adapters_become_the_engines_option(model: Path, tmp_path: Path) -> None:

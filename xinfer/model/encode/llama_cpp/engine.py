@@ -16,9 +16,10 @@ from xinfer.model.encode.llama_cpp.options import RerankOptions
 from xinfer.model.encode_engine import Encoded, Item, Result
 from xinfer.model.engine import EngineOptions, Support
 from xinfer.model.gguf_file import context_length, read_headers
+from xinfer.model.gguf_memory import estimate
 from xinfer.model.inspect.gguf import GgufMetadata
 from xinfer.model.llama_cpp.kv_cache import kv_bytes
-from xinfer.model.llama_cpp.library import PACKAGE, installed, library
+from xinfer.model.llama_cpp.library import PACKAGE, accelerators, installed, library
 from xinfer.model.llama_cpp.loading import load_model
 from xinfer.model.llama_cpp.model import LlamaModel
 from xinfer.types.model import (
@@ -26,6 +27,7 @@ from xinfer.types.model import (
     EncodeAbilities,
     EngineStats,
     Loaded,
+    Memory,
     ModelSpec,
     Progress,
 )
@@ -68,6 +70,22 @@ class LlamaCppEncoder(ABC):
     @classmethod
     def options(cls) -> type[EngineOptions]:
         return cls.options_class
+
+    @classmethod
+    def accelerators(cls) -> frozenset[str] | None:
+        return accelerators()
+
+    @classmethod
+    def estimate(cls, spec: ModelSpec, options: RerankOptions) -> Memory:
+        parts = read_headers(spec.path)
+        kv = plan_kv(options, context_length(parts[0], options.n_ctx), options.n_batch)
+        return estimate(
+            parts,
+            kv_cache=sum(kv_bytes(parts[0], kv)),
+            ubatch=options.n_batch,
+            gpu_layers=options.n_gpu_layers,
+            divides=options.split_mode != "none",
+        )
 
     def load(self, progress: Callable[[Progress], None]) -> Loaded:
         options, path = self._options, self._spec.path

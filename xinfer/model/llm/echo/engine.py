@@ -21,7 +21,7 @@ from xinfer.model.llm.echo.command import parse_command
 from xinfer.model.llm.echo.options import EchoOptions
 from xinfer.model.llm.echo.request import EchoRequest
 from xinfer.model.llm.echo.tokenizer import ByteTokenizer
-from xinfer.types.model import Abilities, EngineStats, Loaded, ModelSpec, Progress
+from xinfer.types.model import Abilities, EngineStats, Loaded, Memory, ModelSpec, Progress
 from xinfer.types.request import Sampling
 
 _LOAD_STAGES = 20
@@ -57,6 +57,14 @@ class EchoEngine:
     @classmethod
     def options(cls) -> type[EngineOptions]:
         return EchoOptions
+
+    @classmethod
+    def accelerators(cls) -> frozenset[str]:
+        return frozenset()
+
+    @classmethod
+    def estimate(cls, spec: ModelSpec, options: EchoOptions) -> Memory:
+        return Memory()
 
     def load(self, progress: Callable[[Progress], None]) -> Loaded:
         options = self._options

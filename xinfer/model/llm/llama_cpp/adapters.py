@@ -45,6 +45,13 @@ def load_adapters(
     return loaded
 
 
+def adapter_bytes(adapters: Mapping[str, str | LoraAdapter]) -> int:
+    """What the adapters take; one that is not there is found out when they are loaded."""
+    paths = {each if isinstance(each, str) else each.path for each in adapters.values()}
+    files = [Path(path).expanduser() for path in paths]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
 def _check(path: Path, architecture: str) -> None:
     """What llama.cpp would end the process over, or explain worse."""
     if path.is_dir():

@@ -15,12 +15,13 @@ from xinfer.model.engine import (
     TokenRequest,
 )
 from xinfer.model.gguf_file import context_length, read_headers
+from xinfer.model.gguf_memory import estimate
 from xinfer.model.inspect.sampling_defaults import sampling_defaults
 from xinfer.model.llama_cpp.kv_cache import kv_bytes
-from xinfer.model.llama_cpp.library import PACKAGE, installed
+from xinfer.model.llama_cpp.library import PACKAGE, accelerators, installed
 from xinfer.model.llama_cpp.loading import load_model
 from xinfer.model.llama_cpp.model import LlamaModel
-from xinfer.model.llm.llama_cpp.adapters import load_adapters
+from xinfer.model.llm.llama_cpp.adapters import adapter_bytes, load_adapters
 from xinfer.model.llm.llama_cpp.batching import Batching
 from xinfer.model.llm.llama_cpp.context import LlamaContext
 from xinfer.model.llm.llama_cpp.kv_cache import plan_kv
@@ -32,7 +33,7 @@ from xinfer.model.llm.llama_cpp.vision import Vision
 from xinfer.model.llm.mailbox import Mailbox
 from xinfer.model.llm.tokenizer.gguf import GgufTokenizer
 from xinfer.model.llm.tokenizer.pieces import Vocabulary
-from xinfer.types.model import Abilities, EngineStats, Loaded, ModelSpec, Progress
+from xinfer.types.model import Abilities, EngineStats, Loaded, Memory, ModelSpec, Progress
 from xinfer.types.request import Media
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,23 @@ class LlamaCppEngine:
     @classmethod
     def options(cls) -> type[EngineOptions]:
         return LlamaCppOptions
+
+    @classmethod
+    def accelerators(cls) -> frozenset[str] | None:
+        return accelerators()
+
+    @classmethod
+    def estimate(cls, spec: ModelSpec, options: LlamaCppOptions) -> Memory:
+        parts = read_headers(spec.path)
+        kv = plan_kv(parts[0], context_length(parts[0], options.n_ctx), options)
+        return estimate(
+            parts,
+            kv_cache=sum(kv_bytes(parts[0], kv)),
+            ubatch=options.n_ubatch,
+            gpu_layers=options.n_gpu_layers,
+            adapters=adapter_bytes(options.lora),
+            divides=options.split_mode != "none",
+        )
 
     def load(self, progress: Callable[[Progress], None]) -> Loaded:
         options = self._options

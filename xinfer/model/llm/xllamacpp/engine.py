@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
+from xinfer.model.accelerators import linked_accelerators
 from xinfer.model.engine import (
     EngineOptions,
     Support,
@@ -14,6 +15,7 @@ from xinfer.model.engine import (
     TokenRequest,
 )
 from xinfer.model.gguf_file import context_length, read_headers
+from xinfer.model.gguf_memory import estimate, kv_cache_bytes, type_number
 from xinfer.model.inspect.gguf import GgufMetadata
 from xinfer.model.inspect.sampling_defaults import sampling_defaults
 from xinfer.model.llm.mailbox import Mailbox
@@ -24,7 +26,7 @@ from xinfer.model.llm.xllamacpp.options import XllamacppOptions
 from xinfer.model.llm.xllamacpp.sampling import HONOURED
 from xinfer.model.llm.xllamacpp.server import LlamaServer
 from xinfer.model.llm.xllamacpp.stream import PieceIndex
-from xinfer.types.model import Abilities, EngineStats, Loaded, ModelSpec, Progress
+from xinfer.types.model import Abilities, EngineStats, Loaded, Memory, ModelSpec, Progress
 
 _READ_AHEAD = 16 << 20
 # Share of a load that reading the file is, for the progress shown.
@@ -66,6 +68,30 @@ class XllamacppEngine:
     @classmethod
     def options(cls) -> type[EngineOptions]:
         return XllamacppOptions
+
+    @classmethod
+    def accelerators(cls) -> frozenset[str] | None:
+        found = find_spec("xllamacpp")
+        if found is None or found.origin is None:
+            return None
+        library = Path(found.origin).parent
+        return linked_accelerators([*library.glob("*.so"), *library.glob("*.pyd")])
+
+    @classmethod
+    def estimate(cls, spec: ModelSpec, options: XllamacppOptions) -> Memory:
+        parts = read_headers(spec.path)
+        kv = kv_cache_bytes(
+            parts[0],
+            context_length(parts[0], options.n_ctx) * options.n_parallel,
+            type_number(options.cache_type_k),
+            type_number(options.cache_type_v),
+        )
+        return estimate(
+            parts,
+            kv_cache=sum(kv) + (options.cache_ram_mib << 20),
+            ubatch=options.n_ubatch,
+            gpu_layers=options.n_gpu_layers,
+        )
 
     def load(self, progress: Callable[[Progress], None]) -> Loaded:
         parts = read_headers(self._spec.path)

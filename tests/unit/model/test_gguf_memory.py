@@ -1,0 +1,103 @@
+"""What engines say that a model will take, before it is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.gguf_models import random_llama
+from xinfer.errors import InvalidRequest
+from xinfer.model.encode.llama_cpp.embedding import LlamaCppEmbedding
+from xinfer.model.encode.llama_cpp.options import EmbeddingOptions
+from xinfer.model.engine import find_engine, parse_options
+from xinfer.model.gguf_memory import RESERVE
+from xinfer.model.inspect.gguf import read_gguf
+from xinfer.model.llm.echo import EchoEngine
+from xinfer.model.llm.echo.options import EchoOptions
+from xinfer.types.model import Memory, ModelSpec
+
+GGUF_ENGINES = ["llama-cpp-python", "xllamacpp"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "m.gguf"
+    random_llama(path)
+    return path
+
+
+def estimate(engine: str, path: Path, **options: Any) -> Memory:
+    kind = find_engine(engine)[1]
+    spec = ModelSpec(name="m", format="ggufv2", path=str(path))
+    return kind.estimate(spec, parse_options(kind, engine, options))
+
+
+def cache_of(path: Path, tokens: int) -> int:
+    """By the file's own numbers: keys and values of 16 bits."""
+    gguf = read_gguf(path)
+    key = gguf.architecture
+    width = gguf.values[f"{key}.embedding_length"] // gguf.values[f"{key}.attention.head_count"]
+    heads = gguf.values[f"{key}.attention.head_count_kv"]
+    return int(tokens * 2 * 2 * width * heads * gguf.values[f"{key}.block_count"])
+
+
+@pytest.mark.parametrize("engine", GGUF_ENGINES)
+def test_weights_are_the_file_and_the_cache_grows_with_context_and_requests(
+    model: Path, engine: str
+) -> None:
+    one = estimate(engine, model, n_ctx=256, n_parallel=1)
+    assert one.weights == model.stat().st_size
+    assert one.kv_cache == cache_of(model, 256)
+    assert estimate(engine, model, n_ctx=256, n_parallel=4).kv_cache == 4 * one.kv_cache
+    narrow = estimate(engine, model, n_ctx=256, n_parallel=1, cache_type_k="q8_0")
+    assert one.kv_cache * 0.75 < narrow.kv_cache < one.kv_cache
+
+
+@pytest.mark.parametrize("engine", GGUF_ENGINES)
+def test_buffers_grow_with_the_tokens_computed_at_once(model: Path, engine: str) -> None:
+    small = estimate(engine, model, n_ubatch=64)
+    assert small.overhead * 2 == estimate(engine, model, n_ubatch=128).overhead > 0
+    assert small.accelerator_overhead == RESERVE
+
+
+@pytest.mark.parametrize("engine", GGUF_ENGINES)
+def test_a_model_kept_off_accelerators_says_so(model: Path, engine: str) -> None:
+    assert not estimate(engine, model).processors_only
+    assert estimate(engine, model, n_gpu_layers=0).processors_only
+
+
+def test_a_model_that_is_not_split_is_not_divided(model: Path) -> None:
+    assert estimate("llama-cpp-python", model).divides
+    assert not estimate("llama-cpp-python", model, split_mode="none").divides
+
+
+def test_adapters_count_and_one_that_is_not_there_is_for_the_load_to_refuse(
+    model: Path, tmp_path: Path
+) -> None:
+    adapter = tmp_path / "a.gguf"
+    adapter.write_bytes(bytes(1000))
+    lora = {"a": str(adapter), "again": {"path": str(adapter)}, "gone": "/nowhere.gguf"}
+    plain = estimate("llama-cpp-python", model)
+    assert estimate("llama-cpp-python", model, lora=lora).weights == plain.weights + 1000
+
+
+@pytest.mark.parametrize("engine", GGUF_ENGINES)
+def test_options_that_cannot_be_are_refused_before_anything_is_started(
+    model: Path, engine: str
+) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        estimate(engine, model, n_ctx=10**6)
+    assert caught.value.param == "n_ctx"
+
+
+def test_an_embedding_model_is_estimated_alike(model: Path) -> None:
+    spec = ModelSpec(name="m", type="embedding", format="ggufv2", path=str(model))
+    memory = LlamaCppEmbedding.estimate(spec, EmbeddingOptions(n_ctx=256, n_batch=256))
+    assert (memory.weights, memory.kv_cache) == (model.stat().st_size, cache_of(model, 256))
+
+
+def test_an_echo_takes_nothing() -> None:
+    assert EchoEngine.estimate(ModelSpec(name="echo"), EchoOptions()) == Memory()
+    assert EchoEngine.accelerators() == frozenset()

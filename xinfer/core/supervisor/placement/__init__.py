@@ -1,0 +1,18 @@
+"""Which worker and which of its devices a replica goes to. Pure: filters, candidates, scores."""
+
+from xinfer.core.supervisor.placement.need import need_of
+from xinfer.core.supervisor.placement.placement import Placed, Placement, PlacementPolicy
+from xinfer.core.supervisor.placement.places import places_of
+from xinfer.core.supervisor.placement.refusal import PREFIX, Refusal
+from xinfer.core.supervisor.placement.ways import without
+
+__all__ = [
+    "PREFIX",
+    "Placed",
+    "Placement",
+    "PlacementPolicy",
+    "Refusal",
+    "need_of",
+    "places_of",
+    "without",
+]

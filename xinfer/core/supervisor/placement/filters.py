@@ -1,0 +1,47 @@
+"""Workers that are out of the question for a replica, and why."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from xinfer.core.supervisor.observed import ObservedWorker
+from xinfer.core.supervisor.placement.need import Need
+
+
+class WorkerFilter(Protocol):
+    def refuse(self, worker: ObservedWorker, need: Need) -> str | None:
+        """Why this worker cannot have the replica, as a clause; None if it can."""
+        ...
+
+
+class NamedWorker:
+    """The launch may name its worker."""
+
+    def refuse(self, worker: ObservedWorker, need: Need) -> str | None:
+        wanted = need.place.worker
+        if not wanted or wanted in (worker.address, _host(worker.address)):
+            return None
+        return f"the launch asks for worker {wanted}"
+
+
+class HasEngine:
+    """The engine has to be installed where the replica runs."""
+
+    def refuse(self, worker: ObservedWorker, need: Need) -> str | None:
+        if need.engine in worker.engines:
+            return None
+        return f"engine {need.engine} is not installed there"
+
+
+class HasDevices:
+    """A worker tells its devices before anything is placed on it."""
+
+    def refuse(self, worker: ObservedWorker, need: Need) -> str | None:
+        return None if worker.devices else "it has told of no device"
+
+
+FILTERS: tuple[WorkerFilter, ...] = (NamedWorker(), HasEngine(), HasDevices())
+
+
+def _host(address: str) -> str:
+    return address.rpartition(":")[0].strip("[]")

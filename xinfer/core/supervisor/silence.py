@@ -1,0 +1,54 @@
+"""Which silent workers are lost. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import msgspec
+
+from xinfer.settings import Settings
+
+
+class LossPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """When a worker is lost.
+
+    Where many fall silent at once, the likelier fault is the supervisor's own network: then
+    starting their replicas again elsewhere would only make two of each.
+    """
+
+    silence: float
+    """Seconds without a report."""
+    share: float = 0.5
+    """Of all workers, how many may be lost at once; always one."""
+    patience: float = math.inf
+    """Seconds without a report after which a worker is lost however many others are silent."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> LossPolicy:
+        return cls(
+            silence=settings.heartbeat_timeout,
+            share=settings.mass_loss_share,
+            patience=settings.mass_loss_timeout,
+        )
+
+
+def find_lost(seen: Mapping[str, float], now: float, policy: LossPolicy) -> set[str]:
+    """Ids of the lost workers.
+
+    Args:
+        seen: when each worker was last heard.
+    """
+    silent = {each for each, at in seen.items() if now - at >= policy.silence}
+    if len(silent) <= max(1, int(policy.share * len(seen))):
+        return silent
+    return {each for each in silent if now - seen[each] >= policy.patience}
+
+
+def next_loss(seen: Mapping[str, float], now: float, policy: LossPolicy) -> float | None:
+    """When the passing of time alone can lose a worker next; None without workers."""
+    times = [
+        at + (policy.silence if now - at < policy.silence else policy.patience)
+        for at in seen.values()
+    ]
+    return min(times, default=None)
