@@ -280,3 +280,22 @@ def test_a_placement_says_why() -> None:
 def test_replicas_of_workers_that_take_none_do_not_count() -> None:
     cluster = Cluster(worker("w1", processors()), replicas=(running("m", "gone", ("cpu:0", 1)),))
     assert cluster.place(need(1)) == "w1 cpu:0"
+
+
+def test_processes_of_one_replica_count_together() -> None:
+    holders = (holds("a-0", 4, pid=1), holds("a-0", 10, pid=2), holds("a-0", 2, pid=3))
+    there = worker("w1", gpu(0, 8, holders=holders), processors())
+    occupied = (running("a", "w1", ("cuda:0", 16)),)
+    assert Cluster(there, replicas=occupied).place(need(8)) == "w1 cuda:0"
+
+
+def test_in_a_large_cluster_replicas_are_spread_over_all_workers() -> None:
+    cluster = Cluster(*(worker(f"w{n:03}", gpu(0), processors()) for n in range(250)))
+    places = {cluster.place(need(1)) for _ in range(250)}
+    assert len(places) == 250
+
+
+def test_in_a_large_cluster_the_only_accelerator_is_found() -> None:
+    workers = [worker(f"w{n:03}", processors()) for n in range(250)]
+    cluster = Cluster(*workers, worker("w999", gpu(0), processors()))
+    assert cluster.place(need(1)) == "w999 cuda:0"
