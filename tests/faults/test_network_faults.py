@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -88,6 +91,19 @@ def test_f08_a_worker_behind_a_partition_is_replaced_and_afterwards_taken_back()
         assert cluster.ready_on("f08") == owners
         cluster.server.launch(model_uid="f08-next", replica=2)
         cluster.until_ready_on("f08-next", near, far)
+
+
+def test_f08_two_machines_between_which_a_router_drops_everything() -> None:
+    """All that passes between them at once: reports, orders, and streams on links."""
+    done = subprocess.run(
+        ["unshare", "-Urn", sys.executable, "-m", "tests.faults.partition_two_machines"],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "healed"
 
 
 def test_f09_delay_jitter_and_loss_make_no_worker_flap() -> None:

@@ -59,12 +59,17 @@ class Cluster:
         return self.server.http
 
     def add_worker(
-        self, host: str = "127.0.0.1", *arguments: str, endpoint: str = "", joins: bool = True
+        self,
+        host: str = "127.0.0.1",
+        *arguments: str,
+        endpoint: str = "",
+        joins: bool = True,
+        within: tuple[str, ...] = (),
     ) -> Worker:
         """Start a worker and, if it `joins`, wait until it has."""
         flags = ["-e", endpoint or self.server.url, "-H", host, *arguments]
         program = self._stack.enter_context(
-            running("worker", *flags, home=self.server.home, **self._environment)
+            running("worker", *flags, home=self.server.home, within=within, **self._environment)
         )
         worker = Worker(program.process, program._log_path)
         if joins:
@@ -106,6 +111,7 @@ def running_cluster(
     host: str = "127.0.0.1",
     port: int = 0,
     home: Path | None = None,
+    within: tuple[str, ...] = (),
     **environment: str,
 ) -> Iterator[Cluster]:
     """Start a supervisor, and end it and all workers that were added. A `home` is left in place."""
@@ -115,7 +121,7 @@ def running_cluster(
     flags = ["-H", host, "-p", str(port), *arguments]
     # Workers are on top of it and end first, while there is somebody to tell it to.
     with (
-        running("supervisor", *flags, home=home, **made) as program,
+        running("supervisor", *flags, home=home, within=within, **made) as program,
         Server.of(program) as server,
         ExitStack() as stack,
     ):

@@ -73,11 +73,17 @@ class Program:
 
 @contextmanager
 def running(
-    command: str, *arguments: str, home: Path, files: int = 0, **environment: str
+    command: str,
+    *arguments: str,
+    home: Path,
+    files: int = 0,
+    within: tuple[str, ...] = (),
+    **environment: str,
 ) -> Iterator[Program]:
     """Start a command of `xinfer.deploy`, such as local; end it with everything it started.
 
-    `files` limits the descriptors of each of its processes.
+    `files` limits the descriptors of each of its processes; `within` is a program that becomes it,
+    such as nsenter.
     """
 
     def limit_files() -> None:
@@ -87,7 +93,7 @@ def running(
     log_path = next(home / name for name in names if not (home / name).exists())
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", f"xinfer.deploy.{command}", *arguments],
+            [*within, sys.executable, "-m", f"xinfer.deploy.{command}", *arguments],
             stdout=log,
             stderr=subprocess.STDOUT,
             env={**os.environ, "XINFERENCE_HOME": str(home), **environment},
