@@ -24,6 +24,7 @@ Chunk = dict[str, Any]
 
 _ERROR_LINE = re.compile(r"^[\d.]+ E (.*)$", re.MULTILINE)
 _CANNOT_LOAD = "error loading model: "
+_LAST_LINE = "exiting due to model loading error"
 _HTTP_TIMEOUT = 60.0
 _LOG_PATIENCE = 2.0  # seconds
 
@@ -197,10 +198,9 @@ def _log_of_failure(read: Callable[[], str]) -> str:
     A thread of its own prints it, and may come later than the failure.
     """
     deadline = time.monotonic() + _LOG_PATIENCE
-    while not _ERROR_LINE.search(read()) and time.monotonic() < deadline:
+    while _LAST_LINE not in (output := read()) and time.monotonic() < deadline:
         time.sleep(0.01)
-    time.sleep(0.01)  # for the lines that follow the first
-    return read()
+    return output
 
 
 def _explain(path: str, output: str, error: Exception) -> Exception:
@@ -213,10 +213,10 @@ def _explain(path: str, output: str, error: Exception) -> Exception:
                 "n_parallel or quantisation.",
                 code="no_capacity",
             )
-    if any(_CANNOT_LOAD in line for line in lines):
-        # The first line is the most exact; the later ones only pass the failure on.
-        reason = lines[0].rpartition(_CANNOT_LOAD)[2].rstrip(".")
-        return InvalidRequest(f"llama.cpp cannot load {path}: {reason}.", param="model_path")
+    for line in lines:
+        if _CANNOT_LOAD in line:  # the first is the most exact, the later ones only pass it on
+            reason = line.rpartition(_CANNOT_LOAD)[2].rstrip(".")
+            return InvalidRequest(f"llama.cpp cannot load {path}: {reason}.", param="model_path")
     reason = "; ".join(lines[-3:]) or str(error)
     return EngineFailed(f"llama.cpp did not start with {path}: {reason}.")
 
@@ -232,8 +232,9 @@ def captured_stderr() -> Iterator[Callable[[], str]]:
     with tempfile.TemporaryFile() as file:
 
         def read() -> str:
-            file.seek(0)
-            return file.read().decode(errors="replace")
+            # Not by seeking: whoever writes meanwhile shares the position.
+            size = os.fstat(file.fileno()).st_size
+            return os.pread(file.fileno(), size, 0).decode(errors="replace")
 
         os.dup2(file.fileno(), 2)
         try:
