@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.gguf_additions import vision_tower
 from tests.support.gguf_models import random_llama
 from xinfer.errors import InvalidRequest
 from xinfer.model.encode.llama_cpp.embedding import LlamaCppEmbedding
@@ -81,6 +82,15 @@ def test_adapters_count_and_one_that_is_not_there_is_for_the_load_to_refuse(
     lora = {"a": str(adapter), "again": {"path": str(adapter)}, "gone": "/nowhere.gguf"}
     plain = estimate("llama-cpp-python", model)
     assert estimate("llama-cpp-python", model, lora=lora).weights == plain.weights + 1000
+
+
+def test_a_projector_beside_the_model_counts(tmp_path: Path) -> None:
+    model, projector = tmp_path / "m.gguf", tmp_path / "mmproj-m.gguf"
+    random_llama(model)
+    alone = estimate("llama-cpp-python", model)
+    vision_tower(projector, 64)
+    assert estimate("llama-cpp-python", model).weights == alone.weights + projector.stat().st_size
+    assert estimate("llama-cpp-python", model, mmproj="off") == alone
 
 
 @pytest.mark.parametrize("engine", GGUF_ENGINES)

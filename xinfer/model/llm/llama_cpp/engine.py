@@ -83,8 +83,9 @@ class LlamaCppEngine:
     def estimate(cls, spec: ModelSpec, options: LlamaCppOptions) -> Memory:
         parts = read_headers(spec.path)
         kv = plan_kv(parts[0], context_length(parts[0], options.n_ctx), options)
+        projector = find_projector(spec.path, options.mmproj)
         return estimate(
-            parts,
+            parts if projector is None else [*parts, projector],
             kv_cache=sum(kv_bytes(parts[0], kv)),
             ubatch=options.n_ubatch,
             gpu_layers=options.n_gpu_layers,
