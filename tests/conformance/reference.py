@@ -56,7 +56,7 @@ class EchoReference:
         return Expected(ids, "length" if len(ids) == max_tokens else "stop", np.inf)
 
     def logits(self, tokens: Sequence[int]) -> Array:
-        raise NotImplementedError("an echo does not choose")
+        raise AssertionError("an echo does not choose")
 
     def close(self) -> None: ...
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xinfer.errors import EngineFailed
-from xinfer.model.llama_cpp.library import AbortFlag, error_lines, library
+from xinfer.model.llama_cpp.binding import AbortFlag, error_lines, library
 from xinfer.model.llama_cpp.model import LlamaModel, load_failure
 from xinfer.model.llama_cpp.options import ModelOptions
 

@@ -9,7 +9,7 @@ import msgspec
 
 from xinfer.errors import Unavailable
 from xinfer.model.inspect.gguf import GgufMetadata
-from xinfer.model.llama_cpp.library import devices, warn_of_unused_accelerator
+from xinfer.model.llama_cpp.binding import devices, warn_of_unused_accelerator
 from xinfer.model.llama_cpp.model import LlamaModel
 from xinfer.model.llama_cpp.offload import layers_that_fit
 from xinfer.model.llama_cpp.options import ModelOptions

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from xinfer.errors import EngineFailed, InvalidRequest, Unavailable
-from xinfer.model.llama_cpp.library import computes_with_amx, error_lines, library
+from xinfer.model.llama_cpp.binding import computes_with_amx, error_lines, library
 from xinfer.model.llama_cpp.options import ModelOptions
 
 _CANNOT_LOAD = "error loading model: "

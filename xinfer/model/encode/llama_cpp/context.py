@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from xinfer.errors import Cancelled, EngineFailed, Unavailable
 from xinfer.model.encode.llama_cpp.options import RerankOptions
+from xinfer.model.llama_cpp.binding import library
 from xinfer.model.llama_cpp.context import Context
 from xinfer.model.llama_cpp.kv_cache import KvCache, cache_types, rounded
-from xinfer.model.llama_cpp.library import library
 from xinfer.model.llama_cpp.model import LlamaModel
 
 _ABORTED, _NO_MEMORY = 2, -2

@@ -14,7 +14,7 @@ from xinfer.model.encode.llama_cpp.options import EmbeddingOptions
 from xinfer.model.encode.llama_cpp.prompts import TextPrompt, special_tokens
 from xinfer.model.encode_engine import EmbedResult, Encoded, Item, Pair
 from xinfer.model.inspect.gguf import GgufMetadata
-from xinfer.model.llama_cpp.library import library
+from xinfer.model.llama_cpp.binding import library
 from xinfer.model.llama_cpp.model import LlamaModel
 from xinfer.types.model import EncodeAbilities, ModelSpec
 

@@ -18,8 +18,8 @@ from xinfer.model.engine import EngineOptions, Support
 from xinfer.model.gguf_file import context_length, read_headers
 from xinfer.model.gguf_memory import estimate
 from xinfer.model.inspect.gguf import GgufMetadata
+from xinfer.model.llama_cpp.binding import PACKAGE, accelerators, installed, library
 from xinfer.model.llama_cpp.kv_cache import kv_bytes
-from xinfer.model.llama_cpp.library import PACKAGE, accelerators, installed, library
 from xinfer.model.llama_cpp.loading import load_model
 from xinfer.model.llama_cpp.model import LlamaModel
 from xinfer.types.model import (

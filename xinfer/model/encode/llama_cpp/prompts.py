@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from xinfer.errors import InvalidRequest
 from xinfer.model.encode_engine import Encoded, Pair
-from xinfer.model.llama_cpp.library import library
+from xinfer.model.llama_cpp.binding import library
 from xinfer.model.llama_cpp.model import LlamaModel
 
 _NONE = -1

@@ -13,7 +13,7 @@ from xinfer.model.encode.llama_cpp.options import RerankOptions
 from xinfer.model.encode.llama_cpp.prompts import PairPrompt, TemplatePrompt, special_tokens
 from xinfer.model.encode_engine import Encoded, Item, Pair, RankResult
 from xinfer.model.inspect.gguf import GgufMetadata
-from xinfer.model.llama_cpp.library import library
+from xinfer.model.llama_cpp.binding import library
 from xinfer.model.llama_cpp.model import LlamaModel
 from xinfer.types.model import EncodeAbilities, ModelSpec
 

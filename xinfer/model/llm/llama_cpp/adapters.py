@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from xinfer.errors import InvalidRequest
 from xinfer.model.inspect.gguf import GgufMetadata, read_gguf
-from xinfer.model.llama_cpp.library import error_lines, library
+from xinfer.model.llama_cpp.binding import error_lines, library
 from xinfer.model.llama_cpp.model import LlamaModel
 from xinfer.types.model import LoraAdapter
 

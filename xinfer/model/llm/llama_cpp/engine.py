@@ -17,8 +17,8 @@ from xinfer.model.engine import (
 from xinfer.model.gguf_file import context_length, read_headers
 from xinfer.model.gguf_memory import estimate
 from xinfer.model.inspect.sampling_defaults import sampling_defaults
+from xinfer.model.llama_cpp.binding import PACKAGE, accelerators, installed
 from xinfer.model.llama_cpp.kv_cache import kv_bytes
-from xinfer.model.llama_cpp.library import PACKAGE, accelerators, installed
 from xinfer.model.llama_cpp.loading import load_model
 from xinfer.model.llama_cpp.model import LlamaModel
 from xinfer.model.llm.llama_cpp.adapters import adapter_bytes, load_adapters

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from xinfer.errors import EngineFailed, InvalidRequest
 from xinfer.model.engine import Logprob
-from xinfer.model.llama_cpp.library import library
+from xinfer.model.llama_cpp.binding import library
 from xinfer.model.llm.llama_cpp.grammar import check_grammar
 from xinfer.types.request import Constraint, Sampling
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from xinfer.errors import InvalidRequest, Unavailable
 from xinfer.model.engine import MediaPrompt
-from xinfer.model.llama_cpp.library import error_lines, media_library
+from xinfer.model.llama_cpp.binding import error_lines, media_library
 from xinfer.model.llama_cpp.model import LlamaModel
 from xinfer.model.llm.llama_cpp.layout import Layout, Span
 from xinfer.model.llm.llama_cpp.options import LlamaCppOptions

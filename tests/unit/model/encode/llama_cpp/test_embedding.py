@@ -12,7 +12,7 @@ from tests.support.gguf_encoders import PIECES, SEP, Array, Bert, Decoder, norma
 from tests.unit.model.encode.llama_cpp.opening import embedding, vectors
 from xinfer.errors import InvalidRequest
 from xinfer.model.encode_engine import Pair
-from xinfer.model.llama_cpp.library import library
+from xinfer.model.llama_cpp.binding import library
 
 TEXTS = ["the cat sat", "the running dogs", "sunny cats", "zebra the mat on the mat", ""]
 LONG = "the sun is where the dog sat on the red cat " * 8

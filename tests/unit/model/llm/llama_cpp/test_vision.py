@@ -19,7 +19,7 @@ from tests.support.pictures import bmp, gif, jpeg, noise, png, png_file
 from tests.unit.model.llm.llama_cpp.driver import Answer, Driver, running
 from tests.unit.model.llm.llama_cpp.vision_reference import Reference
 from xinfer.errors import InvalidRequest, Unavailable
-from xinfer.model.llama_cpp.library import media_library
+from xinfer.model.llama_cpp.binding import media_library
 from xinfer.model.llm.llama_cpp import batching
 from xinfer.model.llm.llama_cpp.vision import Vision
 from xinfer.model.llm.pipeline import TextPipeline

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from xinfer.model.llama_cpp.library import library, media_library
+from xinfer.model.llama_cpp.binding import library, media_library
 
 DECIDED = 0.002
 """A lead of the likeliest token that does not depend on the order of additions in 32 bits."""

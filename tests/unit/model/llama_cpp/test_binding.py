@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from xinfer import system
-from xinfer.model.llama_cpp import library as module
-from xinfer.model.llama_cpp.library import (
+from xinfer.model.llama_cpp import binding as module
+from xinfer.model.llama_cpp.binding import (
     AbortFlag,
     computes_with_amx,
     devices,
