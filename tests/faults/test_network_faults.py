@@ -89,8 +89,7 @@ def test_f08_a_worker_behind_a_partition_is_replaced_and_afterwards_taken_back()
         assert joins(cluster, far) == 2
         eventually(lambda: not far.replica_pids, 10, "the end of what it no longer owns")
         assert cluster.ready_on("f08") == owners
-        cluster.server.launch(model_uid="f08-next", replica=2)
-        cluster.until_ready_on("f08-next", near, far)
+        cluster.until_it_takes("f08-next", far)
 
 
 def test_f08_two_machines_between_which_a_router_drops_everything() -> None:

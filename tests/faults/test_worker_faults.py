@@ -79,5 +79,4 @@ def test_f05_a_worker_that_stood_still_is_told_to_stop_what_it_no_longer_owns() 
         for _ in range(20):
             cluster.chat("f05")
         # It takes models again.
-        cluster.server.launch(model_uid="f05-next", replica=2)
-        cluster.until_ready_on("f05-next", stays, sleeps)
+        cluster.until_it_takes("f05-next", sleeps)

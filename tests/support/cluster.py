@@ -97,6 +97,17 @@ class Cluster:
             lambda: sorted(self.ready_on(uid).values()) == wanted, within, f"{uid} on {wanted}"
         )
 
+    def until_it_takes(self, uid: str, worker: Worker) -> None:
+        """Launch a model on this worker, which takes none for a while after it came back."""
+        host = worker.address.rpartition(":")[0]
+        body = {"model_name": "echo", "model_uid": uid, "worker_ip": host}
+        eventually(
+            lambda: self.http.post("/v1/models", json=body).status_code == 200,
+            15,
+            f"{uid} taken by {worker.address}",
+        )
+        self.until_ready_on(uid, worker)
+
     def chat(self, uid: str, text: str = "hello") -> None:
         """One request, which has to be answered."""
         body = {"model": uid, "messages": [{"role": "user", "content": text}]}
