@@ -185,7 +185,7 @@ async def test_f09_a_link_with_delay_jitter_and_loss_stays_and_keeps_the_order()
 
 def test_f08_a_call_to_a_silent_supervisor_ends_and_the_next_one_goes_through() -> None:
     """Several workers report through the same hole; none is held up by another's call."""
-    with running_cluster() as cluster:
+    with running_cluster(XINFERENCE_MASS_LOSS_TIMEOUT="3") as cluster:
         supervisor = cluster.http.get("/v1/address").json()
         with Proxy(supervisor) as proxy, telling(proxy.address) as url:
             with ThreadPoolExecutor(2) as pool:
@@ -196,3 +196,16 @@ def test_f08_a_call_to_a_silent_supervisor_ends_and_the_next_one_goes_through() 
             proxy.release()
             eventually(lambda: len(cluster.workers()) == 2, 10, "their return")
             assert [joins(cluster, worker) for worker in far] == [2, 2]
+
+
+def test_workers_that_all_fall_silent_at_once_are_not_taken_for_lost() -> None:
+    with running_cluster() as cluster:
+        supervisor = cluster.http.get("/v1/address").json()
+        with Proxy(supervisor) as proxy, telling(proxy.address) as url:
+            far = [cluster.add_worker(host, endpoint=url) for host in ("127.0.0.2", "127.0.0.3")]
+            proxy.hold()
+            eventually(lambda: "More workers fall silent" in cluster.server.log, 10, "a word")
+            proxy.release()
+            cluster.server.launch(model_uid="after", replica=2)
+            cluster.until_ready_on("after", *far)
+            assert [joins(cluster, worker) for worker in far] == [1, 1]

@@ -130,10 +130,8 @@ class Reconciler:
         silent = self._state.silent(now)
         if silent and not self._silent:
             logger.warning(
-                "%d workers are silent at once: more than may be lost. The network of the "
-                "supervisor is at fault more likely, so none of them is taken for lost before "
-                "%g s.",
-                silent,
+                "More workers fall silent at once than may be lost: the network of the supervisor "
+                "is at fault more likely. None of them is taken for lost before %g s.",
                 self._settings.mass_loss_timeout,
             )
         self._silent = silent

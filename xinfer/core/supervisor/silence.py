@@ -33,14 +33,21 @@ class LossPolicy(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def find_lost(seen: Mapping[str, float], now: float, policy: LossPolicy) -> set[str]:
+def find_lost(
+    seen: Mapping[str, float], now: float, policy: LossPolicy, *, lost: int = 0
+) -> set[str]:
     """Ids of the lost workers.
+
+    Those that a fault of the network silences fall silent one after the other, as their reports
+    were due: so one that has been quiet for half the time counts as silent, too.
 
     Args:
         seen: when each worker was last heard.
+        lost: how many more were lost within the last `policy.silence` seconds.
     """
     silent = {each for each, at in seen.items() if now - at >= policy.silence}
-    if len(silent) <= max(1, int(policy.share * len(seen))):
+    quiet = sum(1 for at in seen.values() if now - at >= policy.silence / 2)
+    if quiet + lost <= max(1, int(policy.share * (len(seen) + lost))):
         return silent
     return {each for each in silent if now - seen[each] >= policy.patience}
 

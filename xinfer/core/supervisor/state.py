@@ -53,6 +53,13 @@ class _Starting:
     worker_id: str
 
 
+class _Loss(NamedTuple):
+    """How often a worker was lost, and when the last time."""
+
+    times: int
+    at: float
+
+
 class LogTarget(NamedTuple):
     """One replica's output: which, and the actor address of the worker that keeps it."""
 
@@ -78,8 +85,8 @@ class ClusterState:
         self.desired: dict[str, Deployment] = {}
         self._started = started
         self._loss = loss
-        self._lost: dict[str, float] = {}
-        """When silent workers were taken for lost, by id."""
+        self._losses: dict[str, _Loss] = {}
+        """Of the workers that were lost lately, by id."""
         self._workers: dict[str, _Worker] = {}
         self._starting: dict[str, _Starting] = {}
         self._stops: dict[str, float] = {}
@@ -129,8 +136,9 @@ class ClusterState:
             for other in [w for w in self._workers.values() if w.report.address == report.address]:
                 self.lose(other.report.worker_id)
             known = self._workers[report.worker_id] = _Worker(report, now)
-            if self._lost.pop(report.worker_id, None) is not None:
-                # It may be silent again soon: what it runs stays, and nothing is added yet.
+            past = self._losses.get(report.worker_id)
+            if past is not None and past.times > 1:
+                # It comes and goes: what it runs stays, and nothing is added yet.
                 known.avoid_until = now + self._loss.silence
         elif report.sequence <= known.report.sequence:
             return ()
@@ -196,16 +204,23 @@ class ClusterState:
 
     def expire(self, now: float) -> list[str]:
         """Lose the workers that have been silent for too long; returns their addresses."""
-        lost = [
-            self._workers[each].report for each in sorted(find_lost(self._seen(), now, self._loss))
-        ]
-        for report in lost:
-            self._lost[report.worker_id] = now
-            self.lose(report.worker_id)
-        self._lost = {
-            worker_id: at for worker_id, at in self._lost.items() if now - at < self._loss.patience
+        self._losses = {
+            worker_id: loss
+            for worker_id, loss in self._losses.items()
+            if now - loss.at < self._loss.patience
         }
-        return [report.address for report in lost]
+        lately = sum(
+            1
+            for worker_id, loss in self._losses.items()
+            if worker_id not in self._workers and now - loss.at < self._loss.silence
+        )
+        lost = find_lost(self._seen(), now, self._loss, lost=lately)
+        reports = [self._workers[each].report for each in sorted(lost)]
+        for report in reports:
+            times = self._losses[report.worker_id].times if report.worker_id in self._losses else 0
+            self._losses[report.worker_id] = _Loss(times + 1, now)
+            self.lose(report.worker_id)
+        return [report.address for report in reports]
 
     def silent(self, now: float) -> int:
         """Workers that are silent for too long, and are not lost only because too many are."""

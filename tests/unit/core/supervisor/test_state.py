@@ -419,15 +419,26 @@ def three_workers() -> World:
 
 def test_of_many_silent_workers_none_is_lost_and_none_takes_replicas() -> None:
     world = three_workers()
-    world.says(now=5.0)
+    world.says(now=6.0)
     assert world.takers(10.0) == ("w1",)
     assert world.state.expire(10.0) == []
     assert world.state.silent(10.0) == 2
-    assert world.state.next_check(10.0) == 15.0
+    assert world.state.next_check(10.0) == 16.0
     assert world.state.expire(59.0) == []
     world.says(now=60.0)
     assert world.state.expire(60.0) == ["127.0.0.1:2", "127.0.0.1:3"]
     assert world.state.silent(60.0) == 0
+
+
+def test_workers_that_fall_silent_one_after_the_other_are_not_lost_one_after_the_other() -> None:
+    world = three_workers()
+    world.says(now=15.0)
+    assert world.state.expire(10.0) == []
+    second = report(worker_id="w2", address="127.0.0.1:2", sequence=2)
+    world.state.apply(second, 15.0)
+    assert world.state.expire(19.9) == ["127.0.0.1:3"]
+    assert world.state.expire(25.0) == []  # w1 and w2, soon after w3
+    assert world.state.expire(31.0) == []
 
 
 def test_a_silent_worker_is_lost_when_the_others_are_back() -> None:
@@ -438,15 +449,22 @@ def test_a_silent_worker_is_lost_when_the_others_are_back() -> None:
     assert world.state.expire(11.0) == ["127.0.0.1:3"]
 
 
-def test_a_worker_that_was_lost_and_is_back_gets_no_new_replica_for_a_while() -> None:
+def test_a_worker_that_comes_and_goes_gets_no_new_replica_for_a_while() -> None:
     world = World()
     world.says(world.has(READY))
     assert world.state.expire(10.0) == ["127.0.0.1:1"]
     world.says(world.has(READY), now=12.0)
+    assert world.takers(12.0) == ("w1",)
+    assert world.state.expire(22.0) == ["127.0.0.1:1"]
+    world.says(world.has(READY), now=24.0)
     assert world.states == [READY]
-    assert world.takers(21.9) == ()
-    world.says(world.has(READY), now=22.0)
-    assert world.takers(22.0) == ("w1",)
+    assert world.takers(33.9) == ()
+    world.says(world.has(READY), now=34.0)
+    assert world.takers(34.0) == ("w1",)
+    # Long after that, it has made up for it.
+    assert world.state.expire(90.0) == ["127.0.0.1:1"]
+    world.says(world.has(READY), now=91.0)
+    assert world.takers(91.0) == ("w1",)
 
 
 def test_a_new_worker_where_one_was_lost_takes_replicas_at_once() -> None:
