@@ -142,6 +142,8 @@ class ClusterState:
                 known.avoid_until = now + self._loss.silence
         elif report.sequence <= known.report.sequence:
             return ()
+        elif now - known.seen >= self._loss.silence:
+            self._await_others(now)
         known.report, known.seen = report, now
         ended = {each.assignment.replica_id for each in report.replicas if each.state in _ENDED}
         for replica in report.replicas:
@@ -193,6 +195,11 @@ class ClusterState:
 
     def _record(self, slot: SlotKey) -> SlotRecord:
         return self._records.setdefault(slot, SlotRecord())
+
+    def _await_others(self, now: float) -> None:
+        """A worker is heard again: those cut off with it have a moment to report, too."""
+        for worker in self._workers.values():
+            worker.seen = max(worker.seen, now - self._loss.silence / 2)
 
     def lose(self, worker_id: str) -> None:
         """The worker is gone, and with it its replicas."""
