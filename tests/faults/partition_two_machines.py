@@ -101,11 +101,8 @@ def main() -> None:
             eventually(lambda: not far.replica_pids, 15, "the end of what it no longer owns")
             assert cluster.ready_on("m") == owners
             cluster.server.terminate("m")
-        # It serves again what it is given.
-        cluster.server.launch(model_uid="next", replica=2)
-        cluster.until_ready_on("next", near, far)
-        for _ in range(5):
-            cluster.chat("next")
+        cluster.until_it_takes("next", far)
+        cluster.chat("next")
     print("healed")
 
 

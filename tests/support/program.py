@@ -71,6 +71,16 @@ class Program:
         assert not alive, f"left behind: {alive}"
 
 
+def _new_file(home: Path, command: str) -> Path:
+    """A log of its own, also when several are started at once."""
+    for number in itertools.count():
+        path = home / f"{command}-{number}.log"
+        with suppress(FileExistsError):
+            path.touch(exist_ok=False)
+            return path
+    raise AssertionError("never reached")
+
+
 @contextmanager
 def running(
     command: str,
@@ -89,8 +99,7 @@ def running(
     def limit_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 
-    names = (f"{command}-{number}.log" for number in itertools.count())
-    log_path = next(home / name for name in names if not (home / name).exists())
+    log_path = _new_file(home, command)
     with log_path.open("wb") as log:
         process = subprocess.Popen(
             [*within, sys.executable, "-m", f"xinfer.deploy.{command}", *arguments],
