@@ -18,6 +18,8 @@ COPY_LEAST = 16
 """Tokens from which a prefix that another slot holds is shared with it."""
 COPY_LEAST_APART = 256
 """The same where each slot has its own part of the cache: there it is really copied."""
+LITTLE = 256
+"""Tokens that are soon computed again, so that forgetting them is no loss."""
 HEADROOM = 32
 """Tokens that a running sequence is expected to grow by before a waiting one is let in."""
 
@@ -371,11 +373,12 @@ class Scheduler:
         self._enter(sequence, target, reuse)
 
     def _least_missed(self, slots: list[Slot]) -> Slot:
-        """An empty slot, or one of the half that has been kept for longest; among these one beside
-        a slot that runs, for the sake of `_chunks`."""
+        """An empty slot, one that keeps little, or one of the half that has been kept for longest;
+        among these one beside a slot that runs, for the sake of `_chunks`."""
         empty = [slot for slot in slots if not slot.kept]
+        little = [slot for slot in slots if len(slot.kept) < LITTLE]
         oldest = sorted(slots, key=lambda slot: slot.used)[: (len(slots) + 1) // 2]
-        return max(empty or oldest, key=lambda slot: (self._neighbours(slot), -slot.used))
+        return max(empty or little or oldest, key=lambda slot: (self._neighbours(slot), -slot.used))
 
     def _neighbours(self, slot: Slot) -> int:
         """How many of the two slots beside this one are running."""
