@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +40,6 @@ class EngineCase:
     name: str
     variant: str = ""
     """What its options have to do with; empty for what they are by default."""
-    package: str | None
-    """What must be importable for it to run."""
     format: str | None
     """Of the models it runs; None: it reads no files."""
     options: Callable[[Setup], dict[str, Any]]
@@ -98,7 +95,6 @@ def _llama_cpp_shared(setup: Setup) -> dict[str, Any]:
 
 ECHO = EngineCase(
     name="echo",
-    package=None,
     format=None,
     options=_echo,
     abilities=frozenset({"resume", "logprobs"}),
@@ -106,7 +102,6 @@ ECHO = EngineCase(
 
 XLLAMACPP = EngineCase(
     name="xllamacpp",
-    package="xllamacpp",
     format="ggufv2",
     options=_llama_options,
     abilities=frozenset({"resume"}),
@@ -115,7 +110,6 @@ XLLAMACPP = EngineCase(
 
 LLAMA_CPP = EngineCase(
     name="llama-cpp-python",
-    package="llama_cpp",
     format="ggufv2",
     options=_llama_cpp,
     abilities=frozenset({"resume", "logprobs", "grammar", "adapters"}),
@@ -135,11 +129,7 @@ def engines(which: Callable[[EngineCase], bool] = lambda case: True) -> pytest.M
     """Run a test, by its argument `subject`, on each engine that is built in and fits."""
     return pytest.mark.parametrize(
         "subject",
-        [
-            pytest.param(case, id=case.id, marks=_installed(case))
-            for case in CASES
-            if case.name in BUILTIN and which(case)
-        ],
+        [pytest.param(case, id=case.id) for case in CASES if case.name in BUILTIN and which(case)],
         indirect=True,
     )
 
@@ -152,8 +142,3 @@ def declaring(*abilities: str) -> pytest.MarkDecorator:
 def lacking(ability: str) -> pytest.MarkDecorator:
     """Run a test on the engines that do not declare this ability."""
     return engines(lambda case: ability not in case.abilities)
-
-
-def _installed(case: EngineCase) -> list[pytest.MarkDecorator]:
-    absent = case.package is not None and find_spec(case.package) is None
-    return [pytest.mark.skip(reason=f"{case.package} is not installed")] if absent else []

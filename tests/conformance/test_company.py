@@ -10,7 +10,6 @@ import pytest
 from tests.conformance.company import answer, meanwhile, together
 from tests.conformance.engines import engines
 from tests.conformance.subject import Subject
-from tests.support.token_engine import Driver
 from xinfer.types.request import Sampling
 
 pytestmark = pytest.mark.anyio
@@ -94,7 +93,7 @@ async def test_samples_with_a_seed(subject: Subject) -> None:
     ]
     requests = list(zip(subject.prompts(), samplings * 2, strict=True))
     async with subject.running(slots=len(requests)) as driver:
-        _needs_seed(driver)
+        assert "seed" in driver.loaded.abilities.sampling
         alone = [(await driver.ask(prompt, 40, sampling)).ids for prompt, sampling in requests]
         crowd = await asyncio.gather(
             *(driver.ask(prompt, 40, sampling) for prompt, sampling in reversed(requests))
@@ -132,8 +131,3 @@ async def test_neighbours_that_are_aborted_at_every_stage(subject: Subject) -> N
                 driver.engine.abort(number)
                 await driver.wait(doomed.ended)
         await together(driver, works)
-
-
-def _needs_seed(driver: Driver) -> None:
-    if "seed" not in driver.loaded.abilities.sampling:
-        pytest.skip("the engine does not declare seed")

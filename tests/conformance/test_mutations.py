@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -116,7 +115,6 @@ async def test_a_broken_echo_fails(
         await check(Subject(ECHO, models, mutant), **arguments)
 
 
-@pytest.mark.skipif(find_spec("llama_cpp") is None, reason="llama_cpp is not installed")
 @pytest.mark.parametrize(
     ("mutate", "check", "arguments"), PATCHES, ids=[patch.__name__ for patch, _, _ in PATCHES]
 )
