@@ -7,6 +7,19 @@ from typing import Any
 import msgspec
 
 
+class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A repository on a hub that a model's files can be had from."""
+
+    hub: str
+    """huggingface or modelscope."""
+    repo: str
+    """`owner/name`."""
+    revision: str | None = None
+    """Branch, tag or commit; None for the hub's default."""
+    files: tuple[str, ...] = ()
+    """Exactly these files, the one that is loaded first; empty for all that the format needs."""
+
+
 class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One concrete, resolved model: enough for an engine to load it and for clients to list it."""
 
@@ -17,7 +30,10 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     format: str = ""
     """pytorch, ggufv2, …; empty for an engine that reads no files."""
     path: str = ""
-    """Directory or file on the worker; empty for an engine that reads no files."""
+    """Directory or file on the worker; empty for an engine that reads no files, and for a model
+    whose files are still to be had from one of its sources."""
+    sources: tuple[Source, ...] = ()
+    """Where its files can be had from, the first that answers; empty for those that are here."""
     size_in_billions: float | None = None
     quantization: str = "none"
     context_length: int = 0
