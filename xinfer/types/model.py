@@ -37,7 +37,9 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     size_in_billions: float | None = None
     quantization: str = "none"
     context_length: int = 0
-    """Tokens; 0 when unknown."""
+    """Tokens, of a text for an embedding or rerank model; 0 when unknown."""
+    dimensions: int = 0
+    """Length of the vectors of an embedding model; 0 when unknown."""
     abilities: tuple[str, ...] = ()
     """generate, chat, tools, vision, reasoning, …: the incumbent's words."""
     languages: tuple[str, ...] = ("en",)
@@ -46,6 +48,11 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """builtin, local, huggingface or modelscope."""
     model_id: str = ""
     revision: str | None = None
+    chat_template: str = ""
+    """The template for a model whose files have none."""
+    stop: tuple[str, ...] = ()
+    """Texts that end an answer, besides those of a request."""
+    stop_token_ids: tuple[int, ...] = ()
     size_bytes: int = 0
     """Bytes of weights on disk; 0 when unknown."""
 

@@ -5,8 +5,9 @@ from typing import Any
 from fastapi import APIRouter
 
 from xinfer.errors import InvalidRequest, NotFound
+from xinfer.model.catalog.catalogue import Catalogue
 from xinfer.model.catalog.describe import brief, describe
-from xinfer.model.catalog.entries import entries, find
+from xinfer.model.catalog.entries import entries
 
 router = APIRouter(tags=["catalogue"])
 
@@ -26,7 +27,7 @@ def list_registrations(model_type: str, detailed: bool = False) -> list[dict[str
 def get_registration(model_type: str, model_name: str) -> dict[str, Any]:
     """One model."""
     _check_type(model_type)
-    entry = find(model_name)
+    entry = Catalogue().find(model_name)
     if entry.type != model_type:
         raise NotFound(
             f"{entry.name!r} is of type {entry.type}, not {model_type}.",

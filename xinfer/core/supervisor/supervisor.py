@@ -18,6 +18,7 @@ from xinfer.core.supervisor.silence import LossPolicy
 from xinfer.core.supervisor.state import ClusterState
 from xinfer.core.supervisor.store import Store
 from xinfer.core.supervisor.workers import WorkerPort
+from xinfer.model.catalog.catalogue import Catalogue
 from xinfer.model.catalog.resolve import Resolved, resolve
 from xinfer.settings import Settings
 from xinfer.types.cluster import ReportReply, WorkerReport
@@ -52,7 +53,7 @@ class Supervisor:
         link_token: bytes,
         restarted: bool = False,
         owns_workers: bool = True,
-        resolve: Callable[[LaunchSpec], Resolved] = resolve,
+        resolve: Callable[[LaunchSpec, Catalogue], Resolved] = resolve,
         monotonic: Callable[[], float] = time.monotonic,
         unix_now: Callable[[], float] = time.time,
     ) -> None:
@@ -62,6 +63,7 @@ class Supervisor:
             started=unix_now(),
             loss=LossPolicy.of(settings),
         )
+        self.catalogue = Catalogue()
         self._settings = settings
         self._deserted = asyncio.Event()
         self._monotonic = monotonic
@@ -83,7 +85,7 @@ class Supervisor:
             store,
             workers,
             settings,
-            resolve=resolve,
+            resolve=lambda spec: resolve(spec, self.catalogue),
             changed=self._reconciler.wake,
             monotonic=monotonic,
             unix_now=unix_now,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
 import msgspec
 
-from xinfer.errors import NotFound
 from xinfer.types.model import ModelSpec
 
 
@@ -84,31 +82,7 @@ def on_this_machine(model: ModelSpec) -> ModelSpec:
     which need not be installed where it is on the machine that resolved the launch."""
     if model.hub != "builtin" or not model.path:
         return model
-    for own in find(model.name).models():
+    for own in (own for entry in entries() if entry.name == model.name for own in entry.models()):
         if (own.format, own.quantization) == (model.format, model.quantization):
             return msgspec.structs.replace(model, path=own.path)
     return model
-
-
-def find(name: str) -> Entry:
-    """The entry of this name, in any case.
-
-    Raises:
-        NotFound: there is none; the message offers the nearest names.
-    """
-    by_name = {entry.name.lower(): entry for entry in entries()}
-    entry = by_name.get(name.lower())
-    if entry is not None:
-        return entry
-    near = difflib.get_close_matches(name.lower()[:100], by_name, n=3)
-    hint = (
-        f"Did you mean {' or '.join(by_name[one].name for one in near)}?"
-        if near
-        else (f"The catalogue has: {', '.join(one.name for one in entries())}.")
-    )
-    raise NotFound(
-        f"There is no model {name[:100]!r}. {hint} Expected a name of the catalogue, or the "
-        "path of a .gguf file or of a directory that holds one.",
-        code="model_not_found",
-        param="model_name",
-    )

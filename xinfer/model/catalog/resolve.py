@@ -9,7 +9,7 @@ import msgspec
 
 from xinfer.errors import InvalidRequest
 from xinfer.model.catalog.adapters import adapter_options
-from xinfer.model.catalog.entries import find
+from xinfer.model.catalog.catalogue import Catalogue
 from xinfer.model.engine import BUILTIN, engine_names, find_engine, parse_options
 from xinfer.model.inspect.model import inspect_path
 from xinfer.types.deployment import LaunchSpec
@@ -38,7 +38,7 @@ class Resolved(msgspec.Struct, frozen=True):
     """What each replica is expected to take."""
 
 
-def resolve(spec: LaunchSpec) -> Resolved:
+def resolve(spec: LaunchSpec, catalogue: Catalogue) -> Resolved:
     """Decide model, engine and options of a launch. Blocks: it may read a file's header.
 
     Without `model_engine`, the first engine that can run the model here is taken.
@@ -47,7 +47,7 @@ def resolve(spec: LaunchSpec) -> Resolved:
         NotFound: no such name or path.
         InvalidRequest: nothing here runs what was asked for; `param` names the field at fault.
     """
-    models = _select(spec, _candidates(spec))
+    models = _select(spec, _candidates(spec, catalogue))
     engine, model = _choose(spec, models)
     kind = find_engine(engine)[1]
     options = spec.options
@@ -69,7 +69,7 @@ def is_path(name: str) -> bool:
     )
 
 
-def _candidates(spec: LaunchSpec) -> list[ModelSpec]:
+def _candidates(spec: LaunchSpec, catalogue: Catalogue) -> list[ModelSpec]:
     if is_path(spec.model_name):
         if spec.model_path is not None:
             raise InvalidRequest(
@@ -80,7 +80,7 @@ def _candidates(spec: LaunchSpec) -> list[ModelSpec]:
     if spec.model_path is not None:
         model = inspect_path(spec.model_path)
         return [msgspec.structs.replace(model, name=spec.model_name)]
-    return find(spec.model_name).models()
+    return catalogue.find(spec.model_name).models()
 
 
 def _select(spec: LaunchSpec, models: list[ModelSpec]) -> list[ModelSpec]:

@@ -24,6 +24,7 @@ from tests.unit.core.supervisor.support import (
     until,
 )
 from xinfer.core.supervisor.supervisor import Supervisor
+from xinfer.model.catalog.catalogue import Catalogue
 from xinfer.model.catalog.resolve import Resolved
 from xinfer.settings import Settings
 from xinfer.types.deployment import Deployment, LaunchSpec
@@ -32,7 +33,7 @@ from xinfer.types.model import ModelSpec
 BRINGS = deployment("kept", generation=3)
 
 
-def resolve(spec: LaunchSpec) -> Resolved:
+def resolve(spec: LaunchSpec, catalogue: Catalogue) -> Resolved:
     return Resolved(ModelSpec(name=spec.model_name), "echo", {})
 
 

@@ -6,9 +6,12 @@ import msgspec
 import pytest
 
 from xinfer.errors import NotFound
+from xinfer.model.catalog.catalogue import Catalogue
 from xinfer.model.catalog.describe import brief, describe
-from xinfer.model.catalog.entries import Variant, entries, find, on_this_machine
+from xinfer.model.catalog.entries import Variant, entries, on_this_machine
 from xinfer.model.inspect.model import inspect_path
+
+find = Catalogue().find
 
 
 def test_ships_echo_and_tiny_chat() -> None:

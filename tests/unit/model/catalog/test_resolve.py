@@ -10,7 +10,9 @@ import pytest
 
 from tests.support.gguf_models import random_llama
 from xinfer.errors import InvalidRequest, NotFound
-from xinfer.model.catalog.resolve import resolve
+from xinfer.model.catalog.catalogue import Catalogue
+from xinfer.model.catalog.resolve import Resolved
+from xinfer.model.catalog.resolve import resolve as resolve_launch
 from xinfer.model.engine import parse_options
 from xinfer.model.llm.llama_cpp.engine import LlamaCppEngine
 from xinfer.model.llm.llama_cpp.options import LlamaCppOptions
@@ -25,6 +27,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def launch(model_name: str | Path, **fields: Any) -> LaunchSpec:
     return LaunchSpec(model_name=str(model_name), **fields)
+
+
+def resolve(spec: LaunchSpec) -> Resolved:
+    return resolve_launch(spec, Catalogue())
 
 
 def refusal(spec: LaunchSpec) -> InvalidRequest:
