@@ -102,3 +102,16 @@ class EncodeEngine(Engine, Protocol):
             EngineFailed: nothing can be computed any more.
         """
         ...
+
+
+@runtime_checkable
+class SpellingEngine(EncodeEngine, Protocol):
+    """An encode engine that tells how its vocabulary spells tokens."""
+
+    def spell(self, ids: Sequence[int]) -> list[str]:
+        """What each token is called: `▁the`, `##ing`, `[CLS]`. May be called from any thread.
+
+        Raises:
+            InvalidRequest: an id is not in the vocabulary.
+        """
+        ...

@@ -84,6 +84,12 @@ class EncodeAbilities(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     """What the scores are for, where the model names it."""
     probabilities: bool = False
     """Whether scores are probabilities; they are the bare output of the model's head otherwise."""
+    padded: bool = False
+    """Whether what is computed at once is as long as its longest, and costs as much."""
+    matryoshka: bool = False
+    """Whether the beginning of a vector, normalised, is a vector too: the model was trained so."""
+    prompts: dict[str, str] = {}
+    """What is put before a text, by the name of the task it is for."""
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
