@@ -292,9 +292,97 @@ class Settings:
         1000, "XINFERENCE_REPLICA_LOG_LINES", "Last lines of a replica's output that are kept."
     )
 
+    model_src: str = _setting(
+        "AUTO",
+        "XINFERENCE_MODEL_SRC",
+        "Hub that models come from where a launch names none. AUTO takes the first that answers "
+        "and has the model.",
+        ("AUTO", "HUGGINGFACE", "MODELSCOPE"),
+    )
+    hub_detect_timeout: float = _setting(
+        3.0,
+        "XINFERENCE_HUB_DETECT_TIMEOUT",
+        "Time to reach a hub before the next one is tried.",
+        positive=True,
+    )
+    download_stall_timeout: float = _setting(
+        30.0,
+        "XINFERENCE_DOWNLOAD_STALL_TIMEOUT",
+        "Silence of a hub after which a transfer is begun again where it stood.",
+        positive=True,
+    )
+    download_max_attempts: int = _setting(
+        3,
+        "XINFERENCE_DOWNLOAD_MAX_ATTEMPTS",
+        "Failures of a transfer, with nothing received between them, after which a download fails.",
+        positive=True,
+    )
+    download_workers: int = _setting(
+        4,
+        "XINFERENCE_MODEL_DOWNLOAD_WORKERS",
+        "Files of a model that are transferred at once.",
+        positive=True,
+    )
+    offline: bool = _setting(
+        False,
+        "XINFERENCE_OFFLINE",
+        "Speak to no hub: models come from the caches only. HF_HUB_OFFLINE does the same.",
+        fallback="HF_HUB_OFFLINE",
+    )
+    hf_endpoint: str = _setting(
+        "https://huggingface.co",
+        "XINFERENCE_HF_ENDPOINT",
+        "Address of HuggingFace's hub or of a mirror; without it, what HF_ENDPOINT says.",
+        fallback="HF_ENDPOINT",
+    )
+    hf_token: str = _setting(
+        "",
+        "XINFERENCE_HF_TOKEN",
+        "Token for private and gated repositories on HuggingFace; without it, what HF_TOKEN says, "
+        "then what `hf auth login` has kept.",
+        fallback="HF_TOKEN",
+    )
+    hf_home: str = _setting(
+        "~/.cache/huggingface",
+        "XINFERENCE_HF_HOME",
+        "Directory of HuggingFace's own tools; without it, what HF_HOME says.",
+        fallback="HF_HOME",
+    )
+    hf_cache: str = _setting(
+        "",
+        "XINFERENCE_HF_CACHE",
+        "HuggingFace's cache, which is read and never written; without it, what HF_HUB_CACHE "
+        "says, then hub in the directory above.",
+        fallback="HF_HUB_CACHE",
+    )
+    modelscope_endpoint: str = _setting(
+        "https://modelscope.cn",
+        "XINFERENCE_MODELSCOPE_ENDPOINT",
+        "Address of ModelScope; without it, what MODELSCOPE_ENDPOINT says.",
+        fallback="MODELSCOPE_ENDPOINT",
+    )
+    modelscope_token: str = _setting(
+        "",
+        "XINFERENCE_MODELSCOPE_TOKEN",
+        "Token for private repositories on ModelScope; without it, what MODELSCOPE_API_TOKEN says.",
+        fallback="MODELSCOPE_API_TOKEN",
+    )
+    modelscope_cache: str = _setting(
+        "~/.cache/modelscope",
+        "XINFERENCE_MODELSCOPE_CACHE",
+        "ModelScope's cache, which is read and never written; without it, what MODELSCOPE_CACHE "
+        "says.",
+        fallback="MODELSCOPE_CACHE",
+    )
+
     @property
     def home_path(self) -> Path:
         return Path(self.home).expanduser()
+
+    @property
+    def cache_path(self) -> Path:
+        """Where models that were downloaded lie."""
+        return self.home_path / "cache"
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None, **overrides: Any) -> Settings:

@@ -12,7 +12,7 @@ import msgspec
 from xinfer.errors import NotFound
 
 
-class ModelFile(msgspec.Struct, frozen=True):
+class ModelFile(msgspec.Struct, frozen=True, omit_defaults=True):
     """One file of a model."""
 
     name: str
@@ -21,6 +21,8 @@ class ModelFile(msgspec.Struct, frozen=True):
     """Bytes."""
     sha256: str = ""
     """Hexadecimal; empty where the place does not tell it."""
+    git_id: str = ""
+    """Git's id of the content (SHA-1, hexadecimal), where the place tells that instead."""
 
 
 class ModelFiles(Protocol):

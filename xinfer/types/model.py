@@ -142,6 +142,21 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     """Additional facts for `/v1/models/{uid}`: layers offloaded, kernels chosen, …"""
 
 
+class FileProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the download of one file has come; bytes and seconds."""
+
+    name: str
+    downloaded_bytes: int
+    total_bytes: int
+    speed_bytes_per_second: float = 0.0
+    """Over the last seconds."""
+    elapsed_seconds: float = 0.0
+    eta_seconds: float | None = None
+    """None where nothing comes in just now, and for a file that waits."""
+    status: str = "pending"
+    """pending, downloading, verifying or completed."""
+
+
 class Progress(msgspec.Struct, frozen=True, array_like=True):
     """How far a load has come; `fraction` in 0..1 never goes back."""
 
@@ -149,6 +164,8 @@ class Progress(msgspec.Struct, frozen=True, array_like=True):
     stage: str
     """launching, downloading or loading."""
     message: str = ""
+    files: tuple[FileProgress, ...] = ()
+    """What is being downloaded, while it is."""
 
 
 class EngineStats(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,0 +1,65 @@
+"""`python -m xinfer.model.hub`: one download, in a process that its parent may end at any time.
+
+Reads one line of JSON from stdin, a `Request`; writes lines of JSON to stdout, each a `Message`;
+and leaves when stdin ends, for then its parent has died.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import Any
+
+import msgspec
+
+from xinfer.errors import XinferError
+from xinfer.model.hub.fetch import fetch
+from xinfer.settings import Settings
+from xinfer.types.failure import Failure
+from xinfer.types.model import FileProgress, ModelSpec
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What to have here."""
+
+    model: ModelSpec
+    settings: dict[str, Any]
+    """The fields of the parent's `Settings`."""
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How it goes; exactly one field is set."""
+
+    files: tuple[FileProgress, ...] | None = None
+    model: ModelSpec | None = None
+    """With its path: done."""
+    failure: Failure | None = None
+
+
+def main() -> None:
+    request = msgspec.json.decode(sys.stdin.buffer.readline(), type=Request)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    settings = Settings(**request.settings)
+    try:
+        model = fetch(
+            request.model, settings, lambda files: _say(Message(files=files)), lambda: False
+        )
+    except XinferError as error:
+        _say(Message(failure=Failure.of(error)))
+    else:
+        _say(Message(model=model))
+
+
+def _leave_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
+def _say(message: Message) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(message) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()
