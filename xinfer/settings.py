@@ -120,6 +120,12 @@ class Settings:
     metrics_public: bool = _setting(
         False, "XINFERENCE_METRICS_PUBLIC", "Serve /metrics without a key."
     )
+    allow_pickle: bool = _setting(
+        False,
+        "XINFERENCE_ALLOW_PICKLE",
+        "Load weights from PyTorch's own files (.bin, .pt) where a model has none in safetensors; "
+        "such files can run any program when they are loaded.",
+    )
     max_json_bytes: int = _setting(
         32 << 20, "XINFERENCE_MAX_JSON_BYTES", "Largest JSON body accepted.", positive=True
     )

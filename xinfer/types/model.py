@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from xinfer.types.shape import ModelShape
+
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A repository on a hub that a model's files can be had from."""
@@ -18,6 +20,27 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Branch, tag or commit; None for the hub's default."""
     files: tuple[str, ...] = ()
     """Exactly these files, the one that is loaded first; empty for all that the format needs."""
+
+
+class EncodeSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the files of an embedding or rerank model say of its results."""
+
+    dimensions: int = 0
+    """Length of a vector; 0 when unknown, and for a model that makes scores."""
+    smaller_dimensions: tuple[int, ...] = ()
+    """Lengths that its vectors may be cut to (Matryoshka)."""
+    pooling: str = ""
+    """How a vector is made of those of the tokens: mean, cls, last, max, weightedmean, …"""
+    normalised: bool = False
+    """Whether the model's own steps end in vectors of the length 1."""
+    prompts: dict[str, str] = {}
+    """What is put before a text, by what it is for: query, document, …"""
+    default_prompt: str = ""
+    """Name of the prompt that is used where none is asked for."""
+    labels: tuple[str, ...] = ()
+    """What a rerank model's or classifier's scores are for; empty when unknown."""
+    generative: bool = False
+    """A rerank model that answers yes or no as a language model does, and has no head."""
 
 
 class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -55,6 +78,19 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stop_token_ids: tuple[int, ...] = ()
     size_bytes: int = 0
     """Bytes of weights on disk; 0 when unknown."""
+    files: tuple[str, ...] = ()
+    """What is needed of its directory or repository, the file that is loaded first; names have
+    `/` between their parts. Empty when unknown."""
+    projector: str = ""
+    """The one of `files` that turns pictures or sound into embeddings, where that is apart."""
+    architecture: str = ""
+    """As the files say it: Qwen2ForCausalLM, llama, StableDiffusionXLPipeline, …"""
+    shape: ModelShape | None = None
+    """What its memory follows from; None when unknown."""
+    encode: EncodeSpec | None = None
+    """Of an embedding or rerank model; None when unknown."""
+    remote_code: tuple[str, ...] = ()
+    """Files of program code, or `repository--file`, without which it does not run."""
 
 
 class LoraAdapter(msgspec.Struct, frozen=True):

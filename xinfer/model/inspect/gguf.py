@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 import struct
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import msgspec
 
 from xinfer.errors import InvalidRequest
 from xinfer.model.inspect.ggml import FILE_TYPES, TENSOR_TYPES
+from xinfer.model.inspect.json_files import Listing
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -132,7 +133,38 @@ def read_gguf(path: str | Path) -> GgufMetadata:
             refuse(str(path), str(error))
 
 
-def _read(path: str, file: BinaryIO, size: int) -> GgufMetadata:
+def read_gguf_from(files: Listing, name: str) -> GgufMetadata:
+    """Read the header of one of a model's files, in pieces that grow.
+
+    Raises:
+        InvalidRequest: as `read_gguf`.
+    """
+    path = f"{files.where}/{name}"
+    try:
+        return _read(path, _Ranges(files, name), files.size(name))
+    except Malformed as error:
+        refuse(path, str(error))
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+class _Ranges:
+    """One file of a listing, read from its beginning on."""
+
+    def __init__(self, files: Listing, name: str) -> None:
+        self._files = files
+        self._name = name
+        self._offset = 0
+
+    def read(self, size: int, /) -> bytes:
+        data = self._files.read(self._name, self._offset, size)
+        self._offset += len(data)
+        return data
+
+
+def _read(path: str, file: _Readable, size: int) -> GgufMetadata:
     source = _Source(file, size)
     if size < 24 or source.bytes(4) != MAGIC:
         raise Malformed("it does not begin with GGUF's signature")
@@ -158,7 +190,7 @@ def _read(path: str, file: BinaryIO, size: int) -> GgufMetadata:
 class _Source:
     """A cursor over the file's beginning, read on in chunks as it is needed."""
 
-    def __init__(self, file: BinaryIO, size: int) -> None:
+    def __init__(self, file: _Readable, size: int) -> None:
         self.offset = 0
         self._file = file
         self._size = size
@@ -179,7 +211,8 @@ class _Source:
         if end > MAX_HEADER:
             raise Malformed(f"its header is over {MAX_HEADER >> 20} MiB")
         while len(self._data) < end:
-            data = self._file.read(max(CHUNK, end - len(self._data)))
+            # Twice as much each time: where each read is a request, few are made.
+            data = self._file.read(max(CHUNK, end - len(self._data), len(self._data)))
             if not data:
                 raise Malformed("it became shorter while it was read")
             self._data += data

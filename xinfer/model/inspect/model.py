@@ -4,36 +4,59 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import NoReturn
+
+import msgspec
 
 from xinfer.errors import InvalidRequest, NotFound
-from xinfer.model.inspect.gguf import GgufMetadata, refuse
-from xinfer.model.inspect.parts import is_first_part, model_name, read_parts
+from xinfer.model.files import LocalFiles
+from xinfer.model.inspect.files import inspect_files
+from xinfer.model.inspect.gguf_model import GGUF_FORMAT, describe_gguf
+from xinfer.model.inspect.parts import model_name, read_parts
 from xinfer.types.model import ModelSpec
 
-GGUF_FORMAT = "ggufv2"
 
-POOLING_RANK = 4
-
-
-def inspect_path(path: str, *, param: str = "model_path") -> ModelSpec:
+def inspect_path(path: str, *, param: str = "model_path", allow_pickle: bool = False) -> ModelSpec:
     """What lies at `path`: a .gguf file, or a directory with exactly one model in it.
 
     A model split into parts is named by its first one. Symbolic links are resolved.
 
+    Args:
+        param: the request's field, for the error.
+        allow_pickle: take weights that can run program code when they are loaded.
+
     Raises:
         NotFound: nothing is there.
-        InvalidRequest: no model that can be run, or the file is damaged; `param` names the
-            request's field.
+        InvalidRequest: no model that can be run, several of them, or files are missing or damaged.
+    """
+    models = inspect_variants(path, param=param, allow_pickle=allow_pickle)
+    if len(models) > 1:
+        found = ", ".join(sorted(Path(model.path).name for model in models))
+        raise InvalidRequest(
+            f"{path} holds several models: {found}. Give the path of one.", param=param
+        )
+    model = models[0]
+    if model.format != GGUF_FORMAT:
+        return model
+    return inspect_variants(model.path, param=param)[0]
+
+
+def inspect_variants(
+    path: str, *, param: str = "model_path", allow_pickle: bool = False
+) -> list[ModelSpec]:
+    """All models that lie at `path`, in all forms of their weights; one at least.
+
+    Args, Raises: as `inspect_path`, but for a file in a directory that is incomplete: it is told
+    when its own path is inspected.
     """
     try:
         resolved = _resolve(path)
-        file = _only_gguf(resolved) if resolved.is_dir() else resolved
-        if file.suffix.lower() != ".gguf":
+        if resolved.is_dir():
+            return _in_directory(resolved, allow_pickle)
+        if resolved.suffix.lower() != ".gguf":
             raise InvalidRequest(
-                f"{file} is not a model: expected a .gguf file, or a directory that holds one."
+                f"{resolved} is not a model: expected a .gguf file, or the directory of a model."
             )
-        return _inspect_gguf(file)
+        return [_at_file(resolved)]
     except (InvalidRequest, NotFound) as error:
         error.param = param
         raise
@@ -52,76 +75,23 @@ def _resolve(path: str) -> Path:
         raise InvalidRequest(f"Cannot resolve {path!r}: {error}.") from None
 
 
-def _only_gguf(directory: Path) -> Path:
-    names = sorted(os.listdir(directory))
-    found = [name for name in names if name.lower().endswith(".gguf") and is_first_part(name)]
-    found = [name for name in found if not is_projector(name)] or found
-    if len(found) == 1:
-        return (directory / found[0]).resolve(strict=True)
-    if found:
-        raise InvalidRequest(
-            f"{directory} holds several models: {', '.join(found)}. Give the path of one."
-        )
-    _refuse_directory(directory, names)
+def _in_directory(directory: Path, allow_pickle: bool) -> list[ModelSpec]:
+    os.listdir(directory)  # that it cannot be read would pass for that it is empty
+    models = inspect_files(LocalFiles(directory), name=directory.name, allow_pickle=allow_pickle)
+    return [_located(model, directory) for model in models]
 
 
-def is_projector(name: str) -> bool:
-    """Whether a file is called as those that give a model its sight."""
-    return name.lower().startswith("mmproj")
-
-
-def _refuse_directory(directory: Path, names: list[str]) -> NoReturn:
-    weights = [name for name in names if name.endswith((".safetensors", ".bin", ".pt", ".pth"))]
-    if weights:
-        raise InvalidRequest(
-            f"{directory} holds weights in PyTorch's formats ({weights[0]}). The engines for "
-            "these come with the extras transformers and vllm "
-            "(pip install 'xinfer[transformers]'); the base install runs .gguf files."
-        )
-    raise InvalidRequest(f"{directory} holds no model: expected a .gguf file in it.")
-
-
-def _inspect_gguf(file: Path) -> ModelSpec:
-    parts = read_parts(file)
-    first = parts[0]
-    if not first.architecture:
-        refuse(str(file), "it has no general.architecture")
-    kind = first.values.get("general.type", "model")
-    if kind != "model" or first.architecture == "clip":
-        refuse(str(file), f"it is an addition to a model ({kind}), not a model")
-    parameters = sum(part.parameters for part in parts)
-    return ModelSpec(
-        name=model_name(file),
-        type=_type(first),
-        family=first.architecture,
-        format=GGUF_FORMAT,
-        path=str(file),
-        size_in_billions=float(f"{parameters / 1e9:.3g}") if parameters else None,
-        quantization=first.quantization,
-        context_length=first.context_length,
-        abilities=_abilities(first),
-        languages=_languages(first),
-        description=str(first.values.get("general.name", "")),
-        hub="local",
-        size_bytes=sum(part.file_size for part in parts),
+def _located(model: ModelSpec, directory: Path) -> ModelSpec:
+    if model.format != GGUF_FORMAT:
+        return msgspec.structs.replace(model, path=str(directory), hub="local")
+    file = directory / model.files[0]
+    return msgspec.structs.replace(
+        model, name=model_name(file), path=str(file.resolve(strict=True)), hub="local"
     )
 
 
-def _type(gguf: GgufMetadata) -> str:
-    pooling = gguf.values.get(f"{gguf.architecture}.pooling_type", 0)
-    if not pooling:
-        return "LLM"
-    return "rerank" if pooling == POOLING_RANK else "embedding"
-
-
-def _abilities(gguf: GgufMetadata) -> tuple[str, ...]:
-    if _type(gguf) != "LLM":
-        return ()
-    return ("generate", "chat") if gguf.chat_template else ("generate",)
-
-
-def _languages(gguf: GgufMetadata) -> tuple[str, ...]:
-    languages = gguf.values.get("general.languages")
-    if isinstance(languages, list) and languages:
-        return tuple(map(str, languages))
-    return ("en",)
+def _at_file(file: Path) -> ModelSpec:
+    parts = read_parts(file)
+    model = describe_gguf(parts, name=model_name(file), size=sum(part.file_size for part in parts))
+    names = tuple(Path(part.path).name for part in parts)
+    return msgspec.structs.replace(model, path=str(file), files=names, hub="local")

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from xinfer.model.inspect.gguf import GgufMetadata, read_gguf, refuse
+from xinfer.model.inspect.json_files import Listing
 
 _PART = re.compile(r"-(\d{5})-of-(\d{5})$")
 
@@ -46,11 +47,37 @@ def _others(path: Path, first: GgufMetadata) -> list[Path]:
             f"it is one of {first.parts} parts. Give the path of the first, "
             f"…-00001-of-{first.parts:05}.gguf, under its original name",
         )
-    others = [
-        path.with_name(f"{model_name(path)}-{number:05}-of-{first.parts:05}.gguf")
-        for number in range(2, first.parts + 1)
-    ]
+    others = [path.with_name(name) for name in _names(path.name)[1:]]
     missing = [other.name for other in others if not other.is_file()]
     if missing:
         refuse(str(path), f"parts of the model are missing beside it: {', '.join(missing)}")
     return others
+
+
+def part_names(first: str, files: Listing) -> tuple[str, ...]:
+    """The names of all parts of a model, by the name of its first; that alone if it is whole.
+
+    Raises:
+        InvalidRequest: a part is not there.
+    """
+    folder, _, name = first.rpartition("/")
+    names = [f"{folder}/{one}" if folder else one for one in _names(name)]
+    missing = [one for one in names if one not in files]
+    if missing:
+        refuse(
+            f"{files.where}/{first}",
+            f"parts of the model are missing beside it: {', '.join(missing[:5])}",
+        )
+    return tuple(names)
+
+
+def _names(first: str) -> list[str]:
+    """Of all parts, in order."""
+    stem, dot, ending = first.rpartition(".")
+    part = _PART.search(stem)
+    if part is None:
+        return [first]
+    base = stem[: part.start()]
+    return [
+        f"{base}-{number:05}-of-{part[2]}{dot}{ending}" for number in range(1, int(part[2]) + 1)
+    ]

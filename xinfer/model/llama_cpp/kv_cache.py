@@ -5,11 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from xinfer.errors import InvalidRequest
-from xinfer.model.gguf_memory import kv_cache_bytes, type_number
 from xinfer.model.inspect.gguf import GgufMetadata
+from xinfer.model.inspect.gguf_shape import gguf_shape
 from xinfer.model.llama_cpp.options import ModelOptions
-
-_ALIGNMENT = 256  # llama.cpp rounds each sequence's share of the cache up to this
+from xinfer.model.memory import cache_bytes, type_bytes, type_number
 
 
 class KvCache(msgspec.Struct, frozen=True):
@@ -43,11 +42,20 @@ def cache_types(options: ModelOptions) -> dict[str, int]:
     }
 
 
-def kv_bytes(gguf: GgufMetadata, kv: KvCache) -> list[int]:
-    """Bytes that the cache takes in each layer."""
-    return kv_cache_bytes(gguf, kv.cells, kv.type_k, kv.type_v)
+def kv_bytes(gguf: GgufMetadata, kv: KvCache, sequences: int = 1) -> list[int]:
+    """Bytes that the cache takes in each layer; all tokens are kept, whatever a layer's window.
 
-
-def rounded(cells: int) -> int:
-    """What llama.cpp makes of a wish for so many tokens."""
-    return -(-cells // _ALIGNMENT) * _ALIGNMENT
+    Args:
+        sequences: how many there may be at once.
+    """
+    shape = gguf_shape(gguf)
+    if shape is None:
+        return []
+    return cache_bytes(
+        shape,
+        kv.cells,
+        sequences=sequences,
+        key_bytes=type_bytes(kv.type_k),
+        value_bytes=type_bytes(kv.type_v),
+        ahead=None,
+    )

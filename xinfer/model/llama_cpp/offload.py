@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from xinfer.model.gguf_memory import RESERVE
 from xinfer.model.inspect.gguf import GgufMetadata
+from xinfer.model.memory import RESERVE
 
 _LAYER = re.compile(r"blk\.(\d+)\.")
 

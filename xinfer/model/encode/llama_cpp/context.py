@@ -11,8 +11,9 @@ from xinfer.errors import Cancelled, EngineFailed, Unavailable
 from xinfer.model.encode.llama_cpp.options import RerankOptions
 from xinfer.model.llama_cpp.binding import library
 from xinfer.model.llama_cpp.context import Context
-from xinfer.model.llama_cpp.kv_cache import KvCache, cache_types, rounded
+from xinfer.model.llama_cpp.kv_cache import KvCache, cache_types
 from xinfer.model.llama_cpp.model import LlamaModel
+from xinfer.model.memory import rounded
 
 _ABORTED, _NO_MEMORY = 2, -2
 

@@ -16,12 +16,12 @@ from xinfer.model.encode.llama_cpp.options import RerankOptions
 from xinfer.model.encode_engine import Encoded, Item, Result
 from xinfer.model.engine import EngineOptions, Support
 from xinfer.model.gguf_file import context_length, read_headers
-from xinfer.model.gguf_memory import estimate
 from xinfer.model.inspect.gguf import GgufMetadata
 from xinfer.model.llama_cpp.binding import PACKAGE, accelerators, installed, library
 from xinfer.model.llama_cpp.kv_cache import kv_bytes
 from xinfer.model.llama_cpp.loading import load_model
 from xinfer.model.llama_cpp.model import LlamaModel
+from xinfer.model.memory import estimate_gguf
 from xinfer.types.model import (
     Abilities,
     EncodeAbilities,
@@ -79,9 +79,9 @@ class LlamaCppEncoder(ABC):
     def estimate(cls, spec: ModelSpec, options: RerankOptions) -> Memory:
         parts = read_headers(spec.path)
         kv = plan_kv(options, context_length(parts[0], options.n_ctx), options.n_batch)
-        return estimate(
+        return estimate_gguf(
             parts,
-            kv_cache=sum(kv_bytes(parts[0], kv)),
+            kv_cache=sum(kv_bytes(parts[0], kv, options.items)),
             ubatch=options.n_batch,
             gpu_layers=options.n_gpu_layers,
             divides=options.split_mode != "none",

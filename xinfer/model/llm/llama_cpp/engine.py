@@ -15,7 +15,6 @@ from xinfer.model.engine import (
     TokenRequest,
 )
 from xinfer.model.gguf_file import context_length, read_headers
-from xinfer.model.gguf_memory import estimate
 from xinfer.model.inspect.sampling_defaults import sampling_defaults
 from xinfer.model.llama_cpp.binding import PACKAGE, accelerators, installed
 from xinfer.model.llama_cpp.kv_cache import kv_bytes
@@ -33,6 +32,7 @@ from xinfer.model.llm.llama_cpp.vision import Vision
 from xinfer.model.llm.mailbox import Mailbox
 from xinfer.model.llm.tokenizer.gguf import GgufTokenizer
 from xinfer.model.llm.tokenizer.pieces import Vocabulary
+from xinfer.model.memory import estimate_gguf
 from xinfer.types.model import Abilities, EngineStats, Loaded, Memory, ModelSpec, Progress
 from xinfer.types.request import Media
 
@@ -84,9 +84,9 @@ class LlamaCppEngine:
         parts = read_headers(spec.path)
         kv = plan_kv(parts[0], context_length(parts[0], options.n_ctx), options)
         projector = find_projector(spec.path, options.mmproj)
-        return estimate(
+        return estimate_gguf(
             parts if projector is None else [*parts, projector],
-            kv_cache=sum(kv_bytes(parts[0], kv)),
+            kv_cache=sum(kv_bytes(parts[0], kv, options.n_parallel)),
             ubatch=options.n_ubatch,
             gpu_layers=options.n_gpu_layers,
             adapters=adapter_bytes(options.lora),
@@ -103,7 +103,7 @@ class LlamaCppEngine:
         model, offloaded = load_model(
             parts if projector is None else [*parts, projector],
             options,
-            kv_bytes=kv_bytes(gguf, kv),
+            kv_bytes=kv_bytes(gguf, kv, options.n_parallel),
             progress=lambda fraction: progress(Progress(0.9 * fraction, "loading")),
         )
         self._release.append(model.close)

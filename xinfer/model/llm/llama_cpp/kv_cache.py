@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from xinfer.errors import InvalidRequest
 from xinfer.model.inspect.gguf import GgufMetadata
-from xinfer.model.llama_cpp.kv_cache import KvCache, cache_types, kv_bytes, rounded
+from xinfer.model.llama_cpp.kv_cache import KvCache, cache_types, kv_bytes
 from xinfer.model.llm.llama_cpp.options import LlamaCppOptions
+from xinfer.model.memory import rounded
 
 FULL_CONTEXTS = 4
 """Requests of full length that a shared cache holds, where nothing else is said."""
@@ -27,7 +28,10 @@ def plan_kv(gguf: GgufMetadata, context_tokens: int, options: LlamaCppOptions) -
     divided = KvCache(rounded(context_tokens) * options.n_parallel, False, **types)
     unified = options.kv_unified
     if unified is None:
-        unified = options.n_kv is not None or sum(kv_bytes(gguf, divided)) > MOST_DIVIDED
+        unified = (
+            options.n_kv is not None
+            or sum(kv_bytes(gguf, divided, options.n_parallel)) > MOST_DIVIDED
+        )
     if not unified:
         if options.n_kv is not None:
             raise InvalidRequest(

@@ -8,7 +8,7 @@ from typing import Any
 
 from xinfer.errors import InvalidRequest
 from xinfer.model.inspect.gguf import GgufMetadata, read_gguf
-from xinfer.model.inspect.model import is_projector
+from xinfer.model.inspect.gguf_model import is_projector
 
 logger = logging.getLogger(__name__)
 

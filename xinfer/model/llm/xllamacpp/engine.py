@@ -15,8 +15,8 @@ from xinfer.model.engine import (
     TokenRequest,
 )
 from xinfer.model.gguf_file import context_length, read_headers
-from xinfer.model.gguf_memory import estimate, kv_cache_bytes, type_number
 from xinfer.model.inspect.gguf import GgufMetadata
+from xinfer.model.inspect.gguf_shape import gguf_shape
 from xinfer.model.inspect.sampling_defaults import sampling_defaults
 from xinfer.model.llm.mailbox import Mailbox
 from xinfer.model.llm.tokenizer.gguf import GgufTokenizer
@@ -26,6 +26,7 @@ from xinfer.model.llm.xllamacpp.options import XllamacppOptions
 from xinfer.model.llm.xllamacpp.sampling import HONOURED
 from xinfer.model.llm.xllamacpp.server import LlamaServer
 from xinfer.model.llm.xllamacpp.stream import PieceIndex
+from xinfer.model.memory import cache_bytes, estimate_gguf, rounded, type_bytes, type_number
 from xinfer.types.model import Abilities, EngineStats, Loaded, Memory, ModelSpec, Progress
 
 _READ_AHEAD = 16 << 20
@@ -80,15 +81,19 @@ class XllamacppEngine:
     @classmethod
     def estimate(cls, spec: ModelSpec, options: XllamacppOptions) -> Memory:
         parts = read_headers(spec.path)
-        kv = kv_cache_bytes(
-            parts[0],
-            context_length(parts[0], options.n_ctx) * options.n_parallel,
-            type_number(options.cache_type_k),
-            type_number(options.cache_type_v),
+        shape = gguf_shape(parts[0])
+        context = context_length(parts[0], options.n_ctx)
+        kv = shape and cache_bytes(
+            shape,
+            rounded(context) * options.n_parallel,
+            sequences=options.n_parallel,
+            key_bytes=type_bytes(type_number(options.cache_type_k)),
+            value_bytes=type_bytes(type_number(options.cache_type_v)),
+            ahead=rounded(min(options.n_ubatch, options.n_batch)),
         )
-        return estimate(
+        return estimate_gguf(
             parts,
-            kv_cache=sum(kv) + (options.cache_ram_mib << 20),
+            kv_cache=sum(kv or []) + (options.cache_ram_mib << 20),
             ubatch=options.n_ubatch,
             gpu_layers=options.n_gpu_layers,
         )

@@ -13,10 +13,10 @@ from xinfer.errors import InvalidRequest
 from xinfer.model.encode.llama_cpp.embedding import LlamaCppEmbedding
 from xinfer.model.encode.llama_cpp.options import EmbeddingOptions
 from xinfer.model.engine import find_engine, parse_options
-from xinfer.model.gguf_memory import RESERVE
 from xinfer.model.inspect.gguf import read_gguf
 from xinfer.model.llm.echo import EchoEngine
 from xinfer.model.llm.echo.options import EchoOptions
+from xinfer.model.memory import RESERVE
 from xinfer.types.model import Memory, ModelSpec
 
 GGUF_ENGINES = ["llama-cpp-python", "xllamacpp"]

@@ -1,0 +1,41 @@
+"""What a directory or repository holds: each model, in each form of its weights."""
+
+from __future__ import annotations
+
+from xinfer.model.files import ModelFiles
+from xinfer.model.inspect.directory import inspect_directory
+from xinfer.model.inspect.gguf_model import gguf_variants
+from xinfer.model.inspect.json_files import Listing
+from xinfer.types.model import ModelSpec
+
+
+def inspect_files(files: ModelFiles, *, name: str, allow_pickle: bool = False) -> list[ModelSpec]:
+    """One `ModelSpec` for each variant, `files` set and `path` empty; one at least.
+
+    Reads small files whole, and of weights the headers alone: of those in GGUF one of each model.
+
+    Args:
+        name: what the model is called; some kinds are told by it alone.
+        allow_pickle: take weights that can run program code when they are loaded.
+
+    Raises:
+        InvalidRequest: there is no model that is served, files are missing, damaged or too short,
+            or weights are only there in pickles; what was found and what is expected is said.
+        NotFound, Unavailable, Forbidden: as of `ModelFiles`.
+    """
+    listing = Listing(files)
+    variants = gguf_variants(listing, name=name)
+    if variants and not _is_directory_model(listing):
+        return variants
+    return [inspect_directory(listing, name=name, allow_pickle=allow_pickle), *variants]
+
+
+def _is_directory_model(files: Listing) -> bool:
+    """Whether beside .gguf files there is a model in another format."""
+    return any(name in files for name in ("config.json", "modules.json", "model_index.json")) and (
+        "model_index.json" in files or any(_is_weights(name) for name in files.by_name)
+    )
+
+
+def _is_weights(name: str) -> bool:
+    return name.endswith(".safetensors") and "/" not in name and not name.startswith("adapter_")

@@ -1,0 +1,238 @@
+"""Which files of a directory are a model's weights, and how large the model is by their headers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import msgspec
+
+from xinfer.errors import InvalidRequest
+from xinfer.model.inspect.json_files import Listing, number, section
+from xinfer.model.inspect.safetensors import BITS, Tensor, read_safetensors
+
+MOST_HEADERS = 16
+"""Files whose headers are read, where a list of all tensors says which file has which: of a
+repository on a hub each takes a request."""
+
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+_PICKLED = re.compile(r"(pytorch_model|model|consolidated|diffusion_pytorch_model)[^/]*\.\w+$")
+_INDEX = ".safetensors.index.json"
+_STEMS = ("model", "diffusion_pytorch_model")
+"""What weights are called that are loaded without being named; then any other name."""
+_MISTRAL = "consolidated"
+_OTHER_LAYOUTS = (_MISTRAL, "adapter_", "flax_model", "tf_model")
+_SHARD = re.compile(r"-\d{5}-of-(\d{5})$")
+
+_PACKED = re.compile(r"\.(qweight|weight_packed)$")
+"""Several weights in one element, of kinds that say so by their name."""
+_BESIDE = re.compile(
+    r"\.(qzeros|scales|g_idx|weight_scale|weight_scale_inv|weight_zero_point|weight_shape"
+    r"|weight_scale_2|weight_g_idx|input_scale|absmax|quant_map|nested_absmax|nested_quant_map"
+    r"|SCB|quant_state\.\w+|k_scale|v_scale|inv_freq|position_ids)$|\.weight\.(absmax|quant_map"
+    r"|nested_absmax|nested_quant_map|quant_state\.\w+)$"
+)
+"""What is stored beside weights and counts for none."""
+_VISION = re.compile(
+    r"^(model\.)?(visual|vision_tower|vision_model|vision_encoder|image_newline|audio_tower"
+    r"|multi_modal_projector|mm_projector|multimodal_projector|vision_embed_tokens|embed_vision"
+    r"|embed_audio|vpm|resampler|apm|audio_projection_layer|aligner|vision_backbone)\b"
+    r"|^thinker\.(visual|audio_tower)\."
+)
+
+
+class Weights(msgspec.Struct, frozen=True, kw_only=True):
+    """The files of weights, and what their headers say."""
+
+    files: tuple[str, ...]
+    size: int
+    """Bytes of all of them."""
+    tensors: dict[str, Tensor]
+    """Of those files whose headers were read."""
+    complete: bool
+    """Whether these are all tensors."""
+    pickled: bool = False
+
+    def parameters(self, bits: int = 0) -> int:
+        """Number of weights; 0 when unknown.
+
+        Args:
+            bits: of one weight where several are packed into an element.
+        """
+        if not self.tensors:
+            return 0
+        counted = sum(_count(name, tensor, bits) for name, tensor in self.tensors.items())
+        if self.complete:
+            return counted
+        read = sum(tensor.size for tensor in self.tensors.values())
+        return counted * self.size // read if read else 0
+
+    @property
+    def vision_bytes(self) -> int:
+        return sum(tensor.size for name, tensor in self.tensors.items() if _VISION.search(name))
+
+
+def find_weights(
+    files: Listing, *, allow_pickle: bool, folder: str = "", consolidated: bool = False
+) -> Weights:
+    """The weights of the model in a folder of the directory.
+
+    Safetensors are preferred; of several copies in different layouts, Transformers' is taken.
+
+    Args:
+        allow_pickle: take weights that run program code when they are loaded, where there are
+            none in safetensors.
+        folder: its name with a `/` at its end; empty for the directory itself.
+        consolidated: take Mistral's own layout.
+
+    Raises:
+        InvalidRequest: there are none, or they are damaged, incomplete or pickled.
+    """
+    names = _safetensors(files, folder, consolidated)
+    if not names:
+        return _pickled(files, folder, allow_pickle)
+    read = names if len(names) <= MOST_HEADERS else names[:1]
+    tensors: dict[str, Tensor] = {}
+    for name in read:
+        tensors.update(read_safetensors(files, name).tensors)
+    return Weights(
+        files=tuple(names),
+        size=sum(files.size(name) for name in names),
+        tensors=tensors,
+        complete=len(read) == len(names),
+    )
+
+
+def _safetensors(files: Listing, folder: str, consolidated: bool) -> list[str]:
+    """Names of the files, in order; none if there are none.
+
+    Raises:
+        InvalidRequest: some of them are missing, or there are several models and none is called as
+            the one that is loaded.
+    """
+    stems: dict[str, list[str]] = {}
+    for name in _inside(files, folder, ".safetensors"):
+        stems.setdefault(_SHARD.sub("", name.removesuffix(".safetensors")), []).append(name)
+    for name in _inside(files, folder, _INDEX):
+        stems.setdefault(name.removesuffix(_INDEX), [])
+    wanted = (_MISTRAL,) if consolidated else _STEMS
+    named = [stem for stem in stems if stem[len(folder) :].split(".")[0] in wanted]
+    if not consolidated:
+        named = named or [s for s in stems if not s[len(folder) :].startswith(_OTHER_LAYOUTS)]
+    stem = min(named, key=lambda one: (one.count("."), len(one), one), default=None)
+    if stem is None:
+        return []
+    if len(named) > 1 and stem[len(folder) :] not in wanted and stem.count(".") == 0:
+        raise InvalidRequest(
+            f"{files.where} holds several models: {_some(named)}, and none of them is called "
+            f"{wanted[0]}.safetensors. Give a directory that has one."
+        )
+    if f"{stem}.safetensors" in stems[stem]:
+        return [f"{stem}.safetensors"]
+    if f"{stem}{_INDEX}" in files:
+        return _indexed(files, folder, f"{stem}{_INDEX}")
+    return _all_shards(files, stem, stems[stem])
+
+
+def _inside(files: Listing, folder: str, ending: str) -> list[str]:
+    """Names that end so, in this folder and in none below it."""
+    return [
+        name
+        for name in files.by_name
+        if name.startswith(folder) and "/" not in name[len(folder) :] and name.endswith(ending)
+    ]
+
+
+def _indexed(files: Listing, folder: str, index: str) -> list[str]:
+    """The files that a list of tensors names; all of them are there."""
+    table = section(files.json(index), "weight_map")
+    named = {folder + name for name in table.values() if isinstance(name, str)}
+    if not named:
+        raise files.refusal(index, "it names no files")
+    missing = sorted(name for name in named if name not in files)
+    if missing:
+        raise InvalidRequest(
+            f"{files.where} is incomplete: {index} names {len(named)} files, and of these "
+            f"{_some(missing)} are not there. Copy or download them too."
+        )
+    return sorted(named)
+
+
+def _all_shards(files: Listing, stem: str, names: list[str]) -> list[str]:
+    """The files of one model that says how many it is by their names."""
+    shard = _SHARD.search(names[0].removesuffix(".safetensors"))
+    count = int(shard[1]) if shard else 1
+    if len(names) != count:
+        raise InvalidRequest(
+            f"{files.where} is incomplete: it has {len(names)} of the {count} files {stem}-…"
+            f"-of-{count:05}.safetensors. Copy or download the others too."
+        )
+    return sorted(names)
+
+
+def _pickled(files: Listing, folder: str, allow_pickle: bool) -> Weights:
+    names = sorted(
+        name
+        for name in files.by_name
+        if name.startswith(folder)
+        and name.endswith(PICKLES)
+        and _PICKLED.match(name[len(folder) :])
+    )
+    if not names:
+        raise _none(files, folder)
+    if not allow_pickle:
+        raise InvalidRequest(
+            f"{files.where} holds its weights as {names[0]} only: such files can run any program "
+            "when they are loaded. Take a copy in safetensors or GGUF; or, if you trust whoever "
+            "made it, start the server with XINFERENCE_ALLOW_PICKLE=1."
+        )
+    return Weights(
+        files=tuple(names),
+        size=sum(files.size(name) for name in names),
+        tensors={},
+        complete=False,
+        pickled=True,
+    )
+
+
+def _none(files: Listing, folder: str) -> InvalidRequest:
+    """Why there is nothing to load, by what there is instead."""
+    names = list(files.by_name)
+    wanted = "a .gguf file, or config.json with weights in .safetensors files"
+    if not names:
+        return InvalidRequest(f"{files.where} is empty. Expected {wanted}.")
+    if any(name.rpartition("/")[2].startswith("adapter_") for name in names):
+        return InvalidRequest(
+            f"{files.where} holds a LoRA adapter and no model. Launch the model that it was made "
+            "for, and name the adapter in peft_model_config."
+        )
+    whole = folder or "config.json" in files
+    found = "config.json and no weights" if whole else f"no model but {_some(names)}"
+    return InvalidRequest(f"{files.where} holds {found}. Expected {wanted}.")
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = sorted(names)
+    return ", ".join(name[:100] for name in listed[:4]) + (" …" if len(listed) > 4 else "")
+
+
+def _count(name: str, tensor: Tensor, bits: int) -> int:
+    if _BESIDE.search(name):
+        return 0
+    packed = _PACKED.search(name) or (tensor.dtype == "U8" and name.endswith(".weight"))
+    if packed and bits:
+        return tensor.size * 8 // bits
+    return tensor.elements
+
+
+def dtype_bits(tensors: dict[str, Tensor]) -> int:
+    """Bits of most weights; 0 without any."""
+    sizes: dict[int, int] = {}
+    for tensor in tensors.values():
+        sizes[BITS[tensor.dtype]] = sizes.get(BITS[tensor.dtype], 0) + tensor.size
+    return max(sizes, key=sizes.__getitem__, default=0)
+
+
+def total_parameters(files: Listing, index: str) -> int:
+    """Number of weights as the list of tensors tells it; 0 if it does not."""
+    return number(section(files.json(index), "metadata"), "total_parameters")
