@@ -72,9 +72,11 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     model_id: str = ""
     revision: str | None = None
     chat_template: str = ""
-    """The template for a model whose files have none."""
+    """The chat template that a user gave, in place of that of the files."""
+    fallback_template: str = ""
+    """The chat template where the files have none."""
     stop: tuple[str, ...] = ()
-    """Texts that end an answer, besides those of a request."""
+    """Texts that end an answer in a chat, besides those of the request."""
     stop_token_ids: tuple[int, ...] = ()
     size_bytes: int = 0
     """Bytes of weights on disk; 0 when unknown."""

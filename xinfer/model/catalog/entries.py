@@ -1,80 +1,31 @@
-"""The catalogue's entries, one data file for each model."""
+"""The built-in models: a data file for each type, read when it is first asked for."""
 
 from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 
 import msgspec
 
+from xinfer.model.catalog.schema import TYPES, Entry
 from xinfer.types.model import ModelSpec
 
-
-class Variant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One form of a model's weights."""
-
-    format: str = ""
-    """pytorch, ggufv2, …; empty for a model without files."""
-    size_in_billions: float | None = None
-    quantization: str = "none"
-    weights: str = ""
-    """File or directory among the weights that ship with the package."""
-
-    @property
-    def path(self) -> Path | None:
-        return Path(str(files(__package__))) / "weights" / self.weights if self.weights else None
-
-    @property
-    def cached(self) -> bool:
-        """Whether nothing has to be downloaded before it can be loaded."""
-        return self.path is None or self.path.exists()
-
-
-class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One model of the catalogue; the first variant that runs here is the one launched."""
-
-    name: str
-    type: str
-    family: str
-    description: str
-    languages: tuple[str, ...]
-    abilities: tuple[str, ...]
-    context_length: int
-    variants: tuple[Variant, ...]
-
-    def models(self) -> list[ModelSpec]:
-        """Every variant as a model to load."""
-        return [self._model(variant) for variant in self.variants]
-
-    def _model(self, variant: Variant) -> ModelSpec:
-        path = variant.path
-        return ModelSpec(
-            name=self.name,
-            type=self.type,
-            family=self.family,
-            format=variant.format,
-            path=str(path or ""),
-            size_in_billions=variant.size_in_billions,
-            quantization=variant.quantization,
-            context_length=self.context_length,
-            abilities=self.abilities,
-            languages=self.languages,
-            description=self.description,
-            hub="builtin",
-            size_bytes=path.stat().st_size if path and path.is_file() else 0,
-        )
+SHIPPED = "shipped"
+"""Data file of the models that need no download."""
 
 
 @cache
-def entries() -> tuple[Entry, ...]:
-    """All models of the catalogue, by name."""
-    found = [
-        msgspec.json.decode(file.read_bytes(), type=Entry)
-        for file in files(__package__).joinpath("models").iterdir()
-        if file.name.endswith(".json")
-    ]
-    return tuple(sorted(found, key=lambda entry: entry.name.lower()))
+def read_entries(file: str) -> tuple[Entry, ...]:
+    """The models of one data file: a type in lower case, or `SHIPPED`."""
+    data = files(__package__).joinpath("models", f"{file}.jsonl").read_bytes()
+    return tuple(msgspec.json.Decoder(Entry).decode_lines(data))
+
+
+def entries(kind: str) -> list[Entry]:
+    """The models of one type, by name; those that ship with the package among them."""
+    own = read_entries(kind.lower()) if kind in TYPES else ()
+    shipped = [entry for entry in read_entries(SHIPPED) if entry.type == kind]
+    return sorted([*shipped, *own], key=lambda entry: entry.name.lower())
 
 
 def on_this_machine(model: ModelSpec) -> ModelSpec:
@@ -82,7 +33,8 @@ def on_this_machine(model: ModelSpec) -> ModelSpec:
     which need not be installed where it is on the machine that resolved the launch."""
     if model.hub != "builtin" or not model.path:
         return model
-    for own in (own for entry in entries() if entry.name == model.name for own in entry.models()):
-        if (own.format, own.quantization) == (model.format, model.quantization):
-            return msgspec.structs.replace(model, path=own.path)
+    for entry in read_entries(SHIPPED):
+        for own in entry.models() if entry.name == model.name else ():
+            if (own.format, own.quantization) == (model.format, model.quantization):
+                return msgspec.structs.replace(model, path=own.path)
     return model

@@ -60,10 +60,13 @@ class TextPipeline:
         self._max_characters = self._context_length * max(map(len, self._pieces))
         self._template: ChatTemplate | None = None
         self._no_template = f"The model {self._name} has no chat template."
-        if tokenizer.chat_template is not None:
+        self._stop = spec.stop
+        self._stop_ids = frozenset(spec.stop_token_ids)
+        source = spec.chat_template or tokenizer.chat_template or spec.fallback_template
+        if source:
             try:
                 self._template = ChatTemplate(
-                    tokenizer.chat_template,
+                    source,
                     tokenizer.special_tokens,
                     max_length=self._max_characters,
                 )
@@ -91,7 +94,9 @@ class TextPipeline:
         check_stop(request.stop)
         check_tokens(request.stop_token_ids, "stop_token_ids", vocabulary_size)
         media = None
+        stop, stop_ids = request.stop, frozenset(request.stop_token_ids)
         if isinstance(request, ChatRequest):
+            stop, stop_ids = (*self._stop, *stop), self._stop_ids | stop_ids
             echo = b""
             if request.media and self._media is not None:
                 prompt, media = self._media_prompt(request, self._media)
@@ -115,8 +120,8 @@ class TextPipeline:
             ),
             OutputPipeline(
                 self._pieces,
-                stop=request.stop,
-                stop_ids=frozenset(request.stop_token_ids),
+                stop=stop,
+                stop_ids=stop_ids,
                 prompt=echo,
                 logprobs=request.sampling.logprobs is not None,
             ),
