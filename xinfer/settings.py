@@ -53,6 +53,12 @@ class Settings:
         "Launch again what was launched before the server stopped. With 0 it is kept for a start "
         "with 1.",
     )
+    config: str = _setting(
+        "",
+        "XINFERENCE_CONFIG",
+        "File (YAML) of models that are launched at each start; the option --config of "
+        "xinference-local and xinference-supervisor comes before it.",
+    )
     log_level: str = _setting(
         "INFO", "XINFERENCE_LOG_LEVEL", "Least severe level that is logged.", LOG_LEVELS
     )

@@ -12,6 +12,7 @@ from typing import NoReturn
 from xinfer import __version__, system
 from xinfer.core import logs
 from xinfer.deploy.cluster_token import NoToken
+from xinfer.deploy.config import BadConfig
 from xinfer.deploy.listen import CannotListen, is_loopback
 from xinfer.errors import XinferError
 from xinfer.settings import LOG_LEVELS, Settings
@@ -109,8 +110,8 @@ def run(parser: argparse.ArgumentParser, argv: list[str], serve: Serve) -> NoRet
         )
     try:
         sys.exit(serve(options, settings))
-    except (CannotListen, NoToken) as error:
-        sys.exit(f"{parser.prog}: {error}")
+    except (BadConfig, CannotListen, NoToken) as error:
+        sys.exit("\n".join(f"{parser.prog}: {line}" for line in str(error).splitlines()))
 
 
 def _check_certificate(settings: Settings) -> None:

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 
+from xinfer.deploy import config
 from xinfer.deploy.command import number, port
 from xinfer.deploy.launcher import Child, Launcher
 from xinfer.deploy.listen import endpoint, is_loopback, listen
@@ -33,6 +34,11 @@ def add_options(parser: argparse.ArgumentParser, *, otherwise: str = "") -> None
         default=[],
         metavar="NAME",
         help="launch this model at start (name or path); may be repeated",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="launch the models that this file (YAML) declares, at each start",
     )
     parser.add_argument(
         "--api-workers",
@@ -60,8 +66,11 @@ def serve(
         add: further processes, from those that come before them and the directory of sockets.
 
     Raises:
+        config.BadConfig: the file of declared models is not right; nothing was started.
         CannotListen: with the fix in its message.
     """
+    config_file = options.config or settings.config
+    declared = config.read(config_file) if config_file else None
     wanted = DEFAULT_PORT if options.port is None else options.port
     listener = listen(options.host, wanted, search=search_port and options.port is None)
     url = endpoint(options.host, listener.getsockname()[1])
@@ -85,6 +94,7 @@ def serve(
             apis=options.api_workers,
             run_dir=run_dir,
             url=url,
+            declared=declared,
         )
         children += add(children, run_dir)
         return Launcher(children, settings, on_all_ready=begin).run()

@@ -28,7 +28,13 @@ class Internal:
 
 
 def supervisor_and_apis(
-    internal: Internal, *, listener: int, apis: int, run_dir: str, url: str
+    internal: Internal,
+    *,
+    listener: int,
+    apis: int,
+    run_dir: str,
+    url: str,
+    declared: list[dict[str, Any]] | None = None,
 ) -> list[Child]:
     """The supervisor, then its machine's API processes.
 
@@ -37,6 +43,7 @@ def supervisor_and_apis(
         apis: how many of them there are.
         run_dir: for sockets and metrics; private to the user.
         url: where users reach the server.
+        declared: the launches of a file of declared models; None without one.
     """
     control = f"unix:{run_dir}/supervisor.sock"
     control_token = new_token().hex()
@@ -58,6 +65,7 @@ def supervisor_and_apis(
             "exposed": internal.exposed,
             "owns_workers": not internal.exposed,
             "restarted": bool(supervisor.facts),
+            "declared": declared,
         },
         stop_rank=1,
         environment=environment,

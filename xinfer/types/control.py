@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from xinfer.types.declaration import Declaration
 from xinfer.types.deployment import LaunchSpec, Snapshot
 from xinfer.types.device import Device
 from xinfer.types.failure import Failure
@@ -58,6 +59,23 @@ class ReadEvents(msgspec.Struct, frozen=True, tag="events"):
     """A uid: those of this model only."""
 
 
+class ReadDeclarations(msgspec.Struct, frozen=True, tag="declarations"):
+    """Result: a list of `Declared`, by priority."""
+
+
+class Declare(msgspec.Struct, frozen=True, tag="declare"):
+    """Result: None. Answered when the declaration is kept, in place of an earlier one of its uid.
+    `Conflict` when a file declares this uid."""
+
+    declaration: Declaration
+
+
+class Undeclare(msgspec.Struct, frozen=True, tag="undeclare"):
+    """Result: None. Answered when the declaration is gone for good; the model runs on."""
+
+    uid: str
+
+
 class DrainWorker(msgspec.Struct, frozen=True, tag="drain"):
     """Result: None. Answered when the worker knows; its replicas are placed elsewhere, and it
     leaves. `Conflict` when no other worker would take them."""
@@ -84,6 +102,9 @@ Operation = (
     | ReadLogs
     | ReadNodes
     | ReadEvents
+    | ReadDeclarations
+    | Declare
+    | Undeclare
     | DrainWorker
     | StopCluster
     | AwaitSeen

@@ -54,6 +54,8 @@ class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """LoRA adapters by the names that requests give."""
     options: dict[str, Any] = {}
     """Engine options by name; the engine validates them before anything is spent."""
+    declared: str = ""
+    """Of a launch by declaration, where that comes from; without it, the next start ends this."""
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from xinfer.api.routes import (
+    autostart,
     chat,
     cluster,
     completions,
@@ -20,6 +21,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     models.router,
     launch.router,
     registrations.router,
+    autostart.router,
     cluster.router,
     workers.router,
 )

@@ -21,6 +21,7 @@ from xinfer.core.supervisor.workers import ActorWorkers
 from xinfer.core.watchdog import watched
 from xinfer.settings import Settings
 from xinfer.types.cluster import SUPERVISOR_ACTOR
+from xinfer.types.deployment import LaunchSpec
 
 logger = logging.getLogger("xinfer.supervisor")
 
@@ -42,6 +43,8 @@ class SupervisorConfig(msgspec.Struct, frozen=True, kw_only=True):
     again."""
     restarted: bool = False
     """Whether this one takes the place of one that died; workers and API processes go on."""
+    declared: list[LaunchSpec] | None = None
+    """What the file of declared models holds; None without one."""
 
 
 async def serve(config: SupervisorConfig, settings: Settings, store: Store) -> None:
@@ -64,6 +67,7 @@ async def _serve(config: SupervisorConfig, settings: Settings, store: Store) -> 
         link_token=derive_token(cluster_token, b"replica links"),
         restarted=config.restarted,
         owns_workers=config.owns_workers,
+        declared=config.declared,
     )
     await supervisor.restore()
     pool = await create_pool(

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from xinfer.core.link import Link, LinkServer, serve
+from xinfer.core.supervisor.declarations import Declarations
 from xinfer.core.supervisor.events import EventLog
 from xinfer.core.supervisor.members import Members
 from xinfer.core.supervisor.service import DeploymentService
@@ -17,10 +18,12 @@ from xinfer.settings import Settings
 from xinfer.types.control import (
     AwaitSeen,
     CancelLaunch,
+    Declare,
     DrainWorker,
     Launch,
     Operation,
     Push,
+    ReadDeclarations,
     ReadEvents,
     ReadLogs,
     ReadNodes,
@@ -30,6 +33,7 @@ from xinfer.types.control import (
     StopCluster,
     Terminate,
     ToSupervisor,
+    Undeclare,
 )
 from xinfer.types.deployment import Snapshot
 from xinfer.types.failure import Failure
@@ -61,11 +65,13 @@ class ControlServer:
     def __init__(
         self,
         service: DeploymentService,
+        declarations: Declarations,
         members: Members,
         events: EventLog,
         settings: Settings,
     ) -> None:
         self._service = service
+        self._declarations = declarations
         self._members = members
         self._events = events
         self._settings = settings
@@ -173,6 +179,12 @@ class ControlServer:
             return self._events.read(operation.model)
         if isinstance(operation, AwaitSeen):
             return await self._await_seen(operation.version)
+        if isinstance(operation, ReadDeclarations):
+            return self._declarations.read()
+        if isinstance(operation, Declare):
+            return await self._declarations.declare(operation.declaration)
+        if isinstance(operation, Undeclare):
+            return await self._declarations.undeclare(operation.uid)
         if isinstance(operation, ReadNodes):
             return self._members.nodes()
         if isinstance(operation, DrainWorker):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from xinfer.core.supervisor.changes import describe_changes
 from xinfer.core.supervisor.control import ControlServer
+from xinfer.core.supervisor.declarations import Declarations
 from xinfer.core.supervisor.events import EventLog
 from xinfer.core.supervisor.members import Members
 from xinfer.core.supervisor.planner import PlanPolicy
@@ -42,6 +43,7 @@ class Supervisor:
             started, and nothing told, before the workers had the time to report what runs.
         owns_workers: no worker has outlived an earlier supervisor that was stopped in order; else,
             from the first report on, the others have the same time.
+        declared: the launches of a file of declarations; None without one.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Supervisor:
         link_token: bytes,
         restarted: bool = False,
         owns_workers: bool = True,
+        declared: Sequence[LaunchSpec] | None = None,
         resolve: Callable[[LaunchSpec, Catalogue], Resolved] = resolve,
         monotonic: Callable[[], float] = time.monotonic,
         unix_now: Callable[[], float] = time.time,
@@ -65,6 +68,7 @@ class Supervisor:
         )
         self.catalogue = Catalogue()
         self._settings = settings
+        self._restarted = restarted
         self._deserted = asyncio.Event()
         self._monotonic = monotonic
         self._reconciler = Reconciler(
@@ -90,16 +94,23 @@ class Supervisor:
             monotonic=monotonic,
             unix_now=unix_now,
         )
+        self.declarations = Declarations(
+            self.state, store, self.service, declared, monotonic=monotonic, unix_now=unix_now
+        )
         self.members = Members(self.state, workers, monotonic)
         self.events = EventLog(logger, unix_now)
         self._workers_known: set[str] = set()
         """Addresses of the workers that were there and have not said that they leave."""
         self._known = self.state.snapshot()
-        self.control = ControlServer(self.service, self.members, self.events, settings)
+        self.control = ControlServer(
+            self.service, self.declarations, self.members, self.events, settings
+        )
 
     async def restore(self) -> None:
-        """Want what the store holds."""
-        restored = await self.service.restore()
+        """Want what the store holds, as far as declarations do not say otherwise."""
+        await self.service.restore()
+        await self.declarations.begin(restarted=self._restarted, restore=self._settings.restore)
+        restored = list(self.state.desired)
         if restored:
             logger.info(
                 "Launched before and still wanted: %s. To end one for good: "
@@ -109,7 +120,18 @@ class Supervisor:
 
     async def run(self) -> None:
         """Act until cancelled."""
-        await self._reconciler.run()
+        tasks = {
+            asyncio.create_task(self._reconciler.run(), name="plan"),
+            asyncio.create_task(self.declarations.run(), name="declarations"),
+        }
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
     async def drain(self, *, dismiss: bool = False) -> None:
         """Say that the server is stopping and tell every replica to drain, while `run` runs; then

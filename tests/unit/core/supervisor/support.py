@@ -19,6 +19,7 @@ from xinfer.types.cluster import (
     StopReplica,
     WorkerReport,
 )
+from xinfer.types.declaration import Declaration
 from xinfer.types.deployment import Deployment, DeploymentState, LaunchSpec
 from xinfer.types.device import CPU, Device
 from xinfer.types.failure import Failure
@@ -142,6 +143,7 @@ class MemoryStore:
         self._first_generation = first_generation
         self._deployments: dict[str, Deployment] = {}
         self._generations: dict[str, int] = {}
+        self._declarations: dict[str, Declaration] = {}
 
     async def load(self) -> list[Deployment]:
         return list(self._deployments.values())
@@ -167,6 +169,19 @@ class MemoryStore:
 
     async def next_generation(self, uid: str) -> int:
         return max(self._generations.get(uid, 0) + 1, self._first_generation)
+
+    async def declarations(self) -> list[Declaration]:
+        return list(self._declarations.values())
+
+    async def declare(self, declaration: Declaration) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self._declarations[declaration.uid] = declaration
+
+    async def undeclare(self, uid: str) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self._declarations.pop(uid, None)
 
     async def close(self) -> None:
         return

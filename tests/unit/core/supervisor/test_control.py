@@ -28,6 +28,7 @@ from tests.unit.core.supervisor.support import (
 from xinfer.core.link import Link, connect
 from xinfer.core.supervisor import control as control_module
 from xinfer.core.supervisor.control import ControlServer
+from xinfer.core.supervisor.declarations import Declarations
 from xinfer.core.supervisor.events import EventLog
 from xinfer.core.supervisor.members import Members
 from xinfer.core.supervisor.service import DeploymentService
@@ -101,9 +102,10 @@ class House:
         self.go = threading.Event()
         self.go.set()
         self.resolving = False
+        store = MemoryStore()
         self.service = DeploymentService(
             self.state,
-            MemoryStore(),
+            store,
             FakeWorkers(),
             SETTINGS,
             resolve=self.resolve,
@@ -113,7 +115,12 @@ class House:
         )
         self.members = Members(self.state, FakeWorkers(), lambda: 0.0)
         self.events = EventLog(logging.getLogger("xinfer.test"), lambda: 7.0)
-        self.server = ControlServer(self.service, self.members, self.events, SETTINGS)
+        self.declarations = Declarations(
+            self.state, store, self.service, None, monotonic=lambda: 0.0, unix_now=lambda: 0.0
+        )
+        self.server = ControlServer(
+            self.service, self.declarations, self.members, self.events, SETTINGS
+        )
 
     def resolve(self, spec: LaunchSpec) -> Resolved:
         self.resolving = True

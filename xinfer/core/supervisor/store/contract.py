@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from xinfer.types.declaration import Declaration
 from xinfer.types.deployment import Deployment
 
 
@@ -43,6 +44,18 @@ class Store(Protocol):
 
     async def next_generation(self, uid: str) -> int:
         """A generation newer than every one this uid ever had, on this home or lost with it."""
+        ...
+
+    async def declarations(self) -> list[Declaration]:
+        """Those that are kept, on start."""
+        ...
+
+    async def declare(self, declaration: Declaration) -> None:
+        """Keep it, in place of an earlier one of its uid."""
+        ...
+
+    async def undeclare(self, uid: str) -> None:
+        """Forget a declaration."""
         ...
 
     async def close(self) -> None:

@@ -57,6 +57,17 @@ class Row(NamedTuple):
         return zlib.crc32(text.encode() + (self.body or b"-"))
 
 
+class Contents(NamedTuple):
+    """All that is kept."""
+
+    rows: dict[str, Row]
+    """By uid."""
+    declarations: dict[str, bytes]
+    """As JSON, by uid."""
+    epoch: int
+    """Of the supervisor that last started with it."""
+
+
 class Database:
     """An open database.
 
@@ -79,10 +90,6 @@ class Database:
         migrations: tuple[Migration, ...] = MIGRATIONS,
     ) -> None:
         self.path = path
-        self.rows: dict[str, Row] = {}
-        """By uid, as they are in the file."""
-        self.epoch = 0
-        """Of the supervisor that last started with it."""
         version = 0
         if path.exists():
             # Read-only, for SQLite would carry a log into a damaged file, or remove it.
@@ -98,7 +105,7 @@ class Database:
             self.connection.execute("PRAGMA synchronous = FULL")
             if version < len(migrations):
                 self._migrate(version, before_migration, migrations)
-            self.rows, self.epoch = _read(self.connection)
+            self.rows, self.declarations, self.epoch = _read(self.connection)
             self._closing = stack.pop_all()
 
     def _migrate(
@@ -110,11 +117,7 @@ class Database:
         if version:
             before_migration(self, version)
         with self.transaction():
-            for migration in migrations[version:]:
-                for statement in migration:
-                    self.connection.execute(statement)
-            self.connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            self.connection.execute(f"PRAGMA user_version = {len(migrations)}")
+            _raise_version(self.connection, version, migrations)
 
     # Changes, each of which is committed when the method returns
 
@@ -151,6 +154,19 @@ class Database:
             (uid, row.generation, row.body, int(row.parked), row.checksum(uid)),
         )
 
+    def declare(self, uid: str, body: bytes | None) -> None:
+        """Keep a declaration in place of an earlier one; None forgets it."""
+        with self.transaction():
+            self.connection.execute("DELETE FROM declarations WHERE uid = ?", (uid,))
+            if body is not None:
+                self.connection.execute(
+                    "INSERT INTO declarations VALUES (?, ?, ?)", (uid, body, _checksum(uid, body))
+                )
+        if body is None:
+            self.declarations.pop(uid, None)
+        else:
+            self.declarations[uid] = body
+
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """Commit what is done inside, or nothing of it.
@@ -175,6 +191,24 @@ class Database:
 
     def close(self) -> None:
         self._closing.close()
+
+
+def read_contents(path: Path, migrations: tuple[Migration, ...] = MIGRATIONS) -> Contents:
+    """What is in a database that is neither changed nor kept open.
+
+    Raises:
+        Damaged, TooNew, sqlite3.OperationalError: as `Database`.
+    """
+    with (
+        _opened(f"{path.absolute().as_uri()}?mode=ro", uri=True) as file,
+        _opened(":memory:") as copy,
+    ):
+        version = _check(file, migrations)
+        if not version:
+            raise Damaged("it is empty")
+        file.backup(copy)
+        _raise_version(copy, version, migrations)
+        return _read(copy)
 
 
 @contextlib.contextmanager
@@ -221,8 +255,17 @@ def _check(connection: sqlite3.Connection, migrations: tuple[Migration, ...]) ->
     return version
 
 
-def _read(connection: sqlite3.Connection) -> tuple[dict[str, Row], int]:
-    """The rows, by uid, and the epoch."""
+def _raise_version(
+    connection: sqlite3.Connection, version: int, migrations: tuple[Migration, ...]
+) -> None:
+    for migration in migrations[version:]:
+        for statement in migration:
+            connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {len(migrations)}")
+
+
+def _read(connection: sqlite3.Connection) -> Contents:
     rows = {}
     for uid, generation, body, parked, checksum in connection.execute(
         "SELECT uid, generation, body, parked, checksum FROM deployments ORDER BY rowid"
@@ -236,10 +279,24 @@ def _read(connection: sqlite3.Connection) -> tuple[dict[str, Row], int]:
         if not sound:
             raise Damaged(f"the entry of {name} does not agree with its checksum")
         rows[name] = row
+    declarations = {}
+    for uid, body, checksum in connection.execute("SELECT uid, body, checksum FROM declarations"):
+        try:
+            name = uid.decode()
+            sound = _checksum(name, body) == checksum
+        except (AttributeError, TypeError, UnicodeDecodeError):
+            name, sound = repr(uid), False
+        if not sound:
+            raise Damaged(f"the declaration of {name} does not agree with its checksum")
+        declarations[name] = body
     epochs = connection.execute("SELECT epoch FROM supervisor").fetchall()
     if len(epochs) != 1 or not isinstance(epochs[0][0], int):
         raise Damaged("the supervisor's epoch is not a number")
-    return rows, epochs[0][0]
+    return Contents(rows, declarations, epochs[0][0])
+
+
+def _checksum(uid: str, body: bytes) -> int:
+    return zlib.crc32(f"{uid}\0".encode() + body)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

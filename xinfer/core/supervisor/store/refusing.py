@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xinfer.core.supervisor.store.lock import HomeLock
 from xinfer.errors import Unavailable
+from xinfer.types.declaration import Declaration
 from xinfer.types.deployment import Deployment
 
 
@@ -34,6 +35,15 @@ class RefusingStore:
         return 0
 
     async def next_generation(self, uid: str) -> int:
+        raise self._refusal
+
+    async def declarations(self) -> list[Declaration]:
+        return []
+
+    async def declare(self, declaration: Declaration) -> None:
+        raise self._refusal
+
+    async def undeclare(self, uid: str) -> None:
         raise self._refusal
 
     async def close(self) -> None:

@@ -23,6 +23,13 @@ MIGRATIONS: tuple[Migration, ...] = (
         "CREATE TABLE supervisor (epoch INTEGER NOT NULL)",
         "INSERT INTO supervisor VALUES (0)",
     ),
+    (
+        """CREATE TABLE declarations (
+            uid TEXT PRIMARY KEY NOT NULL,
+            body BLOB NOT NULL,
+            checksum INTEGER NOT NULL
+        )""",
+    ),
 )
 """The n-th leads from version n - 1, which is `PRAGMA user_version`, to version n. Steps that were
 released are never changed."""

@@ -14,6 +14,7 @@ from xinfer.core.supervisor.store.backups import Backups
 from xinfer.core.supervisor.store.database import Database, Row
 from xinfer.core.supervisor.store.lock import HomeLock
 from xinfer.errors import Unavailable
+from xinfer.types.declaration import Declaration
 from xinfer.types.deployment import Deployment
 
 logger = logging.getLogger(__name__)
@@ -22,6 +23,7 @@ _RETRY_AFTER = 5.0
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Deployment).decode
+_decode_declaration = msgspec.json.Decoder(Declaration).decode
 
 
 class SqliteStore:
@@ -88,6 +90,28 @@ class SqliteStore:
 
     async def next_generation(self, uid: str) -> int:
         return max(await self.last_generation(uid) + 1, self._first_generation)
+
+    async def declarations(self) -> list[Declaration]:
+        kept = []
+        for uid, body in self._database.declarations.items():
+            try:
+                kept.append(_decode_declaration(body))
+            except msgspec.DecodeError as error:
+                logger.error(
+                    "The declaration of %s is of another version of xinfer and is not understood: "
+                    "%s. It stays in %s until this uid is declared again.",
+                    uid,
+                    error,
+                    self._database.path,
+                )
+        return kept
+
+    async def declare(self, declaration: Declaration) -> None:
+        body = _encode(declaration)
+        await self._change(lambda: self._database.declare(declaration.uid, body))
+
+    async def undeclare(self, uid: str) -> None:
+        await self._change(lambda: self._database.declare(uid, None))
 
     async def close(self) -> None:
         loop = asyncio.get_running_loop()
