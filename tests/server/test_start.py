@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 from tests.support.server import Server, running_server
 from tests.support.waiting import eventually
@@ -59,3 +60,34 @@ def test_health_needs_no_model_and_ready_can_ask_for_one(server: Server) -> None
     assert len(status["workers"]) == 1
     assert server.http.get("/v1/cluster/auth").json() == {"auth": False}
     server.terminate(uid)
+
+
+def test_declared_models_are_launched_changed_and_ended_as_the_file_says(tmp_path: Path) -> None:
+    file = tmp_path / "models.yaml"
+
+    def states(server: Server) -> dict[str, str]:
+        entries = server.http.get("/v1/autostart/models").json()["models"]
+        return {each["launch"]["model_uid"]: each["state"]["status"] for each in entries}
+
+    def ready(server: Server) -> set[str]:
+        found = server.http.get("/v1/models").json()["data"]
+        return {f"{each['id']}:{each['replica']}" for each in found}
+
+    file.write_text(
+        "models:\n  - {model_name: echo, model_uid: one}\n  - {model_name: echo, model_uid: two}\n"
+    )
+    with running_server("--config", str(file), home=tmp_path) as server:
+        eventually(lambda: states(server) == {"one": "active", "two": "active"}, 30)
+        server.launch(model_uid="mine")
+        assert ready(server) == {"one:1", "two:1", "mine:1"}
+        taken = server.http.delete("/v1/autostart/models/one")
+        assert (taken.status_code, taken.json()["error"]["code"]) == (409, "declared_in_file")
+        answer = server.http.post(
+            "/v1/autostart/models", json={"model_name": "echo", "model_uid": "by-api"}
+        )
+        assert answer.status_code == 200
+        eventually(lambda: states(server)["by-api"] == "active", 30)
+    file.write_text("models:\n  - {model_name: echo, model_uid: one, replica: 2}\n")
+    with running_server(home=tmp_path, XINFERENCE_CONFIG=str(file)) as server:
+        eventually(lambda: ready(server) == {"one:2", "by-api:1", "mine:1"}, 30)
+        assert states(server) == {"one": "active", "by-api": "active"}

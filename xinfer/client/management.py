@@ -8,6 +8,8 @@ from urllib.parse import quote
 
 from xinfer.client.wire import JSON, Call
 
+_AUTOSTART = "/v1/autostart/models"
+
 
 def list_models() -> Call[dict[str, JSON]]:
     """The models that can be called, by uid."""
@@ -167,6 +169,32 @@ def get_model_registration(model_type: str, model_name: str) -> Call[JSON]:
         f"/v1/model_registrations/{quote(model_type, safe='')}/{quote(model_name, safe='')}",
         result=dict,
     )
+
+
+def get_autostart_config() -> Call[JSON]:
+    """The models that are launched when the server starts: `models`, each with its `state`."""
+    return Call("get autostart config", "GET", _AUTOSTART, result=dict)
+
+
+def get_autostart_model_summary() -> Call[JSON]:
+    """The same in short: `models`, each with `model_uid` and `enabled`."""
+    return Call("get autostart model summary", "GET", f"{_AUTOSTART}/summary", result=dict)
+
+
+def upsert_autostart_model(entry: Mapping[str, Any]) -> Call[JSON]:
+    """Launch a model now, if it is not there, and whenever the server starts.
+
+    Args:
+        entry: `launch` with the fields of a launch; `enabled`, `priority`, `max_retries`,
+            `retry_interval_seconds`.
+    """
+    return Call("upsert autostart model", "POST", _AUTOSTART, body=dict(entry), result=dict)
+
+
+def remove_autostart_model(model_uid: str) -> Call[JSON]:
+    """Launch a model no more when the server starts; until then it runs on."""
+    path = f"{_AUTOSTART}/{quote(model_uid, safe='')}"
+    return Call("remove autostart model", "DELETE", path, result=dict)
 
 
 def get_supervisor_info() -> Call[JSON]:

@@ -71,7 +71,8 @@ def read_file(path: str) -> list[LaunchSpec]:
                 )
         except (InvalidRequest, NotFound) as error:
             field = f", {error.param}" if error.param else ""
-            findings.append(f"{where}{field}: {' '.join(error.message.split())}")
+            message = error.message.removeprefix(f"`{error.param}`: ")
+            findings.append(f"{where}{field}: {' '.join(message.split())}")
         else:
             assert spec.model_uid is not None
             specs[spec.model_uid] = spec
@@ -160,6 +161,9 @@ for _tag, _pattern, _first in (
     _Loader.add_implicit_resolver(
         f"tag:yaml.org,2002:{_tag}", re.compile(f"^({_pattern})$"), _first
     )
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value))
 
 
 def main() -> None:

@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 
 from xinfer.api.render.deployments import STATUS
+from xinfer.api.schemas.autostart import MASK
 from xinfer.types.declaration import Declared
 from xinfer.types.deployment import DeploymentState, DeploymentStatus, LaunchSpec, Snapshot
 
-MASK = "******"
-_SECRET = re.compile(r"token|secret|password|passwd|credential|api_?key", re.IGNORECASE)
+_SECRET = re.compile(r"(^|_)(token|secret|password|passwd|credentials?|api_?key)$", re.IGNORECASE)
 
 
 def entries(declared: Sequence[Declared], snapshot: Snapshot | None) -> list[dict[str, Any]]:
@@ -49,16 +49,14 @@ def launch_body(spec: LaunchSpec) -> dict[str, Any]:
     fields: dict[str, Any] = msgspec.to_builtins(spec)
     fields.pop("declared", None)
     options = fields.pop("options", {})
-    adapters = fields.pop("adapters", {})
+    adapters = {name: (each.path, each.scale) for name, each in spec.adapters.items()}
+    fields.pop("adapters", None)
     places = fields.pop("replica_config", [])
     if adapters:
         fields["peft_model_config"] = {
             "lora_list": [
                 {"lora_name": name, "local_path": path, "scale": scale}
-                for name, (path, scale) in (
-                    (name, (each["path"], each.get("scale", 1.0)))
-                    for name, each in adapters.items()
-                )
+                for name, (path, scale) in adapters.items()
             ]
         }
     if places:
@@ -81,7 +79,7 @@ def _masked(name: str, value: Any) -> Any:
         return MASK
     if isinstance(value, dict):
         return {key: _masked(key, each) for key, each in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_masked(name, each) for each in value]
     return value
 

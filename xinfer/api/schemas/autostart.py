@@ -3,20 +3,21 @@
 from typing import Any
 
 import msgspec
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from xinfer.api.schemas.base import Body
 from xinfer.api.schemas.launch import LaunchBody
 from xinfer.core.supervisor.uids import default_uid
+from xinfer.errors import InvalidRequest
 from xinfer.types.declaration import API, Declaration
 
+MASK = "******"
+"""Stands for secrets in answers."""
 _OWN = ("enabled", "priority", "max_retries", "retry_interval_seconds")
 
 
 class AutostartBody(Body):
     """A launch to make at each start of the server, in `launch` or beside the other fields."""
-
-    model_config = ConfigDict(extra="forbid")
 
     enabled: bool = Field(
         True, description="Otherwise the model is not started, however it was launched before."
@@ -41,8 +42,13 @@ class AutostartBody(Body):
         """As the control plane hears of it.
 
         Raises:
-            InvalidRequest: what a launch raises for its body.
+            InvalidRequest: what a launch raises for its body, or a secret that is only a mask.
         """
+        if _has_mask(self.launch.model_dump(exclude_unset=True)):
+            raise InvalidRequest(
+                f"`launch` has {MASK}, which stands for a secret in answers. Give the secret.",
+                param="launch",
+            )
         self.launch.check_supported()
         spec = self.launch.spec()
         uid = spec.model_uid or default_uid(spec.model_name, ())
@@ -53,3 +59,9 @@ class AutostartBody(Body):
             max_retries=self.max_retries,
             retry_interval=self.retry_interval_seconds,
         )
+
+
+def _has_mask(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_has_mask(each) for each in value.values())
+    return any(map(_has_mask, value)) if isinstance(value, list) else value == MASK

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xinfer.core.supervisor.store.database import Damaged, Database, Row, TooNew
+from xinfer.core.supervisor.store.database import Damaged, Database, Row, TooNew, read_contents
 from xinfer.core.supervisor.store.schema import MIGRATIONS
 
 ROWS = {
@@ -150,9 +150,50 @@ def test_tables_become_newer_step_by_step_after_a_backup(tmp_path: Path) -> None
     assert opened.rows == ROWS
     assert opened.connection.execute("SELECT note FROM supervisor").fetchall() == [(None,)]
     opened.close()
-    assert before == [(1, 3)]
+    assert before == [(len(MIGRATIONS), 3)]
     Database(path, back_up, migrations=LATER).close()
     assert len(before) == 1
+
+
+def test_declarations_are_there_again_also_in_a_database_of_before_there_were_any(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "x.db"
+    first = Database(path, may_be_empty=True, migrations=MIGRATIONS)
+    first.connection.execute("DROP TABLE declarations")
+    first.connection.execute("PRAGMA user_version = 1")
+    first.close()
+    opened = Database(path)
+    assert opened.declarations == {}
+    opened.declare("a", b"{}")
+    opened.declare("b", b"[1]")
+    opened.declare("a", None)
+    opened.declare("b", b"[2]")
+    assert opened.declarations == {"b": b"[2]"}
+    opened.close()
+    again = Database(path)
+    assert again.declarations == {"b": b"[2]"}
+    again.connection.execute("UPDATE declarations SET body = X'5B335D'")
+    again.close()
+    with pytest.raises(Damaged, match="declaration of b"):
+        Database(path)
+
+
+def test_contents_are_read_of_any_version_without_touching_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    make(path)
+    with sqlite3.connect(path) as older:
+        older.execute("PRAGMA journal_mode = DELETE")
+        older.execute("DROP TABLE declarations")
+        older.execute("PRAGMA user_version = 1")
+    older.close()
+    before = path.read_bytes()
+    assert read_contents(path) == (ROWS, {}, 5)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+    (tmp_path / "empty.db").touch()
+    with pytest.raises(Damaged, match="empty"):
+        read_contents(tmp_path / "empty.db")
 
 
 def test_a_migration_that_fails_leaves_the_database_as_it_was(tmp_path: Path) -> None:

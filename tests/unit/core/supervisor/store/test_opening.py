@@ -217,7 +217,7 @@ def test_before_its_tables_become_newer_a_copy_is_kept_for_ever(
     monkeypatch.setattr(opening_module, "Database", newer)
     for start in range(7):
         assert with_store(tmp_path, load, now=NOW + start) == [deployment("a")]
-    kept = Database(tmp_path / "state" / "backups" / "version-1.db")
+    kept = Database(tmp_path / "state" / "backups" / f"version-{len(MIGRATIONS)}.db")
     assert list(kept.rows) == ["a"]
     kept.close()
 
