@@ -25,6 +25,7 @@ from xinfer.core.supervisor.placement import places_of
 from xinfer.core.supervisor.scaling import check_replicas
 from xinfer.core.supervisor.uids import check_uid, default_uid
 from xinfer.errors import InvalidRequest, NotFound, XinferError
+from xinfer.model.catalog.catalogue import Catalogue
 from xinfer.model.catalog.resolve import is_path, resolve
 from xinfer.types.deployment import LaunchSpec
 
@@ -107,7 +108,7 @@ def _launch(entry: Any, directory: str) -> LaunchSpec:
     places_of(spec)
     spec = msgspec.structs.replace(spec, model_uid=uid)
     try:
-        resolve(spec)
+        resolve(spec, Catalogue())
     except (InvalidRequest, NotFound):
         raise
     except XinferError as error:  # of the moment: the server tries again

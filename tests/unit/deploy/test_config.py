@@ -145,7 +145,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_scalars_are_those_of_todays_yaml(
     tmp_path: Path, scalar: str, value: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(config_check, "resolve", lambda spec: None)
+    monkeypatch.setattr(config_check, "resolve", lambda spec, catalogue: None)
     text = f"models:\n  - {{model_name: echo, option: {scalar}}}\n"
     (spec,) = read_file(written(tmp_path, text))
     assert spec.options == {"option": value}
@@ -155,7 +155,7 @@ def test_scalars_are_those_of_todays_yaml(
 def test_relative_paths_are_those_of_the_files_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(config_check, "resolve", lambda spec: None)
+    monkeypatch.setattr(config_check, "resolve", lambda spec, catalogue: None)
     monkeypatch.chdir("/")
     text = """
 models:
@@ -177,7 +177,7 @@ models:
 def test_what_is_only_not_to_be_had_now_does_not_keep_the_server_from_starting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def resolve(spec: LaunchSpec) -> None:
+    def resolve(spec: LaunchSpec, catalogue: object) -> None:
         raise Unavailable("The hub does not answer.")
 
     monkeypatch.setattr(config_check, "resolve", resolve)
