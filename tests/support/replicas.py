@@ -13,6 +13,7 @@ import msgspec
 
 from xinfer.core.link import Link, LinkServer, connect, serve
 from xinfer.core.replica.admission import Admission
+from xinfer.core.replica.generating import TokenBackend
 from xinfer.core.replica.service import Service
 from xinfer.core.security import new_token
 from xinfer.model.engine import (
@@ -163,7 +164,8 @@ async def served(
     settings = settings or Settings()
     loaded = engine.load(lambda _: None)
     admission = Admission(loaded.concurrency, max_queue, settings.queue_timeout)
-    service = Service(engine, TextPipeline(engine.tokenizer, loaded, SPEC), admission, settings)
+    backend = TokenBackend(engine, TextPipeline(engine.tokenizer, loaded, SPEC))
+    service = Service(backend, admission, settings)
 
     def accept(link: Link) -> Any:
         replica.links.append(link)
@@ -173,12 +175,12 @@ async def served(
         server = await serve(f"unix:{Path(directory, 'r.sock')}", token, accept, settings)
         replica = Replica(service, admission, server)
         replica.address = server.address
-        steps = asyncio.create_task(service.run_steps())
+        steps = asyncio.create_task(backend.run())
         try:
             yield replica
         finally:
             await server.close()
-            engine.close()
+            backend.close()
             await soon(steps)
             await soon(service.close())
 

@@ -1,8 +1,8 @@
 """What a replica sends back for a request, in this order:
 
 `Accepted`, `Started`, any number of `Delta` (of `LogprobDelta` where log-probabilities were asked
-for), then exactly one of `Finished` and `Failed`; or `Refused` alone. `rid` numbers the request on
-its link.
+for, of `Rows` for an `EncodeRequest`), then exactly one of `Finished` and `Failed`; or `Refused`
+alone. `rid` numbers the request on its link.
 """
 
 from __future__ import annotations
@@ -80,6 +80,23 @@ class Finished(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
     usage: Usage
 
 
+class Rows(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=7):
+    """Results of some of a request's texts, as they come: in no order, and each once."""
+
+    rid: int
+    indices: list[int]
+    """Which of the texts."""
+    data: bytes
+    """Little-endian float32; a row of equal length for each of `indices`."""
+
+
+class EncodeFinished(Finished, frozen=True, array_like=True, tag=8):
+    """The complete end of an `EncodeRequest`: all rows have been sent."""
+
+    truncated: tuple[int, ...]
+    """Texts that were cut short, in order."""
+
+
 class Failed(msgspec.Struct, frozen=True, array_like=True, tag=5):
     """The end by an error, after `Accepted`."""
 
@@ -87,4 +104,6 @@ class Failed(msgspec.Struct, frozen=True, array_like=True, tag=5):
     failure: Failure
 
 
-Event = Accepted | Refused | Started | Delta | LogprobDelta | Finished | Failed
+Event = (
+    Accepted | Refused | Started | Delta | LogprobDelta | Rows | Finished | EncodeFinished | Failed
+)

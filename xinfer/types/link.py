@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from xinfer.types.event import Event
+from xinfer.types.failure import Failure
 from xinfer.types.model import EngineStats
 from xinfer.types.request import Request
 
@@ -44,7 +45,14 @@ class Inspect(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
     call: int
 
 
-ToReplica = Submit | Cancel | Credit | Abort | Inspect
+class Spell(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=5):
+    """Tell what tokens are called in the model's vocabulary; answered by `Spelled`."""
+
+    call: int
+    ids: list[int]
+
+
+ToReplica = Submit | Cancel | Credit | Abort | Inspect | Spell
 
 
 class Load(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -78,4 +86,13 @@ class Inspected(msgspec.Struct, frozen=True, array_like=True, tag=2):
     stats: EngineStats
 
 
-FromReplica = Step | Aborted | Inspected
+class Spelled(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    """The answer to `Spell`."""
+
+    call: int
+    tokens: list[str]
+    failure: Failure | None = None
+    """Why there are no tokens."""
+
+
+FromReplica = Step | Aborted | Inspected | Spelled

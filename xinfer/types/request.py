@@ -87,4 +87,22 @@ class CompletionRequest(
     """Begin the answer with the prompt."""
 
 
-Request = ChatRequest | CompletionRequest
+class EncodeRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="encode"):
+    """Texts to make vectors of, or to score, each by itself or together with a query."""
+
+    texts: list[str | list[int]]
+    """As text, or as token ids of the model's own tokenizer, which are used as they are."""
+    queries: list[str] = []
+    """None: texts by themselves; one: for all of them; else one for each."""
+    prompt: str | None = None
+    """Name of a task, where the model has something to put before the texts for it."""
+    max_tokens: int | None = None
+    """Most tokens of a text; at most, and by default, the model's own limit."""
+    truncate: bool = True
+    """Whether a longer one is cut short, and told; it fails the request otherwise."""
+    dimensions: int | None = None
+    """Length of the vectors, where the model's may be shortened."""
+
+
+TextRequest = ChatRequest | CompletionRequest
+Request = TextRequest | EncodeRequest

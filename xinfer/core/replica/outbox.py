@@ -16,11 +16,12 @@ from xinfer.types.event import (
     Finished,
     LogprobDelta,
     Refused,
+    Rows,
     Started,
     TokenLogprob,
 )
 from xinfer.types.failure import Failure
-from xinfer.types.link import Aborted, FromReplica, Inspected, Load, Step
+from xinfer.types.link import Aborted, FromReplica, Inspected, Load, Spelled, Step
 
 _LOGPROB_CHARACTERS = 16
 
@@ -41,7 +42,7 @@ class Outbox:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self.flush)
 
-    def reply(self, answer: Aborted | Inspected) -> None:
+    def reply(self, answer: Aborted | Inspected | Spelled) -> None:
         self._send(answer)
 
     def flush(self) -> None:
@@ -102,7 +103,7 @@ class Channel:
         """Wait for a slow reader to take what is held, or to go."""
         await self._closed.wait()
 
-    def put(self, event: Accepted | Started) -> None:
+    def put(self, event: Accepted | Started | Rows) -> None:
         """Send an event that needs no credit."""
         if not self.closed:
             self._outbox.put(event)

@@ -13,9 +13,13 @@ import msgspec
 
 from xinfer.core.link import serve
 from xinfer.core.replica.admission import Admission
+from xinfer.core.replica.backend import Backend
+from xinfer.core.replica.encoding import EncodeBackend, encode_slots
+from xinfer.core.replica.generating import TokenBackend
 from xinfer.core.replica.service import Service
 from xinfer.errors import EngineFailed, InvalidRequest, XinferError
 from xinfer.model.catalog.entries import on_this_machine
+from xinfer.model.encode_engine import EncodeEngine
 from xinfer.model.engine import Engine, MediaEngine, TokenEngine, find_engine, parse_options
 from xinfer.model.llm.pipeline import TextPipeline
 from xinfer.settings import Settings
@@ -70,11 +74,7 @@ class ReplicaProcess:
             loaded = await self._load(engine)
             if loaded is None:
                 return 0
-            # Only now: an engine has its tokenizer once it has loaded.
-            if not isinstance(engine, TokenEngine):
-                name = self._config.assignment.deployment.engine
-                raise InvalidRequest(f"Engine {name} does not generate text.", param="model_engine")
-            return await self._serve(engine, model, loaded)
+            return await self._serve(*self._backend(engine, model, loaded), loaded)
         except Exception as error:
             if isinstance(error, XinferError):
                 logger.error("The replica cannot go on: %s", error.message)
@@ -112,12 +112,23 @@ class ReplicaProcess:
         leaving.cancel()
         return loading.result() if loading.done() else None
 
-    async def _serve(self, engine: TokenEngine, model: ModelSpec, loaded: Loaded) -> int:
-        media = engine if loaded.abilities.media and isinstance(engine, MediaEngine) else None
-        pipeline = TextPipeline(engine.tokenizer, loaded, model, media)
-        admission = Admission(loaded.concurrency, self._max_queue, self._settings.queue_timeout)
+    def _backend(self, engine: Engine, model: ModelSpec, loaded: Loaded) -> tuple[Backend, int]:
+        """What stands around the loaded engine, and how many requests it works on at once."""
+        if isinstance(engine, EncodeEngine):
+            return EncodeBackend(engine, loaded), encode_slots(loaded)
+        if isinstance(engine, TokenEngine):  # it has its tokenizer only once it has loaded
+            media = engine if loaded.abilities.media and isinstance(engine, MediaEngine) else None
+            pipeline = TextPipeline(engine.tokenizer, loaded, model, media)
+            return TokenBackend(engine, pipeline), loaded.concurrency
+        name = self._config.assignment.deployment.engine
+        raise InvalidRequest(
+            f"Engine {name} neither generates text nor encodes it.", param="model_engine"
+        )
+
+    async def _serve(self, backend: Backend, slots: int, loaded: Loaded) -> int:
+        admission = Admission(slots, self._max_queue, self._settings.queue_timeout)
         self._admission = admission
-        service = Service(engine, pipeline, admission, self._settings)
+        service = Service(backend, admission, self._settings)
         server = await serve(
             self._config.address,
             self._config.link_token,
@@ -125,22 +136,22 @@ class ReplicaProcess:
             self._settings,
             exposed=self._config.exposed,
         )
-        steps = asyncio.create_task(service.run_steps())
+        running = asyncio.create_task(backend.run())
         leaving = asyncio.create_task(self._asked_to_leave.wait())
         gc.collect()
         gc.freeze()
         self._status.send(ReplicaMessage(ready=ReplicaReady(address=server.address, loaded=loaded)))
         try:
-            await asyncio.wait({steps, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if steps.done():
-                steps.result()
+            await asyncio.wait({running, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                running.result()
                 raise EngineFailed("The engine stopped by itself.")
             await service.drain(self._must_leave)
         finally:
             leaving.cancel()
             await server.close()
-            engine.close()
-            steps.cancel()
-            await asyncio.gather(steps, leaving, return_exceptions=True)
+            backend.close()
+            running.cancel()
+            await asyncio.gather(running, leaving, return_exceptions=True)
             await service.close()
         return 0

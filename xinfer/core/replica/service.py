@@ -12,12 +12,23 @@ import msgspec
 from xinfer.core.link import Link
 from xinfer.core.replica.active import ActiveRequest
 from xinfer.core.replica.admission import Admission, draining
+from xinfer.core.replica.backend import Backend
 from xinfer.core.replica.outbox import Channel, Outbox
-from xinfer.errors import Cancelled
-from xinfer.model.engine import TokenEngine
-from xinfer.model.llm.pipeline import TextPipeline
+from xinfer.errors import Cancelled, XinferError
 from xinfer.settings import Settings
-from xinfer.types.link import Abort, Aborted, Cancel, Credit, Inspected, Submit, ToReplica
+from xinfer.types.failure import Failure
+from xinfer.types.link import (
+    Abort,
+    Aborted,
+    Cancel,
+    Credit,
+    Inspect,
+    Inspected,
+    Spell,
+    Spelled,
+    Submit,
+    ToReplica,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -25,15 +36,8 @@ logger = logging.getLogger(__name__)
 class Service:
     """All requests of one replica, whichever link they came by."""
 
-    def __init__(
-        self,
-        engine: TokenEngine,
-        pipeline: TextPipeline,
-        admission: Admission,
-        settings: Settings,
-    ) -> None:
-        self._engine = engine
-        self._pipeline = pipeline
+    def __init__(self, backend: Backend, admission: Admission, settings: Settings) -> None:
+        self._backend = backend
         self._admission = admission
         self._settings = settings
         self._active: dict[int, tuple[ActiveRequest, asyncio.Task[None]]] = {}
@@ -43,14 +47,6 @@ class Service:
         """The handler for a new link."""
         return Session(self, Outbox(link, lambda: self._admission.load))
 
-    async def run_steps(self) -> None:
-        """Hand the engine's events to their requests, until the engine is closed."""
-        async for events in self._engine.steps():
-            for event in events:
-                entry = self._active.get(event.id)
-                if entry is not None:
-                    entry[0].on_event(event)
-
     def submit(
         self, message: Submit, size: int, outbox: Outbox, on_close: Callable[[], None]
     ) -> ActiveRequest:
@@ -58,8 +54,8 @@ class Service:
         number = next(self._numbers)
         backlog = self._settings.stream_backlog
         channel = Channel(message.rid, message.window, backlog, outbox, on_close)
-        active = ActiveRequest(number, message.request_id, message.request, size, channel)
-        task = asyncio.create_task(active.run(self._admission, self._pipeline, self._engine))
+        active = self._backend.begin(number, message, size, channel)
+        task = asyncio.create_task(active.run(self._admission))
         self._active[number] = (active, task)
         task.add_done_callback(lambda _: self._active.pop(number, None))
         return active
@@ -67,7 +63,7 @@ class Service:
     def cancel(self, active: ActiveRequest) -> None:
         """Nothing more is wanted of this request."""
         active.channel.discard()
-        entry = self._active.get(active.engine_id)
+        entry = self._active.get(active.number)
         if entry is not None:
             entry[1].cancel()
 
@@ -85,7 +81,14 @@ class Service:
 
     def inspect(self, call: int) -> Inspected:
         """How the replica is, as the answer to call number `call`."""
-        return Inspected(call, self._admission.load, self._engine.stats())
+        return Inspected(call, self._admission.load, self._backend.stats())
+
+    def spell(self, message: Spell) -> Spelled:
+        """What the tokens are called, or why that cannot be told."""
+        try:
+            return Spelled(message.call, self._backend.spell(message.ids))
+        except XinferError as error:
+            return Spelled(message.call, [], Failure.of(error))
 
     async def drain(self, enough: asyncio.Event) -> None:
         """Take nothing new and let what runs finish; once `enough` is set, end what is left."""
@@ -145,8 +148,10 @@ class Session:
         elif isinstance(message, Abort):
             found = self._service.abort(message.request_id)
             self._outbox.reply(Aborted(message.call, found))
-        else:
+        elif isinstance(message, Inspect):
             self._outbox.reply(self._service.inspect(message.call))
+        else:
+            self._outbox.reply(self._service.spell(message))
 
     def on_lost(self, link: Link, reason: str) -> None:
         if self._requests:

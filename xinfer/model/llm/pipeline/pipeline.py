@@ -19,7 +19,7 @@ from xinfer.model.llm.pipeline.validation import (
     check_tokens,
 )
 from xinfer.types.model import Loaded, ModelSpec
-from xinfer.types.request import ChatRequest, CompletionRequest, Request
+from xinfer.types.request import ChatRequest, CompletionRequest, TextRequest
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class TextPipeline:
                 self._no_template = error.message
                 logger.warning("%s cannot chat: %s", self._name, error.message)
 
-    def prepare(self, request: Request, *, id: int) -> Prepared:
+    def prepare(self, request: TextRequest, *, id: int) -> Prepared:
         """Render, tokenise and check a request. Blocks: a long prompt takes milliseconds.
 
         `max_tokens` left out, or more than the context has room for, becomes that room, and the

@@ -7,7 +7,7 @@ from typing import Any
 
 from xinfer.errors import InvalidRequest, NotFound
 from xinfer.types.model import Abilities
-from xinfer.types.request import CompletionRequest, Request, Sampling
+from xinfer.types.request import CompletionRequest, Sampling, TextRequest
 
 MAX_STOP_STRINGS = 16
 MAX_STOP_BYTES = 1024
@@ -83,7 +83,7 @@ def _asks_nothing(sampling: Sampling, name: str) -> bool:
     return name in _PART_OF and _asks_nothing(sampling, _PART_OF[name])
 
 
-def check_abilities(request: Request, abilities: Abilities) -> None:
+def check_abilities(request: TextRequest, abilities: Abilities) -> None:
     """Refuse log-probabilities, a constraint or an adapter that the engine does not have.
 
     Raises:

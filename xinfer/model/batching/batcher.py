@@ -1,0 +1,201 @@
+"""The threads around an encode engine: one tokenizes, one computes, one makes bytes of results.
+
+So the next batch is tokenized, and the last one sent, while the device computes. Nothing waits for
+a batch to fill: whenever the device is free it gets what is there.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+
+from xinfer.errors import Cancelled, EngineFailed, Unavailable, XinferError
+from xinfer.model.batching.job import Job, Member, Outcome
+from xinfer.model.batching.queue import BatchQueue, Settled
+from xinfer.model.batching.rows import as_bytes
+from xinfer.model.encode_engine import Encoded, EncodeEngine, Item, Result
+from xinfer.types.failure import Failure
+from xinfer.types.model import Loaded
+
+logger = logging.getLogger(__name__)
+
+_BATCHES_TO_SEND = 4
+"""Batches whose results wait to be made bytes of, before the device waits."""
+
+_PART_BYTES = 4 << 20
+
+Batch = tuple[Sequence[Member], Sequence["Result | XinferError"]]
+
+
+class MicroBatcher:
+    """Computes jobs; each ends once, by an outcome that is finished or has an error.
+
+    Args:
+        deliver: takes what came of a batch; called on a thread of the batcher's.
+        broken: told, on such a thread, when the engine cannot compute any more.
+    """
+
+    def __init__(
+        self,
+        engine: EncodeEngine,
+        loaded: Loaded,
+        deliver: Callable[[list[Outcome]], None],
+        broken: Callable[[BaseException], None],
+    ) -> None:
+        abilities = loaded.abilities.encode
+        assert abilities is not None
+        self._engine = engine
+        self._deliver = deliver
+        self._broken = broken
+        self._queue = BatchQueue(abilities)
+        self._lock = threading.Lock()
+        self._texts = threading.Condition(self._lock)
+        self._ready = threading.Condition(self._lock)
+        self._results: queue.Queue[Batch | None] = queue.Queue(_BATCHES_TO_SEND)
+        self._closing = False
+        self._threads = [
+            threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
+            for name, work in (
+                ("tokenize", self._tokenize_all),
+                ("encode", self._encode_all),
+                ("post", self._post_all),
+            )
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """End the threads; the engine has been closed before, so that none stays in it. Blocks."""
+        with self._lock:
+            self._closing = True
+            self._texts.notify()
+            self._ready.notify()
+        for thread in self._threads:
+            thread.join()
+
+    def add(self, job: Job) -> None:
+        with self._lock:
+            self._queue.add(job)
+            self._texts.notify()
+
+    def drop(self, job: Job) -> None:
+        """Nothing more is wanted of it; no outcome of it comes after those on their way."""
+        with self._lock:
+            self._queue.drop(job)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Cancelled:
+            return  # the engine was closed
+        except BaseException as error:
+            if not isinstance(error, XinferError):
+                logger.exception("The batcher cannot go on")
+            self._broken(error)
+
+    def _tokenize_all(self) -> None:
+        while True:
+            with self._lock:
+                while not self._closing and (taken := self._queue.take_texts()) is None:
+                    self._texts.wait()
+                if self._closing:
+                    return
+            assert taken is not None
+            self._tokenize(*taken)
+
+    def _tokenize(self, job: Job, start: int, texts: Sequence[Item | Encoded]) -> None:
+        try:
+            encoded = self._encoded(texts)
+            with self._lock:
+                self._queue.add_tokens(job, start, encoded)
+                self._ready.notify()
+        except Cancelled:
+            raise
+        except Exception as error:
+            if not isinstance(error, XinferError):
+                logger.exception("Texts could not be tokenized")
+            with self._lock:
+                told = not job.ended
+                self._queue.drop(job)
+            if told:
+                self._deliver([Outcome(job, [], b"", error=error)])
+
+    def _encoded(self, texts: Sequence[Item | Encoded]) -> list[Encoded]:
+        bare = [text for text in texts if not isinstance(text, Encoded)]
+        made = iter(self._engine.tokenize(bare) if bare else ())
+        return [text if isinstance(text, Encoded) else next(made) for text in texts]
+
+    def _encode_all(self) -> None:
+        try:
+            while True:
+                with self._lock:
+                    while not self._closing and not (batch := self._queue.take_batch()):
+                        self._ready.wait()
+                    if self._closing:
+                        return
+                    self._texts.notify()  # there is room for more of a large job
+                self._results.put((batch, self._encode(batch)))
+        finally:
+            self._results.put(None)
+
+    def _encode(self, batch: Sequence[Member]) -> list[Result | XinferError]:
+        """Results of all; what fails as a whole is halved until the text that it is of is found."""
+        try:
+            results = self._engine.encode([member.encoded for member in batch])
+        except (Cancelled, EngineFailed):
+            raise
+        except Exception as error:
+            if isinstance(error, Unavailable):
+                self._lower(batch, error)
+            if len(batch) == 1:
+                if not isinstance(error, XinferError):
+                    logger.exception("A text could not be computed")
+                return [error if isinstance(error, XinferError) else Failure.of(error).error()]
+            half = len(batch) // 2
+            return [*self._encode(batch[:half]), *self._encode(batch[half:])]
+        if len(results) != len(batch):
+            raise EngineFailed(f"The engine gave {len(results)} results for {len(batch)} texts.")
+        return results
+
+    def _lower(self, batch: Sequence[Member], error: Unavailable) -> None:
+        with self._lock:
+            self._queue.lower(batch)
+            tokens, items = self._queue.limits
+        logger.warning(
+            "No memory for a batch of %d texts (%s). From now on: %d texts, %d tokens.",
+            len(batch),
+            error.message,
+            items,
+            tokens,
+        )
+
+    def _post_all(self) -> None:
+        while (batch := self._results.get()) is not None:
+            with self._lock:
+                settled = self._queue.settle(*batch)
+            outcomes = [outcome for one in settled for outcome in _outcomes(one)]
+            if outcomes:
+                self._deliver(outcomes)
+
+
+def _outcomes(settled: Settled) -> list[Outcome]:
+    """In parts that fit easily into a frame."""
+    job, places, results, error = settled
+    if error is not None:
+        return [Outcome(job, [], b"", error=error)]
+    data = as_bytes(results, job.dimensions)
+    row = len(data) // len(places)
+    step = max(1, _PART_BYTES // max(1, row))
+    return [
+        Outcome(
+            job,
+            places[start : start + step],
+            data[start * row : (start + step) * row],
+            finished=job.left == 0 and start + step >= len(places),
+        )
+        for start in range(0, len(places), step)
+    ]

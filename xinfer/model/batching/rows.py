@@ -1,0 +1,28 @@
+"""Results as bytes: what goes over a link, and what an answer is rendered from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xinfer.model.encode_engine import EmbedResult, Result
+
+
+def as_bytes(results: Sequence[Result], dimensions: int | None) -> bytes:
+    """Little-endian float32, a row for each result.
+
+    Args:
+        dimensions: shorten vectors to this length, and normalise them again.
+    """
+    rows = np.stack([_numbers(result) for result in results]).astype("<f4", copy=False)
+    if dimensions is not None:
+        rows = rows[:, :dimensions]
+        norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+        rows = (rows / np.where(norms == 0, 1, norms)).astype("<f4")
+    return rows.tobytes()
+
+
+def _numbers(result: Result) -> NDArray[np.float32]:
+    return result.vector if isinstance(result, EmbedResult) else result.scores
