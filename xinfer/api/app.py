@@ -78,7 +78,12 @@ def create_app(
             allow_origins=origins,
             allow_methods=["*"],
             allow_headers=["*"],
-            expose_headers=["X-Request-Id", "X-Ignored-Fields", "Retry-After"],
+            expose_headers=[
+                "X-Request-Id",
+                "X-Ignored-Fields",
+                "X-Truncated-Inputs",
+                "Retry-After",
+            ],
         )
     app.add_middleware(RequestContext, services=services)
     return app

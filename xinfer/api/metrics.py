@@ -98,6 +98,19 @@ class Metrics:
             buckets=_SECONDS,
         )
 
+        self._inputs = Counter(
+            "xinfer_inputs_total",
+            "Texts that vectors or scores were made of.",
+            ["model"],
+            registry=registry,
+        )
+        self._truncated = Counter(
+            "xinfer_truncated_inputs_total",
+            "Texts that were cut short for it.",
+            ["model"],
+            registry=registry,
+        )
+
     def observe(self, record: InferenceRecord, seconds: float) -> None:
         """An inference request has ended, however it did, `seconds` after it came."""
         model, usage = record.model, record.usage
@@ -108,6 +121,9 @@ class Metrics:
             self._tokens.labels(model, "prompt").inc(usage.prompt_tokens)
             self._tokens.labels(model, "cached").inc(usage.cached_tokens)
             self._tokens.labels(model, "completion").inc(usage.completion_tokens)
+        if record.inputs:
+            self._inputs.labels(model).inc(record.inputs)
+            self._truncated.labels(model).inc(record.truncated)
         if record.first is not None:
             self._first.labels(model).observe(record.first)
             self._stall.labels(model).observe(record.stall)

@@ -12,7 +12,7 @@ class InferenceRecord:
 
     Args:
         model: the uid of a deployment that there is, so that labels stay bounded.
-        operation: chat or generate.
+        operation: chat, generate, embeddings, rerank, score or classify.
         arrived: monotonic seconds.
     """
 
@@ -22,11 +22,13 @@ class InferenceRecord:
         "_last",
         "first",
         "gaps",
+        "inputs",
         "model",
         "operation",
         "reasons",
         "stall",
         "stream",
+        "truncated",
         "usage",
         "waits",
     )
@@ -47,6 +49,10 @@ class InferenceRecord:
         """Mean seconds between the tokens of each choice of a stream."""
         self.stall = 0.0
         """Longest time between two pieces of a stream, in seconds."""
+        self.inputs = 0
+        """Texts that vectors or scores were made of."""
+        self.truncated = 0
+        """Of these, how many were cut short."""
         self._arrived = arrived
         self._began: float | None = None
         self._last = 0.0

@@ -7,16 +7,21 @@ from xinfer.api.routes import (
     chat,
     cluster,
     completions,
+    embeddings,
     health,
     launch,
     models,
     registrations,
+    rerank,
     workers,
 )
 
 ROUTERS: tuple[APIRouter, ...] = (
     chat.router,
     completions.router,
+    embeddings.router,
+    rerank.router,
+    embeddings.tokens,
     health.router,
     models.router,
     launch.router,

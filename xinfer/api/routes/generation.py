@@ -1,4 +1,4 @@
-"""What the text-generating routes share."""
+"""What the inference routes share, those that generate text above all."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from xinfer.api.record import InferenceRecord
 from xinfer.api.render.text import Chunks
 from xinfer.api.request_id import clean
 from xinfer.api.schemas.base import Body
+from xinfer.api.schemas.encode import EncodeBody
 from xinfer.api.schemas.sampling import GenerationBody
 from xinfer.api.services import Services, services
 from xinfer.core import logs
@@ -49,14 +50,25 @@ def begin(request: Request, body: GenerationBody, ability: str) -> Call:
         NotFound: there is no such model.
         InvalidRequest: it is of another kind, or a parameter is not supported.
     """
+    require_ability(services(request).table, body.model, ability)
+    return begin_call(request, body, ability, stream=bool(body.stream))
+
+
+def begin_call(
+    request: Request, body: GenerationBody | EncodeBody, operation: str, *, stream: bool = False
+) -> Call:
+    """Settle the request's id and begin its record; the model is there and can do this.
+
+    Raises:
+        InvalidRequest: a parameter is not supported.
+    """
     here = services(request)
-    require_ability(here.table, body.model, ability)
     body.check_supported()
     state = request.scope["state"]
     if body.request_id:
         state["request_id"] = clean(body.request_id)
         logs.request_id.set(state["request_id"])
-    record = InferenceRecord(body.model, ability, state["arrived"], stream=bool(body.stream))
+    record = InferenceRecord(body.model, operation, state["arrived"], stream=stream)
     state["record"] = record
     return Call(
         services=here,

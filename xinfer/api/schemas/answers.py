@@ -100,6 +100,101 @@ class CompletionAnswer(BaseModel):
     usage: UsageAnswer
 
 
+class InputUsage(BaseModel):
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingItem(BaseModel):
+    """With `encoding_format` base64, little-endian float32."""
+
+    index: int
+    object: Literal["embedding"]
+    embedding: list[float] | str
+
+
+class EmbeddingAnswer(BaseModel):
+    """A vector for each text; `truncated` has the indices of texts that were cut short."""
+
+    object: Literal["list"]
+    model: str
+    data: list[EmbeddingItem]
+    usage: InputUsage
+    truncated: list[int]
+
+
+class DocumentAnswer(BaseModel):
+    text: str
+
+
+class RerankItem(BaseModel):
+    """`index` is the document's place in the request."""
+
+    index: int
+    relevance_score: float
+    document: DocumentAnswer | None
+
+
+class RerankTokens(BaseModel):
+    input_tokens: int
+    output_tokens: int
+
+
+class RerankMeta(BaseModel):
+    api_version: None
+    billed_units: None
+    tokens: RerankTokens | None
+    warnings: None
+
+
+class RerankAnswer(BaseModel):
+    """The documents, the most relevant first."""
+
+    id: str
+    model: str
+    results: list[RerankItem]
+    meta: RerankMeta
+    usage: InputUsage
+    truncated: list[int]
+
+
+class ScoreItem(BaseModel):
+    index: int
+    object: Literal["score"]
+    score: float
+
+
+class ScoreAnswer(BaseModel):
+    """A score for each pair."""
+
+    id: str
+    object: Literal["list"]
+    created: int
+    model: str
+    data: list[ScoreItem]
+    usage: InputUsage
+    truncated: list[int]
+
+
+class ClassifyItem(BaseModel):
+    index: int
+    label: str
+    probs: list[float]
+    num_classes: int
+
+
+class ClassifyAnswer(BaseModel):
+    """The most likely class of each text."""
+
+    id: str
+    object: Literal["list"]
+    created: int
+    model: str
+    data: list[ClassifyItem]
+    usage: InputUsage
+    truncated: list[int]
+
+
 class LaunchAnswer(BaseModel):
     """`model_engine` is the one asked for, or else the one that was chosen, and why."""
 
@@ -138,3 +233,7 @@ ERROR_ANSWERS: Answers = {
 _EVENTS = {"text/event-stream": {"schema": {"type": "string"}}}
 CHAT_ANSWER: Answers = {200: {"model": ChatAnswer, "content": _EVENTS}}
 COMPLETION_ANSWER: Answers = {200: {"model": CompletionAnswer, "content": _EVENTS}}
+EMBEDDING_ANSWER: Answers = {200: {"model": EmbeddingAnswer}}
+RERANK_ANSWER: Answers = {200: {"model": RerankAnswer}}
+SCORE_ANSWER: Answers = {200: {"model": ScoreAnswer}}
+CLASSIFY_ANSWER: Answers = {200: {"model": ClassifyAnswer}}

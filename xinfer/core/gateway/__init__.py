@@ -1,8 +1,9 @@
 """The gateway, in each API process: which replica, over which link, and again if it is lost."""
 
 from xinfer.core.gateway.control import Control
+from xinfer.core.gateway.encoding import Encoding
 from xinfer.core.gateway.gateway import Completion, Gateway
 from xinfer.core.gateway.stream import ResponseStream
 from xinfer.core.gateway.table import RoutingTable
 
-__all__ = ["Completion", "Control", "Gateway", "ResponseStream", "RoutingTable"]
+__all__ = ["Completion", "Control", "Encoding", "Gateway", "ResponseStream", "RoutingTable"]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import msgspec
 
+from xinfer.core.gateway.encoding import Encoding, collect_rows
 from xinfer.core.gateway.policy import PowerOfTwo
 from xinfer.core.gateway.replica_link import Attempt, ReplicaLink
 from xinfer.core.gateway.stream import ResponseStream
@@ -18,7 +20,9 @@ from xinfer.settings import Settings
 from xinfer.types.deployment import DeploymentState, ReplicaStatus, Snapshot
 from xinfer.types.event import Delta, Finished, LogprobDelta, Started, TokenLogprob, Usage
 from xinfer.types.link import Inspected
-from xinfer.types.request import Request
+from xinfer.types.request import EncodeRequest, Request, TextRequest
+
+T = TypeVar("T")
 
 _SET_ASIDE = 1.0
 """Seconds for which a replica whose link broke is chosen only when no other is ready."""
@@ -51,7 +55,7 @@ class Gateway:
         self._opening: dict[str, asyncio.Lock] = {}
         self._aside: dict[str, float] = {}
 
-    async def open(self, uid: str, request: Request, *, request_id: str) -> ResponseStream:
+    async def open(self, uid: str, request: TextRequest, *, request_id: str) -> ResponseStream:
         """Send a request; returns when its engine has it, so the status is decided.
 
         Raises:
@@ -67,25 +71,42 @@ class Gateway:
         attempt, started = await self._start(uid, request, request_id, losses)
         return ResponseStream(attempt, started, restart)
 
-    async def complete(self, uid: str, request: Request, *, request_id: str) -> Completion:
+    async def complete(self, uid: str, request: TextRequest, *, request_id: str) -> Completion:
         """The whole answer; begun anew elsewhere when a replica dies or stops with it.
 
         Raises:
             XinferError: as `open`, and `ReplicaLost` when no replica was left in time.
         """
+        return await self._whole(uid, request, request_id, _collect)
+
+    async def encode(self, uid: str, request: EncodeRequest, *, request_id: str) -> Encoding:
+        """Vectors or scores of all texts; begun anew elsewhere as in `complete`.
+
+        Raises:
+            XinferError: as `complete`.
+        """
+
+        async def collect(attempt: Attempt, started: Started) -> Encoding:
+            return await collect_rows(attempt, started, len(request.texts))
+
+        return await self._whole(uid, request, request_id, collect)
+
+    async def spell(self, uid: str, ids: Sequence[int]) -> list[str]:
+        """What tokens are called in the model's vocabulary.
+
+        Raises:
+            XinferError: no such model, none ready, a token that there is not, or `ReplicaLost`.
+        """
         self.table.require_ready(uid)
-        losses = _Losses()
+        tried: set[str] = set()
         error: XinferError | None = None
-        while True:
-            attempt, started = await self._start(uid, request, request_id, losses, error)
-            async with ResponseStream(attempt, started, _raise) as stream:
-                try:
-                    return await _collect(stream)
-                except XinferError as ended:
-                    if not ended.recoverable:
-                        raise
-                    error = ended
-            losses.add(error)
+        while (replica := self._choose(uid, tried)) is not None:
+            tried.add(replica.replica_id)
+            try:
+                return await (await self._link(replica)).spell(ids)
+            except ReplicaLost as lost:
+                error = lost
+        raise error or not_ready(self.table.status(uid))
 
     async def abort(self, uid: str, request_id: str) -> bool:
         """End a request by its public id, whichever API process it came by.
@@ -129,6 +150,29 @@ class Gateway:
         for link in list(self._links.values()):
             link.close()
         self._links.clear()
+
+    async def _whole(
+        self,
+        uid: str,
+        request: Request,
+        request_id: str,
+        collect: Callable[[Attempt, Started], Awaitable[T]],
+    ) -> T:
+        """What `collect` makes of the first attempt that ends well."""
+        self.table.require_ready(uid)
+        losses = _Losses()
+        error: XinferError | None = None
+        while True:
+            attempt, started = await self._start(uid, request, request_id, losses, error)
+            try:
+                return await collect(attempt, started)
+            except XinferError as ended:
+                if not ended.recoverable:
+                    raise
+                error = ended
+            finally:
+                attempt.cancel()
+            losses.add(error)
 
     async def _start(
         self,
@@ -268,7 +312,8 @@ async def _raise(error: XinferError) -> NoReturn:
     raise error
 
 
-async def _collect(stream: ResponseStream) -> Completion:
+async def _collect(attempt: Attempt, started: Started) -> Completion:
+    stream = ResponseStream(attempt, started, _raise)
     parts: list[str] = []
     logprobs: list[TokenLogprob] = []
     async for batch in stream:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -21,6 +21,8 @@ from xinfer.types.link import (
     FromReplica,
     Inspect,
     Inspected,
+    Spell,
+    Spelled,
     Step,
     Submit,
     ToReplica,
@@ -31,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 
 _LAST = (Finished, Failed, Refused)
+
+Answer = Aborted | Inspected | Spelled
 
 
 def lost(reason: str) -> ReplicaLost:
@@ -127,7 +131,7 @@ class ReplicaLink:
         self._others = 0
         self._capacity = 1
         self._attempts: dict[int, Attempt] = {}
-        self._calls: dict[int, asyncio.Future[Aborted | Inspected]] = {}
+        self._calls: dict[int, asyncio.Future[Answer]] = {}
         self._numbers = itertools.count(1)
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(FromReplica)
@@ -188,8 +192,21 @@ class ReplicaLink:
         assert isinstance(answer, Inspected)
         return answer
 
-    async def _call(self, message: Abort | Inspect) -> Aborted | Inspected:
-        answer: asyncio.Future[Aborted | Inspected] = asyncio.get_running_loop().create_future()
+    async def spell(self, ids: Sequence[int]) -> list[str]:
+        """What tokens are called.
+
+        Raises:
+            ReplicaLost: no answer came.
+            XinferError: what the replica says against it.
+        """
+        answer = await self._call(Spell(next(self._numbers), list(ids)))
+        assert isinstance(answer, Spelled)
+        if answer.failure is not None:
+            raise answer.failure.error()
+        return answer.tokens
+
+    async def _call(self, message: Abort | Inspect | Spell) -> Answer:
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._calls[message.call] = answer
         try:
             if not self.send(message):
