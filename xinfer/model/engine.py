@@ -23,6 +23,8 @@ ENTRY_POINT_GROUP = "xinfer.engines"
 BUILTIN: dict[str, str] = {
     "echo": "xinfer.model.llm.echo:EchoEngine",
     "llama-cpp-python": "xinfer.model.llm.llama_cpp.engine:LlamaCppEngine",
+    "llama-cpp-embedding": "xinfer.model.encode.llama_cpp.embedding:LlamaCppEmbedding",
+    "llama-cpp-rerank": "xinfer.model.encode.llama_cpp.rerank:LlamaCppRerank",
     "xllamacpp": "xinfer.model.llm.xllamacpp.engine:XllamacppEngine",
 }
 

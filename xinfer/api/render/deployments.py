@@ -25,6 +25,9 @@ STATUS = {
 }
 """The incumbent's word for each state."""
 
+ENCODERS = {"embedding": ("embed",), "rerank": ("rerank",)}
+"""What models of these types can do, in the incumbent's words."""
+
 SERVING = (DeploymentState.READY, DeploymentState.RESTARTING, DeploymentState.UNLOADED)
 """States in which a deployment is a model that clients may count on."""
 
@@ -40,7 +43,7 @@ def describe(status: DeploymentStatus) -> dict[str, Any]:
     }
     context = loaded.context_length if loaded else model.context_length
     replicas = status.replicas
-    return {
+    entry = {
         "id": deployment.uid,
         "object": "model",
         "created": deployment.created,
@@ -69,11 +72,35 @@ def describe(status: DeploymentStatus) -> dict[str, Any]:
         "backend": backend,
         "engine_details": loaded.details if loaded else {},
     }
+    return {**entry, **_encoder_facts(status, context)}
+
+
+def _encoder_facts(status: DeploymentStatus, context: int) -> dict[str, Any]:
+    """What is said of models that make vectors or scores, and of no other."""
+    model = status.deployment.model
+    if model.type not in ENCODERS:
+        return {}
+    facts = {
+        "language": model.languages,
+        "model_revision": model.revision,
+        "max_tokens": context,
+    }
+    made = status.loaded.abilities.encode if status.loaded else None
+    if model.type == "rerank":
+        return {**facts, "type": "normal", "labels": made.labels if made else ()}
+    return {
+        **facts,
+        "dimensions": made.dimensions if made else None,
+        "pooling": made.pooling if made else None,
+        "matryoshka": made.matryoshka if made else False,
+        "tasks": sorted(made.prompts) if made else [],
+    }
 
 
 def _abilities(status: DeploymentStatus) -> tuple[str, ...]:
     """The model's, and what was loaded beside it."""
-    abilities = status.deployment.model.abilities
+    model = status.deployment.model
+    abilities = model.abilities or ENCODERS.get(model.type, ())
     if status.loaded and status.loaded.abilities.media and "vision" not in abilities:
         return (*abilities, "vision")
     return abilities

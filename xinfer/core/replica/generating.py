@@ -64,8 +64,7 @@ class TokenBackend:
         for token in ids:
             if not 0 <= token < size:
                 raise InvalidRequest(
-                    f"`input`: the model has no token {token}; its ids are 0 to {size - 1}.",
-                    param="input",
+                    f"The model has no token {token}; its ids are 0 to {size - 1}.", param="input"
                 )
         return [tokenizer.piece(token).decode(errors="replace") for token in ids]
 

@@ -15,7 +15,11 @@ from xinfer.model.inspect.model import inspect_path
 from xinfer.types.deployment import LaunchSpec
 from xinfer.types.model import Memory, ModelSpec
 
-ENGINE_ALIASES = {"llama.cpp": ("llama-cpp-python", "xllamacpp")}
+_LLAMA_CPP_ENCODERS = ("llama-cpp-embedding", "llama-cpp-rerank")
+ENGINE_ALIASES = {
+    "llama.cpp": ("llama-cpp-python", "xllamacpp", *_LLAMA_CPP_ENCODERS),
+    "llama-cpp-python": ("llama-cpp-python", *_LLAMA_CPP_ENCODERS),
+}
 """Names that stand for several engines; the first that can is taken."""
 RETIRED_ENGINES = {"ctransformers": "llama.cpp", "ggml": "llama.cpp"}
 """Engines that people still ask for, and what runs their models."""
@@ -156,7 +160,7 @@ def _choose(spec: LaunchSpec, models: list[ModelSpec]) -> tuple[str, ModelSpec]:
 
 def _reason(spec: LaunchSpec, engine: str, model: ModelSpec) -> str:
     if spec.model_engine is not None:
-        if spec.model_engine.lower() in ENGINE_ALIASES:
+        if spec.model_engine.lower() in ENGINE_ALIASES and spec.model_engine.lower() != engine:
             return f"{spec.model_engine} was asked for; {engine} is the first of its engines here."
         return f"{engine} was asked for."
     others = [other for other in _engines_for(model) if other != engine]

@@ -31,6 +31,7 @@ class LlamaCppEmbedding(LlamaCppEncoder):
     def __init__(self, spec: ModelSpec, options: EmbeddingOptions) -> None:
         super().__init__(spec, options)
         self._asked = options.pooling
+        self._matryoshka = options.matryoshka
         self._prompt: TextPrompt | None = None
 
     def _pooling(self, parts: Sequence[GgufMetadata]) -> str:
@@ -60,6 +61,7 @@ class LlamaCppEmbedding(LlamaCppEncoder):
             pooling=pooling,
             dimensions=self._width(model),
             normalised=True,
+            matryoshka=self._matryoshka,
         )
 
     def _tokenize(self, items: Sequence[Item]) -> list[Encoded]:

@@ -52,6 +52,7 @@ class LlamaCppEncoder(ABC):
         self._context: EncodeContext | None = None
         self._longest = 0
         self._vocabulary_size = 0
+        self._vocabulary: list[str] = []
         self._running = 0
         self._tokens = 0
 
@@ -126,6 +127,7 @@ class LlamaCppEncoder(ABC):
         self._context = made
         self._longest = longest
         self._vocabulary_size = model.vocabulary_size
+        self._vocabulary = gguf.values.get("tokenizer.ggml.tokens", [])
         progress(Progress(1.0, "loading"))
         return Loaded(
             context_length=longest,
@@ -152,6 +154,15 @@ class LlamaCppEncoder(ABC):
 
     def stats(self) -> EngineStats:
         return EngineStats(running=self._running, prompt_tokens=self._tokens)
+
+    def spell(self, ids: Sequence[int]) -> list[str]:
+        size = len(self._vocabulary)
+        for token in ids:
+            if not 0 <= token < size:
+                raise InvalidRequest(
+                    f"The model has no token {token}; its ids are 0 to {size - 1}.", param="input"
+                )
+        return [self._vocabulary[token] for token in ids]
 
     def tokenize(self, items: Sequence[Item]) -> list[Encoded]:
         with self._tokenizing:

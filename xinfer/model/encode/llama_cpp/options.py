@@ -34,3 +34,6 @@ class EmbeddingOptions(RerankOptions, frozen=True, kw_only=True):
     pooling: Literal["mean", "cls", "last"] | None = None
     """What of its tokens stands for a text: their mean, the first or the last one. As the file
     says by default."""
+    matryoshka: bool = False
+    """Whether the model was trained so that vectors may be shortened (`dimensions`); its file does
+    not say."""
