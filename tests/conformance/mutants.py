@@ -11,11 +11,12 @@ import pytest
 from xinfer.model.engine import TokenEvent, TokenRequest
 from xinfer.model.llama_cpp.context import Batch
 from xinfer.model.llm.echo import EchoEngine
-from xinfer.model.llm.llama_cpp import batching, scheduler
-from xinfer.model.llm.llama_cpp.batching import Batching
+from xinfer.model.llm.llama_cpp import computer
+from xinfer.model.llm.llama_cpp.computer import LlamaComputer
 from xinfer.model.llm.llama_cpp.context import LlamaContext
 from xinfer.model.llm.llama_cpp.sampler import Sampler
-from xinfer.model.llm.llama_cpp.scheduler import Scheduler, Sequence
+from xinfer.model.llm.scheduling import scheduler
+from xinfer.model.llm.scheduling.scheduler import Scheduler, Sequence
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 
@@ -133,10 +134,10 @@ def copies_another_slot(patch: pytest.MonkeyPatch) -> None:
 
 def stale_settings(patch: pytest.MonkeyPatch) -> None:
     """Every request is sampled as the one before it asked."""
-    make = Batching._sampler
+    make = LlamaComputer._sampler
     before: list[Sequence] = []
 
-    def stale(self: Batching, sequence: Sequence) -> Sampler:
+    def stale(self: LlamaComputer, sequence: Sequence) -> Sampler:
         asked = sequence.request
         if before:
             sampling = before[-1].request.sampling
@@ -146,7 +147,7 @@ def stale_settings(patch: pytest.MonkeyPatch) -> None:
         before.append(sequence)
         return made
 
-    patch.setattr(Batching, "_sampler", stale)
+    patch.setattr(LlamaComputer, "_sampler", stale)
 
 
 def sampler_without_history(patch: pytest.MonkeyPatch) -> None:
@@ -223,14 +224,14 @@ def grammar_begins_again(patch: pytest.MonkeyPatch) -> None:
 
 def logprobs_after_biases(patch: pytest.MonkeyPatch) -> None:
     """As if a request's own biases were the model's opinion."""
-    tell = batching.log_probability
+    tell = computer.log_probability
 
     def biased(row: Any, token: int, most: int) -> Any:
         row = row.copy()
         row[token] += 1.0
         return tell(row, token, most)
 
-    patch.setattr(batching, "log_probability", biased)
+    patch.setattr(computer, "log_probability", biased)
 
 
 def says_all_was_cached(patch: pytest.MonkeyPatch) -> None:

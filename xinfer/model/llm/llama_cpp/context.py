@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,22 +14,11 @@ from xinfer.model.llama_cpp.kv_cache import KvCache
 from xinfer.model.llama_cpp.model import LlamaModel
 from xinfer.model.llm.llama_cpp.adapters import LoadedAdapter
 from xinfer.model.llm.llama_cpp.options import LlamaCppOptions
-from xinfer.model.llm.llama_cpp.scheduler import Chunk
 from xinfer.model.llm.llama_cpp.vision import Pictures, Vision
+from xinfer.model.llm.scheduling.computer import Outcome
+from xinfer.model.llm.scheduling.scheduler import Chunk
 
 Row = NDArray[np.float32]
-
-
-class Outcome(Enum):
-    """How a step ended."""
-
-    DONE = 0
-    NO_ROOM = 1
-    """The cache has no place for it; nothing was computed."""
-    ABORTED = 2
-    """Some of it may have been computed."""
-    FAILED = 3
-    """One request's medium cannot be computed; nothing else is the worse for it."""
 
 
 class LlamaContext(Context):

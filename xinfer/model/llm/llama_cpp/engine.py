@@ -21,15 +21,16 @@ from xinfer.model.llama_cpp.kv_cache import kv_bytes
 from xinfer.model.llama_cpp.loading import load_model
 from xinfer.model.llama_cpp.model import LlamaModel
 from xinfer.model.llm.llama_cpp.adapters import adapter_bytes, load_adapters
-from xinfer.model.llm.llama_cpp.batching import Batching
+from xinfer.model.llm.llama_cpp.computer import LlamaComputer
 from xinfer.model.llm.llama_cpp.context import LlamaContext
 from xinfer.model.llm.llama_cpp.kv_cache import plan_kv
 from xinfer.model.llm.llama_cpp.options import LlamaCppOptions
 from xinfer.model.llm.llama_cpp.projector import AUTO, find_projector
 from xinfer.model.llm.llama_cpp.sampler import HONOURED
-from xinfer.model.llm.llama_cpp.scheduler import Scheduler
 from xinfer.model.llm.llama_cpp.vision import Vision
 from xinfer.model.llm.mailbox import Mailbox
+from xinfer.model.llm.scheduling.loop import StepLoop
+from xinfer.model.llm.scheduling.scheduler import Scheduler
 from xinfer.model.llm.tokenizer.gguf import GgufTokenizer
 from xinfer.model.llm.tokenizer.pieces import Vocabulary
 from xinfer.model.memory import estimate_gguf
@@ -57,7 +58,7 @@ class LlamaCppEngine:
         self._closing = False
         self._failure: BaseException | None = None
         self._thread: threading.Thread | None = None
-        self._batching: Batching | None = None
+        self._loop: StepLoop | None = None
         self._vision: Vision | None = None
         self._release: list[Callable[[], None]] = []
 
@@ -127,9 +128,16 @@ class LlamaCppEngine:
             eos_ids=model.end_ids,
             prompt_prefix=model.prompt_prefix(),
         )
-        self._batching = Batching(
+        computer = LlamaComputer(
             model,
             context,
+            context_length=context_tokens,
+            defaults=sampling_defaults(gguf, repeat_last_n=options.repeat_last_n),
+            adapters=adapters,
+            vision=self._vision,
+        )
+        self._loop = StepLoop(
+            computer,
             Scheduler(
                 context,
                 slots=options.n_parallel,
@@ -137,9 +145,6 @@ class LlamaCppEngine:
                 batch=batch,
             ),
             context_length=context_tokens,
-            defaults=sampling_defaults(gguf, repeat_last_n=options.repeat_last_n),
-            adapters=adapters,
-            vision=self._vision,
             emit=self._emit,
         )
         self._thread = threading.Thread(target=self._compute, name="llama.cpp", daemon=True)
@@ -185,8 +190,8 @@ class LlamaCppEngine:
     def close(self) -> None:
         """End what runs and release the model; blocks for up to one operation of llama.cpp."""
         self._closing = True
-        if self._batching is not None:
-            self._batching.stop()
+        if self._loop is not None:
+            self._loop.stop()
         self._ready.set()
         if self._thread is not None:
             self._thread.join()
@@ -197,7 +202,7 @@ class LlamaCppEngine:
             self._mailbox.close()
 
     def stats(self) -> EngineStats:
-        return EngineStats() if self._batching is None else self._batching.stats()
+        return EngineStats() if self._loop is None else self._loop.stats()
 
     def media_prompt(self, texts: Sequence[str], media: Sequence[Media]) -> MediaPrompt:
         assert self._vision is not None
@@ -205,12 +210,12 @@ class LlamaCppEngine:
 
     def submit(self, request: TokenRequest) -> None:
         self._events()
-        assert self._batching is not None
-        self._batching.submit(request)
+        assert self._loop is not None
+        self._loop.submit(request)
 
     def abort(self, request_id: int) -> None:
-        if self._batching is not None:
-            self._batching.abort(request_id)
+        if self._loop is not None:
+            self._loop.abort(request_id)
 
     async def steps(self) -> AsyncIterator[list[TokenEvent]]:
         async for events in self._events().batches():
@@ -233,9 +238,9 @@ class LlamaCppEngine:
 
     def _compute(self) -> None:
         self._ready.wait()
-        assert self._batching is not None
+        assert self._loop is not None
         try:
-            self._batching.run()
+            self._loop.run()
         except BaseException as error:
             logger.exception("llama.cpp cannot go on")
             self._failure = error

@@ -12,8 +12,8 @@ from xinfer.errors import InvalidRequest, Unavailable
 from xinfer.model.engine import MediaPrompt
 from xinfer.model.llama_cpp.binding import error_lines, media_library
 from xinfer.model.llama_cpp.model import LlamaModel
-from xinfer.model.llm.llama_cpp.layout import Layout, Span
 from xinfer.model.llm.llama_cpp.options import LlamaCppOptions
+from xinfer.model.llm.scheduling.layout import Layout, Span
 from xinfer.types.request import Media
 
 # Where mtmd looks for ffmpeg, which it would ask about what it cannot decode itself.

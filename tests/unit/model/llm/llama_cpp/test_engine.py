@@ -18,7 +18,7 @@ from xinfer.model.inspect.model import inspect_path
 from xinfer.model.llm.llama_cpp.context import LlamaContext, Outcome
 from xinfer.model.llm.llama_cpp.engine import LlamaCppEngine
 from xinfer.model.llm.llama_cpp.options import LlamaCppOptions
-from xinfer.model.llm.llama_cpp.scheduler import Chunk
+from xinfer.model.llm.scheduling.scheduler import Chunk
 from xinfer.types.model import ModelSpec, Progress
 from xinfer.types.request import Constraint, Sampling
 

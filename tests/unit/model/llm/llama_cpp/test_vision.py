@@ -20,7 +20,7 @@ from tests.unit.model.llm.llama_cpp.driver import Answer, Driver, running
 from tests.unit.model.llm.llama_cpp.vision_reference import Reference
 from xinfer.errors import InvalidRequest, Unavailable
 from xinfer.model.llama_cpp.binding import media_library
-from xinfer.model.llm.llama_cpp import batching
+from xinfer.model.llm.llama_cpp import computer
 from xinfer.model.llm.llama_cpp.vision import Vision
 from xinfer.model.llm.pipeline import TextPipeline
 from xinfer.types.request import ChatRequest, Media, Sampling
@@ -172,13 +172,13 @@ async def test_an_output_after_pictures_goes_on_where_it_is_resumed(
 ) -> None:
     sampling = Sampling(temperature=1.0, seed=7, repetition_penalty=1.3)
     histories: list[list[int]] = []
-    sampler = batching.Sampler
+    sampler = computer.Sampler
 
     def record(*arguments: Any, history: list[int], **fields: Any) -> Any:
         histories.append(history)
         return sampler(*arguments, history=history, **fields)
 
-    monkeypatch.setattr(batching, "Sampler", record)
+    monkeypatch.setattr(computer, "Sampler", record)
     async with running(seeing, **EXACT) as driver:
         _, whole = submit(driver, ASKS["both"], sampling=sampling)
         await driver.wait(whole.ended)

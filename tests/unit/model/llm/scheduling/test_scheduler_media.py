@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.unit.model.llm.llama_cpp.test_scheduler import Bench, counts
-from xinfer.model.llm.llama_cpp.layout import Layout, Span
+from tests.unit.model.llm.scheduling.test_scheduler import Bench, counts
+from xinfer.model.llm.scheduling.layout import Layout, Span
 
 PICTURE = [-7] * 20
 """Larger than the batch."""

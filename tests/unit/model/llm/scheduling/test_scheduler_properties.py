@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.model.llm.llama_cpp.test_scheduler import Bench
-from xinfer.model.llm.llama_cpp.layout import Layout, Span
+from tests.unit.model.llm.scheduling.test_scheduler import Bench
+from xinfer.model.llm.scheduling.layout import Layout, Span
 
 PROMPTS = st.tuples(
     st.integers(0, 3), st.integers(1, 40), st.integers(0, 2), st.sampled_from([None, "a"])

@@ -3,63 +3,45 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import count
 
 from xinfer.errors import EngineFailed, InvalidRequest, XinferError
 from xinfer.model.engine import TokenEvent, TokenRequest
-from xinfer.model.llama_cpp.model import LlamaModel
-from xinfer.model.llm.llama_cpp.adapters import LoadedAdapter
-from xinfer.model.llm.llama_cpp.context import LlamaContext, Outcome, Row
-from xinfer.model.llm.llama_cpp.sampler import Candidates, Sampler, log_probability, resolve
-from xinfer.model.llm.llama_cpp.scheduler import Chunk, NoRoom, Scheduler, Sequence
-from xinfer.model.llm.llama_cpp.vision import Vision
+from xinfer.model.llm.scheduling.computer import Choice, Computer, Outcome
+from xinfer.model.llm.scheduling.scheduler import Chunk, NoRoom, Scheduler, Sequence
 from xinfer.types.failure import Failure
 from xinfer.types.model import EngineStats
 
 
-class Batching:
+class StepLoop:
     """Runs the requests of one loaded model together.
 
     `submit`, `abort`, `stats` and `stop` may be called from any thread.
 
     Args:
-        scheduler: for the slots and cells of `context`.
+        scheduler: for the computer's cache.
         context_length: tokens of one request.
-        defaults: the model's own sampling parameters.
-        adapters: the model's LoRA adapters by name.
-        vision: what computes pictures.
         emit: takes the events of a step, on the computing thread.
     """
 
     def __init__(
         self,
-        model: LlamaModel,
-        context: LlamaContext,
+        computer: Computer,
         scheduler: Scheduler,
         *,
         context_length: int,
-        defaults: Mapping[str, float],
-        adapters: Mapping[str, LoadedAdapter],
-        vision: Vision | None,
         emit: Callable[[list[TokenEvent]], None],
     ) -> None:
-        self._model = model
-        self._context = context
+        self._computer = computer
         self._scheduler = scheduler
         self._context_length = context_length
-        self._defaults = defaults
-        self._adapters = adapters
-        self._vision = vision
         self._emit = emit
-        self._candidates = Candidates(model.vocabulary_size)
-        self._suppressed = model.suppressed_ids()
         self._inbox: queue.SimpleQueue[Sequence | None] = queue.SimpleQueue()
         self._numbers = count()
         self._sequences: dict[int, Sequence] = {}
-        self._samplers: dict[int, Sampler] = {}
+        self._begun: set[int] = set()
         self._interruptible: frozenset[int] = frozenset()
-        self._adapter: str | None = None
         self._stopped = False
         self._prompt_tokens = 0
         self._cached_tokens = 0
@@ -78,7 +60,7 @@ class Batching:
         if sequence is not None:
             sequence.cancelled = True
             if request_id in self._interruptible:
-                self._context.abort()
+                self._computer.interrupt()
             self._inbox.put(None)
 
     def stop(self) -> None:
@@ -86,7 +68,7 @@ class Batching:
         self._stopped = True
         for sequence in list(self._sequences.values()):
             sequence.cancelled = True
-        self._context.abort()
+        self._computer.interrupt()
         self._inbox.put(None)
 
     def stats(self) -> EngineStats:
@@ -105,10 +87,10 @@ class Batching:
         """Compute until `stop`; on a thread of its own.
 
         Raises:
-            EngineFailed: llama.cpp failed in a way that leaves nothing to rely on.
+            EngineFailed: the engine failed in a way that leaves nothing to rely on.
         """
         while True:
-            self._context.expect_no_abort()
+            self._computer.expect_no_interrupt()
             events = self._receive()
             events += self._end_cancelled()
             if self._stopped:
@@ -117,13 +99,11 @@ class Batching:
             if events:
                 self._emit(events)
         self._emit(events)
-        for sampler in self._samplers.values():
-            sampler.close()
 
     def _receive(self) -> list[TokenEvent]:
         """Take in what has come; waits while there is nothing to compute."""
         events = []
-        idle = not self._samplers and not self._stopped
+        idle = not self._begun and not self._stopped
         while idle or not self._inbox.empty():
             sequence = self._inbox.get()
             idle = False
@@ -139,16 +119,17 @@ class Batching:
             self._check(sequence)
             if sequence.output >= request.max_tokens:
                 return [self._end(sequence, "length")]
-            self._samplers[request.id] = self._sampler(sequence)
+            self._computer.begin(sequence)
         except XinferError as error:
             return [self._end(sequence, "error", Failure.of(error))]
+        self._begun.add(request.id)
         self._scheduler.add(sequence)
         return []
 
     def _check(self, sequence: Sequence) -> None:
-        """What llama.cpp would answer by ending the process, or not at all."""
+        """What an engine might answer by ending the process, or not at all."""
         request = sequence.request
-        size = self._model.vocabulary_size
+        size = self._computer.vocabulary_size
         ids = sequence.text_tokens()
         if not request.prompt or min(ids) < 0 or max(ids) >= size:
             raise InvalidRequest(f"A prompt has to have token ids from 0 to {size - 1}.")
@@ -158,7 +139,7 @@ class Batching:
                 f"the available context size of {self._context_length} tokens.",
                 code="context_length_exceeded",
             )
-        if request.adapter is not None and request.adapter not in self._adapters:
+        if request.adapter is not None and request.adapter not in self._computer.adapters:
             raise InvalidRequest(f"There is no LoRA adapter {request.adapter!r}.")
         if request.constraint is not None and request.sampling.ignore_eos:
             raise InvalidRequest(
@@ -166,24 +147,6 @@ class Batching:
                 "Leave one of them out.",
                 param="ignore_eos",
             )
-
-    def _sampler(self, sequence: Sequence) -> Sampler:
-        request = sequence.request
-        sampling = request.sampling
-        forbidden = list(self._suppressed)
-        if sampling.ignore_eos:
-            forbidden += self._model.end_ids
-        return Sampler(
-            resolve(sampling, self._defaults, self._context_length),
-            vocabulary=self._model.vocabulary,
-            candidates=self._candidates,
-            seed=sampling.seed,
-            bias=sampling.logit_bias or {},
-            forbidden=forbidden,
-            constraint=request.constraint,
-            history=sequence.text_tokens(),
-            resumed=len(request.resume),
-        )
 
     def _end_cancelled(self) -> list[TokenEvent]:
         cancelled = [
@@ -213,54 +176,41 @@ class Batching:
         ready = [chunk.sequence for chunk in chunks if chunk.last]
         if not ready:
             return []
-        logits = self._context.logits(len(ready))
-        return [self._advance(sequence, logits[row]) for row, sequence in enumerate(ready)]
+        choices = self._computer.choose(ready)
+        return [self._advance(*pair) for pair in zip(ready, choices, strict=True)]
 
     def _compute(self, chunks: list[Chunk]) -> Outcome:
-        adapter = chunks[0].sequence.request.adapter
-        if adapter != self._adapter:
-            self._context.use_adapter(None if adapter is None else self._adapters[adapter])
-            self._adapter = adapter
         # Outputs are a moment's work; for those in the midst of their prompt a step may be long.
         self._interruptible = frozenset(c.sequence.request.id for c in chunks if c.count > 1)
         try:
             # Whoever cancelled before the line above has not interrupted.
             if any(chunk.sequence.cancelled for chunk in chunks):
                 return Outcome.ABORTED
-            if chunks[0].medium is not None:
-                return self._compute_medium(chunks[0], chunks[0].medium)
-            return self._context.decode(chunks)
+            return self._computer.compute(chunks)
         finally:
             self._interruptible = frozenset()
 
-    def _compute_medium(self, chunk: Chunk, number: int) -> Outcome:
-        assert self._vision is not None
-        return self._context.compute_medium(
-            self._vision, chunk.sequence.request.media, number, chunk.slot, chunk.position
-        )
-
-    def _advance(self, sequence: Sequence, row: Row) -> TokenEvent:
-        """Choose a sequence's next token."""
+    def _advance(self, sequence: Sequence, choice: Choice | XinferError) -> TokenEvent:
         request = sequence.request
         if sequence.output == len(request.resume):
             self._prompt_tokens += len(request.prompt)
             self._cached_tokens += sequence.cached or 0
-        try:
-            token = self._samplers[request.id].sample(row, sequence.output)
-        except XinferError as error:
-            return self._end(sequence, "error", Failure.of(error))
-        if token in self._model.end_ids:
+        if isinstance(choice, XinferError):
+            return self._end(sequence, "error", Failure.of(choice))
+        if choice.token in self._computer.end_ids:
             return self._end(sequence, "stop")
-        sequence.tokens.append(token)
+        sequence.tokens.append(choice.token)
         sequence.output += 1
         self._completion_tokens += 1
-        wanted = request.sampling.logprobs
-        logprobs = [] if wanted is None else [log_probability(row, token, wanted)]
         finish = "length" if sequence.output >= request.max_tokens else None
         if finish is not None:
             self._forget(sequence)
         return TokenEvent(
-            request.id, [token], finish, cached_tokens=sequence.cached or 0, logprobs=logprobs
+            request.id,
+            [choice.token],
+            finish,
+            cached_tokens=sequence.cached or 0,
+            logprobs=[] if choice.logprob is None else [choice.logprob],
         )
 
     def _fail_youngest(self) -> TokenEvent:
@@ -272,7 +222,7 @@ class Batching:
 
     def _fail_medium(self, chunk: Chunk) -> TokenEvent:
         error = EngineFailed(
-            "llama.cpp failed to compute a picture of this request; the model's log has its reason."
+            "The engine failed to compute a picture of this request; the model's log tells why."
         )
         return self._end(chunk.sequence, "error", Failure.of(error))
 
@@ -285,6 +235,5 @@ class Batching:
     def _forget(self, sequence: Sequence) -> None:
         self._scheduler.finish(sequence)
         self._sequences.pop(sequence.request.id, None)
-        sampler = self._samplers.pop(sequence.request.id, None)
-        if sampler is not None:
-            sampler.close()
+        self._begun.discard(sequence.request.id)
+        self._computer.forget(sequence)

@@ -6,10 +6,10 @@ from itertools import count
 
 import pytest
 
-from tests.unit.model.llm.llama_cpp.fake_memory import FakeMemory
+from tests.unit.model.llm.scheduling.fake_memory import FakeMemory
 from xinfer.model.engine import TokenRequest
-from xinfer.model.llm.llama_cpp.layout import Layout
-from xinfer.model.llm.llama_cpp.scheduler import (
+from xinfer.model.llm.scheduling.layout import Layout
+from xinfer.model.llm.scheduling.scheduler import (
     Chunk,
     NoRoom,
     Scheduler,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xinfer.model.llm.llama_cpp.layout import Layout, Span
+from xinfer.model.llm.scheduling.layout import Layout, Span
 
 PIECES = st.lists(st.tuples(st.integers(0, 4), st.integers(1, 5), st.integers(1, 5)), max_size=6)
 """Tokens of text, then tokens and positions of a medium."""

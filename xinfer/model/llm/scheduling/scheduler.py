@@ -1,6 +1,6 @@
 """What the next step computes: who is admitted, which tokens, and who gives way when it is full.
 
-Nothing of llama.cpp is in here. A sequence is a list of tokens of which the first so many are in
+A sequence is a list of tokens of which the first so many are in
 the KV cache; the rest is to be computed, and after the last of them a token is sampled. A prompt,
 a resumed output and a sequence that had to give way are therefore one case. The tokens of a medium
 are numbers that stand for it; it is computed as a whole, in a step of its own.
@@ -12,7 +12,7 @@ from collections.abc import Sequence as Tokens
 from typing import Protocol
 
 from xinfer.model.engine import TokenRequest
-from xinfer.model.llm.llama_cpp.layout import Layout
+from xinfer.model.llm.scheduling.layout import Layout
 
 COPY_LEAST = 16
 """Tokens from which a prefix that another slot holds is shared with it."""
@@ -98,7 +98,7 @@ class Sequence:
 
 
 class Slot:
-    """A sequence id of llama.cpp. When nothing runs in it, it keeps what it last computed."""
+    """A place in the cache. When nothing runs in it, it keeps what it last computed."""
 
     __slots__ = ("adapter", "index", "kept", "sequence", "shared", "used")
 
@@ -301,7 +301,7 @@ class Scheduler:
                 break
             chunks.append(self._chunk(sequence, count))
             planned += count
-        # llama.cpp computes neighbours of a divided cache together, and only in this order.
+        # Neighbours can be computed together, llama.cpp's only in this order.
         return sorted(chunks, key=lambda chunk: chunk.slot)
 
     @staticmethod
@@ -327,7 +327,7 @@ class Scheduler:
         return min(wanted, self._cells - self._used())
 
     def _adapters_in_turn(self) -> list[str | None]:
-        """Adapters take turns: a step of llama.cpp has one."""
+        """Adapters take turns: a step has one."""
         adapters = list(dict.fromkeys(s.request.adapter for s in self._running))
         after = adapters.index(self._turn) + 1 if self._turn in adapters else 0
         return adapters[after:] + adapters[:after]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import count
 from typing import NamedTuple
 
-from xinfer.model.llm.llama_cpp.scheduler import Chunk
+from xinfer.model.llm.scheduling.scheduler import Chunk
 
 
 class Cell(NamedTuple):

@@ -1,0 +1,1 @@
+"""Continuous batching for engines that compute token by token, whatever computes them."""
