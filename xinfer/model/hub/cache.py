@@ -190,9 +190,9 @@ def remove(entry: Entry) -> None:
         Unavailable: the disk refuses.
     """
     lock = EntryLock(entry.path.with_name(entry.path.name + LOCK))
-    if not lock.acquire():
-        raise Conflict(f"{entry.manifest.repo} is being downloaded.", code="in_use")
     try:
+        if not lock.acquire():
+            raise Conflict(f"{entry.manifest.repo} is being downloaded.", code="in_use")
         # Renamed first: half an entry must not look whole.
         gone = entry.path.with_name(entry.path.name + PARTIAL)
         if gone.exists():
@@ -208,6 +208,16 @@ def remove(entry: Entry) -> None:
     for parent in (entry.path.parent, entry.path.parent.parent):
         with suppress(OSError):  # others are in it
             parent.rmdir()
+
+
+def repair(entry: Entry, corrupt: Sequence[Corrupt]) -> None:
+    """Take files that `verify` found off the disk, so that the next `fetch` has them again.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    for each in corrupt:
+        (entry.path / each.name).unlink(missing_ok=True)
 
 
 def is_whole(entry: Entry) -> bool:
