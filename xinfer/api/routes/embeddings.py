@@ -20,7 +20,7 @@ tokens = APIRouter(route_class=JsonRoute, tags=["inference"])
 async def create_embeddings(request: Request, body: EmbeddingBody) -> Response:
     """Make a vector of each text."""
     call = begin_encoding(request, body, "embeddings", "embedding")
-    encoding = await encode(request, call, body.request())
+    encoding = await encode(request, call, body.request(), "input")
     base64 = body.encoding_format == "base64"
     answer = await embeddings(encoding, model=call.uid, base64=base64)
     return json_answer(answer, call.headers)

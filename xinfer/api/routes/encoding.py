@@ -46,15 +46,22 @@ def require_type(request: Request, uid: str, kind: str) -> None:
         )
 
 
-async def encode(request: Request, call: Call, work: EncodeRequest) -> Encoding:
+async def encode(request: Request, call: Call, work: EncodeRequest, field: str) -> Encoding:
     """Have it computed, and take note of what it came to.
+
+    Args:
+        field: the one of the body that has the texts, for errors.
 
     Raises:
         XinferError: the model refused it or failed, or the client has gone.
     """
     here = call.services
     answer = here.gateway.encode(call.uid, work, request_id=call.request_id)
-    encoding = await within(request.receive, here.drain, answer)
+    try:
+        encoding = await within(request.receive, here.drain, answer)
+    except InvalidRequest as error:
+        error.param = error.param or field
+        raise
     call.record.finish("stop", encoding.usage, encoding.waited)
     call.record.inputs = len(work.texts)
     if encoding.truncated:

@@ -18,7 +18,7 @@ router = APIRouter(route_class=InferenceRoute, tags=["inference"])
 async def rerank(request: Request, body: RerankBody) -> Response:
     """Put documents in order of their relevance to a query."""
     call = begin_encoding(request, body, "rerank", "rerank")
-    encoding = await encode(request, call, body.request())
+    encoding = await encode(request, call, body.request(), "documents")
     answer = render.rerank(
         encoding,
         body.documents if body.return_documents else None,
@@ -35,7 +35,7 @@ async def rerank(request: Request, body: RerankBody) -> Response:
 async def score(request: Request, body: ScoreBody) -> Response:
     """Score pairs of texts."""
     call = begin_encoding(request, body, "score", "rerank")
-    encoding = await encode(request, call, body.request())
+    encoding = await encode(request, call, body.request(), "text_2")
     answer = render.scores(
         encoding,
         request_id=call.request_id,
@@ -50,7 +50,7 @@ async def score(request: Request, body: ScoreBody) -> Response:
 async def classify(request: Request, body: ClassifyBody) -> Response:
     """Tell the class of texts, or of pairs of texts."""
     call = begin_encoding(request, body, "classify", "rerank")
-    encoding = await encode(request, call, body.request())
+    encoding = await encode(request, call, body.request(), "input")
     answer = render.classes(
         encoding,
         abilities(call),

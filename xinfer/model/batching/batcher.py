@@ -11,10 +11,12 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from xinfer.errors import Cancelled, EngineFailed, Unavailable, XinferError
 from xinfer.model.batching.job import Job, Member, Outcome
 from xinfer.model.batching.queue import BatchQueue, Settled
-from xinfer.model.batching.rows import as_bytes
+from xinfer.model.batching.rows import as_bytes, numbers
 from xinfer.model.encode_engine import Encoded, EncodeEngine, Item, Result
 from xinfer.types.failure import Failure
 from xinfer.types.model import Loaded
@@ -159,7 +161,7 @@ class MicroBatcher:
             return [*self._encode(batch[:half]), *self._encode(batch[half:])]
         if len(results) != len(batch):
             raise EngineFailed(f"The engine gave {len(results)} results for {len(batch)} texts.")
-        return results
+        return [_finite(result) for result in results]
 
     def _lower(self, batch: Sequence[Member], error: Unavailable) -> None:
         with self._lock:
@@ -180,6 +182,13 @@ class MicroBatcher:
             outcomes = [outcome for one in settled for outcome in _outcomes(one)]
             if outcomes:
                 self._deliver(outcomes)
+
+
+def _finite(result: Result | XinferError) -> Result | XinferError:
+    """What is no number would be null, or nothing, in an answer."""
+    if isinstance(result, XinferError) or np.isfinite(numbers(result)).all():
+        return result
+    return EngineFailed("The model's result for a text is not a number.")
 
 
 def _outcomes(settled: Settled) -> list[Outcome]:

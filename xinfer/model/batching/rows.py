@@ -16,7 +16,7 @@ def as_bytes(results: Sequence[Result], dimensions: int | None) -> bytes:
     Args:
         dimensions: shorten vectors to this length, and normalise them again.
     """
-    rows = np.stack([_numbers(result) for result in results]).astype("<f4", copy=False)
+    rows = np.stack([numbers(result) for result in results]).astype("<f4", copy=False)
     if dimensions is not None:
         rows = rows[:, :dimensions]
         norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
@@ -24,5 +24,6 @@ def as_bytes(results: Sequence[Result], dimensions: int | None) -> bytes:
     return rows.tobytes()
 
 
-def _numbers(result: Result) -> NDArray[np.float32]:
+def numbers(result: Result) -> NDArray[np.float32]:
+    """The vector, or the scores."""
     return result.vector if isinstance(result, EmbedResult) else result.scores

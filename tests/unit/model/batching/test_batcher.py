@@ -1,0 +1,162 @@
+"""The batcher's threads: results, failures, memory, and its end."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from tests.support.encode_engine import BAD, BROKEN, CRASH, NAN, LetterEngine, vector
+from tests.support.waiting import eventually
+from xinfer.errors import EngineFailed, InvalidRequest, Unavailable
+from xinfer.model.batching import Job, MicroBatcher, Outcome
+from xinfer.types.request import EncodeRequest
+
+
+class Running:
+    """A batcher at work, and what it tells."""
+
+    def __init__(self, engine: LetterEngine) -> None:
+        self.engine = engine
+        self.loaded = engine.load(lambda _: None)
+        self._told: queue.Queue[Outcome | BaseException] = queue.Queue()
+        self.batcher = MicroBatcher(engine, self.loaded, self._take, self._told.put)
+
+    def _take(self, outcomes: list[Outcome]) -> None:
+        for outcome in outcomes:
+            self._told.put(outcome)
+
+    def add(self, *texts: str, **more: object) -> Job:
+        job = Job(EncodeRequest(texts=list(texts), **more), self.loaded)  # type: ignore[arg-type]
+        self.batcher.add(job)
+        return job
+
+    def tokenized(self, texts: int) -> None:
+        """Wait until so many texts are."""
+        eventually(lambda: len(self.engine.tokenized) >= texts, 20, f"{texts} tokenized texts")
+
+    def told(self) -> Outcome | BaseException:
+        return self._told.get(timeout=20)
+
+    def ended(self, *jobs: Job) -> dict[Job, list[list[float]] | BaseException]:
+        """What each of the jobs came to."""
+        rows: dict[Job, dict[int, list[float]]] = {job: {} for job in jobs}
+        ends: dict[Job, list[list[float]] | BaseException] = {}
+        while len(ends) < len(jobs):
+            outcome = self.told()
+            assert isinstance(outcome, Outcome), outcome
+            if outcome.error is not None:
+                ends[outcome.job] = outcome.error
+                continue
+            numbers = np.frombuffer(outcome.data, "<f4").reshape(len(outcome.places), -1)
+            rows[outcome.job].update(zip(outcome.places, numbers.tolist(), strict=True))
+            if outcome.finished:
+                ends[outcome.job] = [row for _, row in sorted(rows[outcome.job].items())]
+        return ends
+
+
+@contextmanager
+def running(engine: LetterEngine) -> Iterator[Running]:
+    made = Running(engine)
+    made.batcher.start()
+    try:
+        yield made
+    finally:
+        engine.close()
+        made.batcher.close()
+
+
+def vectors(*texts: str) -> list[list[float]]:
+    return [vector([ord(c) for c in text]) for text in texts]
+
+
+def test_each_request_gets_its_own_results_in_its_own_order() -> None:
+    with running(LetterEngine()) as one:
+        texts = ["b" * (n % 7 + 1) for n in range(50)]
+        large, small = one.add(*texts), one.add("a")
+        assert one.ended(large, small) == {large: vectors(*texts), small: vectors("a")}
+
+
+def test_what_comes_while_the_device_computes_is_computed_together() -> None:
+    with running(LetterEngine(gated=True)) as one:
+        jobs = [one.add("first")]
+        eventually(lambda: one.engine.begun)
+        jobs += [one.add(letter) for letter in "abcd"]
+        one.tokenized(5)  # all but the last one are ready then
+        one.engine.release(1 << 10)
+        one.ended(*jobs)
+        assert set(one.engine.batches[1]) >= {"a", "b", "c"}
+
+
+@pytest.mark.parametrize(
+    ("text", "error"), [(BAD, InvalidRequest), (NAN, EngineFailed), (CRASH, EngineFailed)]
+)
+def test_one_bad_text_fails_its_own_request_only(text: str, error: type[Exception]) -> None:
+    with running(LetterEngine(gated=True)) as one:
+        first = one.add("first")
+        bad, good = one.add("a", text, "b"), one.add("c")
+        one.tokenized(5)
+        one.engine.release(1 << 10)
+        ends = one.ended(first, bad, good)
+        assert isinstance(ends[bad], error)
+        assert ends[good] == vectors("c")
+
+
+def test_a_text_that_the_tokenizer_breaks_over_fails_its_own_request_only() -> None:
+    with running(LetterEngine()) as one:
+        bad, good = one.add("crash the tokenizer"), one.add("c")
+        ends = one.ended(bad, good)
+        assert isinstance(ends[bad], RuntimeError)
+        assert ends[good] == vectors("c")
+
+
+def test_a_batch_that_there_is_no_memory_for_is_computed_in_parts() -> None:
+    with running(LetterEngine(memory=10)) as one:
+        texts = ["abcde"] * 8
+        job = one.add(*texts)
+        assert one.ended(job) == {job: vectors(*texts)}
+        assert max(map(len, one.engine.batches[-2:])) <= 2
+
+
+def test_a_text_that_there_is_no_memory_for_fails_its_request() -> None:
+    with running(LetterEngine(memory=3)) as one:
+        job, other = one.add("abcde"), one.add("abc")
+        ends = one.ended(job, other)
+        assert isinstance(ends[job], Unavailable)
+        assert ends[other] == vectors("abc")
+
+
+def test_vectors_are_shortened_and_normalised_again() -> None:
+    with running(LetterEngine(matryoshka=True)) as one:
+        job = one.add("ab", dimensions=2)
+        rows = one.ended(job)[job]
+        assert isinstance(rows, list)
+        whole = np.array(vector([97, 98])[:2])
+        np.testing.assert_allclose(rows[0], whole / np.linalg.norm(whole), rtol=1e-6)
+
+
+def test_an_engine_that_is_done_for_is_told_of_and_nothing_else() -> None:
+    with running(LetterEngine()) as one:
+        one.add(BROKEN)
+        told = one.told()
+        assert isinstance(told, EngineFailed)
+        assert told.message == "The device is gone."
+
+
+def test_nothing_is_told_of_a_request_that_was_dropped() -> None:
+    with running(LetterEngine(gated=True)) as one:
+        gone = one.add("gone")
+        eventually(lambda: one.engine.begun)
+        kept = one.add("kept")
+        one.batcher.drop(gone)
+        one.engine.release(1 << 10)
+        assert one.ended(kept) == {kept: vectors("kept")}
+
+
+def test_it_ends_while_a_batch_is_computed() -> None:
+    with running(LetterEngine(gated=True)) as one:
+        one.add("a")
+        eventually(lambda: one.engine.begun)
