@@ -87,6 +87,28 @@ class StopCluster(msgspec.Struct, frozen=True, tag="stop"):
     """Result: None. Answered at once; then everything ends, on all machines."""
 
 
+class Register(msgspec.Struct, frozen=True, tag="register"):
+    """Result: a `RegisteredModel`. Answered when it can be launched by name, and is kept if it is
+    to be."""
+
+    kind: str
+    """Type of the model."""
+    text: str
+    """The model's description, as JSON."""
+    persist: bool
+
+
+class Unregister(msgspec.Struct, frozen=True, tag="unregister"):
+    """Result: None. Answered when that is committed."""
+
+    kind: str
+    name: str
+
+
+class ReadRegistrations(msgspec.Struct, frozen=True, tag="registrations"):
+    """Result: a list of `RegisteredModel`, those that users described."""
+
+
 class AwaitSeen(msgspec.Struct, frozen=True, tag="await seen"):
     """Result: None. Answered when every API process knows this version of the snapshot or a later
     one, so that the next request may come to any of them; one that hangs is not waited for long."""
@@ -108,7 +130,21 @@ Operation = (
     | DrainWorker
     | StopCluster
     | AwaitSeen
+    | Register
+    | Unregister
+    | ReadRegistrations
 )
+
+
+class RegisteredModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that a user described."""
+
+    kind: str
+    """Its type."""
+    text: str
+    """The description, as JSON."""
+    ignored: list[str] = []
+    """Its fields that have no effect; told when it is registered."""
 
 
 class ReplicaLog(msgspec.Struct, frozen=True, kw_only=True):

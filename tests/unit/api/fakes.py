@@ -17,7 +17,7 @@ from xinfer.api.lifetime import Drain
 from xinfer.core.gateway import Completion, RoutingTable
 from xinfer.errors import XinferError
 from xinfer.settings import Settings
-from xinfer.types.control import Launch, Node, Operation, ReadNodes
+from xinfer.types.control import Launch, Node, Operation, ReadNodes, ReadRegistrations
 from xinfer.types.deployment import (
     Deployment,
     DeploymentState,
@@ -208,6 +208,7 @@ class FakeControl:
         self.handlers: dict[type, Callable[[Any], Any]] = {
             Launch: self._launch,
             ReadNodes: lambda _: self.nodes,
+            ReadRegistrations: lambda _: [],
         }
 
     async def call(self, operation: Operation) -> Any:

@@ -12,6 +12,7 @@ from xinfer.core.link import Link, LinkServer, serve
 from xinfer.core.supervisor.declarations import Declarations
 from xinfer.core.supervisor.events import EventLog
 from xinfer.core.supervisor.members import Members
+from xinfer.core.supervisor.registrations import Registrations
 from xinfer.core.supervisor.service import DeploymentService
 from xinfer.errors import InvalidRequest, XinferError
 from xinfer.settings import Settings
@@ -27,6 +28,8 @@ from xinfer.types.control import (
     ReadEvents,
     ReadLogs,
     ReadNodes,
+    ReadRegistrations,
+    Register,
     Reply,
     Scale,
     Seen,
@@ -34,6 +37,7 @@ from xinfer.types.control import (
     Terminate,
     ToSupervisor,
     Undeclare,
+    Unregister,
 )
 from xinfer.types.deployment import Snapshot
 from xinfer.types.failure import Failure
@@ -67,12 +71,14 @@ class ControlServer:
         service: DeploymentService,
         declarations: Declarations,
         members: Members,
+        registrations: Registrations,
         events: EventLog,
         settings: Settings,
     ) -> None:
         self._service = service
         self._declarations = declarations
         self._members = members
+        self._registrations = registrations
         self._events = events
         self._settings = settings
         self._snapshot: Snapshot | None = None
@@ -189,6 +195,14 @@ class ControlServer:
             return self._members.nodes()
         if isinstance(operation, DrainWorker):
             return await self._members.drain(operation.address)
+        if isinstance(operation, Register):
+            return await self._registrations.register(
+                operation.kind, operation.text, persist=operation.persist
+            )
+        if isinstance(operation, Unregister):
+            return await self._registrations.unregister(operation.kind, operation.name)
+        if isinstance(operation, ReadRegistrations):
+            return self._registrations.list()
         assert isinstance(operation, StopCluster)
         return self._members.stop()
 

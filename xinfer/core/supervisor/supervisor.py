@@ -14,6 +14,7 @@ from xinfer.core.supervisor.events import EventLog
 from xinfer.core.supervisor.members import Members
 from xinfer.core.supervisor.planner import PlanPolicy
 from xinfer.core.supervisor.reconciler import Reconciler
+from xinfer.core.supervisor.registrations import Registrations
 from xinfer.core.supervisor.service import DeploymentService
 from xinfer.core.supervisor.silence import LossPolicy
 from xinfer.core.supervisor.state import ClusterState
@@ -66,7 +67,8 @@ class Supervisor:
             started=unix_now(),
             loss=LossPolicy.of(settings),
         )
-        self.catalogue = Catalogue()
+        catalogue = Catalogue()
+        self.registrations = Registrations(catalogue, store, settings.home_path)
         self._settings = settings
         self._restarted = restarted
         self._deserted = asyncio.Event()
@@ -89,7 +91,7 @@ class Supervisor:
             store,
             workers,
             settings,
-            resolve=lambda spec: resolve(spec, self.catalogue),
+            resolve=lambda spec: resolve(spec, catalogue),
             changed=self._reconciler.wake,
             monotonic=monotonic,
             unix_now=unix_now,
@@ -103,11 +105,18 @@ class Supervisor:
         """Addresses of the workers that were there and have not said that they leave."""
         self._known = self.state.snapshot()
         self.control = ControlServer(
-            self.service, self.declarations, self.members, self.events, settings
+            self.service,
+            self.declarations,
+            self.members,
+            self.registrations,
+            self.events,
+            settings,
         )
 
     async def restore(self) -> None:
-        """Want what the store holds, as far as declarations do not say otherwise."""
+        """Know the models that were registered; want what the store holds, as far as declarations
+        do not say otherwise."""
+        await self.registrations.restore()
         await self.service.restore()
         await self.declarations.begin(restarted=self._restarted, restore=self._settings.restore)
         restored = list(self.state.desired)

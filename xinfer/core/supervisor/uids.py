@@ -13,8 +13,8 @@ from xinfer.model.catalog.resolve import is_path
 
 MAX_LENGTH = 100
 _FORBIDDEN = frozenset("/?#%")
-_NO_NAMES = frozenset({"", ".", "..", "instances"})
-"""Empty, or paths of their own: below /v1/models there is `instances`."""
+_NO_NAMES = frozenset({"", ".", "..", "instances", "families", "prompts"})
+"""Empty, or paths of their own below /v1/models."""
 _SUFFIX_LENGTH = 8
 
 

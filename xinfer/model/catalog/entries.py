@@ -17,7 +17,7 @@ SHIPPED = "shipped"
 @cache
 def read_entries(file: str) -> tuple[Entry, ...]:
     """The models of one data file: a type in lower case, or `SHIPPED`."""
-    data = files(__package__).joinpath("models", f"{file}.jsonl").read_bytes()
+    data = (files(__package__) / "models" / f"{file}.jsonl").read_bytes()
     return tuple(msgspec.json.Decoder(Entry).decode_lines(data))
 
 

@@ -141,15 +141,16 @@ class Entry(
     def models(self) -> list[ModelSpec]:
         """Every variant in every quantisation, as models to load. The files of those that are
         here have not been looked at; those of others are still to be had from their sources."""
+        return [model for variant in self.variants for model in self.models_of(variant)]
+
+    def models_of(self, variant: Variant) -> list[ModelSpec]:
+        """One of the variants in every quantisation, as `models` has them."""
         return [
             self._model(variant, quantization, sources)
-            for variant in self.variants
             for quantization, sources in variant.sources().items()
         ]
 
-    def _model(
-        self, variant: Variant, quantization: str, sources: tuple[Source, ...]
-    ) -> ModelSpec:
+    def _model(self, variant: Variant, quantization: str, sources: tuple[Source, ...]) -> ModelSpec:
         path = variant.local_path
         first = sources[0] if sources else None
         return ModelSpec(
@@ -179,7 +180,7 @@ class Entry(
 
 def template_source(name: str) -> str:
     """The text of one of the chat templates that ship with the package."""
-    file = files(__package__).joinpath("templates", f"{name}.jinja")
+    file = files(__package__) / "templates" / f"{name}.jinja"
     return file.read_text(encoding="utf-8")
 
 

@@ -10,6 +10,7 @@ from xinfer.core.supervisor.observed import ObservedWorker
 from xinfer.core.supervisor.planner import PlanPolicy
 from xinfer.core.supervisor.silence import LossPolicy
 from xinfer.core.supervisor.state import ClusterState
+from xinfer.core.supervisor.store import StoredRegistration
 from xinfer.errors import Unavailable, XinferError
 from xinfer.types.cluster import (
     Assignment,
@@ -144,6 +145,7 @@ class MemoryStore:
         self._deployments: dict[str, Deployment] = {}
         self._generations: dict[str, int] = {}
         self._declarations: dict[str, Declaration] = {}
+        self._registrations: dict[str, StoredRegistration] = {}
 
     async def load(self) -> list[Deployment]:
         return list(self._deployments.values())
@@ -182,6 +184,19 @@ class MemoryStore:
         if self.refusal is not None:
             raise self.refusal
         self._declarations.pop(uid, None)
+
+    async def load_registrations(self) -> list[StoredRegistration]:
+        return list(self._registrations.values())
+
+    async def put_registration(self, registration: StoredRegistration) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self._registrations[registration.name] = registration
+
+    async def delete_registration(self, name: str) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self._registrations.pop(name, None)
 
     async def close(self) -> None:
         return

@@ -31,7 +31,9 @@ from xinfer.core.supervisor.control import ControlServer
 from xinfer.core.supervisor.declarations import Declarations
 from xinfer.core.supervisor.events import EventLog
 from xinfer.core.supervisor.members import Members
+from xinfer.core.supervisor.registrations import Registrations
 from xinfer.core.supervisor.service import DeploymentService
+from xinfer.model.catalog.catalogue import Catalogue
 from xinfer.model.catalog.resolve import Resolved
 from xinfer.settings import Settings
 from xinfer.types.control import (
@@ -119,7 +121,12 @@ class House:
             self.state, store, self.service, None, monotonic=lambda: 0.0, unix_now=lambda: 0.0
         )
         self.server = ControlServer(
-            self.service, self.declarations, self.members, self.events, SETTINGS
+            self.service,
+            self.declarations,
+            self.members,
+            Registrations(Catalogue(), store, path),
+            self.events,
+            SETTINGS,
         )
 
     def resolve(self, spec: LaunchSpec) -> Resolved:

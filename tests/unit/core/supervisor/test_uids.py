@@ -18,7 +18,7 @@ def test_a_uid_that_fits_a_path_passes(uid: str) -> None:
 @pytest.mark.parametrize(
     "uid",
     [
-        *("", " ", ".", "..", "instances", "a/b", "a?b", "a#b", "a%2e"),
+        *("", " ", ".", "..", "instances", "families", "prompts", "a/b", "a?b", "a#b", "a%2e"),
         *("a\nb", "\0", "\x7f", "\ud800", "\u2028", "x" * (MAX_LENGTH + 1)),
     ],
 )

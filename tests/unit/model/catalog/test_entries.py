@@ -1,94 +1,164 @@
-"""The catalogue: lookup, and that its data are true."""
+"""The built-in models: that their data are whole, and that they become models to load."""
 
 from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
 
 import msgspec
 import pytest
 
-from xinfer.errors import NotFound
-from xinfer.model.catalog.catalogue import Catalogue
-from xinfer.model.catalog.describe import brief, describe
-from xinfer.model.catalog.entries import Variant, entries, on_this_machine
+from xinfer.errors import InvalidRequest
+from xinfer.model.catalog.catalogue import Catalogue, find_builtin
+from xinfer.model.catalog.entries import entries, on_this_machine, read_entries
+from xinfer.model.catalog.registration import ABILITIES
+from xinfer.model.catalog.resolve import resolve
+from xinfer.model.catalog.schema import GGUF, TYPES, Entry, Repository, Variant, template_source
 from xinfer.model.inspect.model import inspect_path
+from xinfer.model.llm.pipeline.template import ChatTemplate
+from xinfer.types.deployment import LaunchSpec
 
-find = Catalogue().find
+ALL = [entry for kind in TYPES for entry in entries(kind)]
+FORMATS = {
+    "LLM": {"pytorch", "ggufv2", "gptq", "awq", "fp8", "fp4", "bnb", ""},
+    "embedding": {"pytorch", "ggufv2"},
+    "rerank": {"pytorch", "ggufv2"},
+    "image": {""},
+    "audio": {""},
+}
+REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+
+every_entry = pytest.mark.parametrize("entry", ALL, ids=lambda entry: f"{entry.type}-{entry.name}")
 
 
-def test_ships_echo_and_tiny_chat() -> None:
-    assert {"echo", "tiny-chat"} <= {entry.name for entry in entries()}
+@every_entry
+def test_every_entry_becomes_models_that_can_be_had(entry: Entry) -> None:
+    models = entry.models()
+    assert models
+    assert set(entry.abilities) <= set(ABILITIES[entry.type])
+    assert entry.abilities
+    assert entry.languages
+    for model in models:
+        assert model.format in FORMATS[entry.type]
+        assert (model.name, model.type) == (entry.name, entry.type)
+        assert "{" not in model.quantization
+        if entry in read_entries("shipped"):
+            assert not model.sources
+            continue
+        assert model.sources
+        assert (model.hub, model.model_id) == (model.sources[0].hub, model.sources[0].repo)
+        assert [source.hub for source in model.sources] in (
+            ["huggingface", "modelscope"],
+            ["huggingface"],
+            ["modelscope"],
+        )
+        for source in model.sources:
+            assert REPO.fullmatch(source.repo), source.repo
+            assert bool(source.files) == (model.format == GGUF)
+            for name in source.files:
+                assert "{" not in name
+                assert name.endswith(".gguf")
+                assert ".." not in PurePosixPath(name).parts
 
 
-def test_names_are_unique_in_any_case_and_in_order() -> None:
-    names = [entry.name.lower() for entry in entries()]
-    assert names == sorted(set(names))
+@every_entry
+def test_no_two_models_of_an_entry_are_the_same(entry: Entry) -> None:
+    sources = [model.sources for model in entry.models() if model.sources]
+    assert len(sources) == len(set(map(repr, sources)))
+
+
+@every_entry
+def test_every_entry_has_what_its_type_needs(entry: Entry) -> None:
+    if entry.type == "LLM":
+        assert entry.context_length > 0
+        assert all(variant.size for variant in entry.variants if variant.format)
+    if entry.type in ("embedding", "rerank"):
+        assert entry.context_length > 0
+        assert entry.type == "rerank" or entry.dimensions > 0
+    if entry.type == "audio":
+        assert entry.multilingual is not None
+    if entry.template:
+        ChatTemplate(template_source(entry.template), {}, max_length=1000)
+
+
+def test_names_are_unique_however_they_are_spelt_and_in_order() -> None:
+    for kind in TYPES:
+        names = [entry.name.lower() for entry in entries(kind)]
+        assert names == sorted(set(names))
+    assert all(find_builtin(entry.name) is entry for entry in ALL)
+
+
+def test_every_entry_runs_on_an_engine_or_is_refused_with_the_reason() -> None:
+    catalogue = Catalogue()
+    for entry in ALL:
+        if any(source for model in entry.models() for source in model.sources):
+            continue  # what a repository holds is not known without asking its hub
+        try:
+            resolved = resolve(LaunchSpec(model_name=entry.name), catalogue)
+        except InvalidRequest as error:
+            assert entry.name in error.message
+        else:
+            assert resolved.engine
+
+
+def test_a_split_file_is_all_its_parts_the_first_one_first() -> None:
+    split = Variant(
+        format=GGUF,
+        hf=Repository(repo="a/b-{quantization}"),
+        quantizations=("Q4", "Q8"),
+        file="b.{quantization}.gguf",
+        split_file="{quantization}/b-{part}.gguf",
+        parts={"Q8": 2},
+        projectors=("mmproj-BF16.gguf", "mmproj-F16.gguf"),
+    )
+    sources = split.sources()
+    assert sources["Q4"][0].repo == "a/b-Q4"
+    assert sources["Q4"][0].files == ("b.Q4.gguf", "mmproj-F16.gguf")
+    assert sources["Q8"][0].files == (
+        "Q8/b-00001-of-00002.gguf",
+        "Q8/b-00002-of-00002.gguf",
+        "mmproj-F16.gguf",
+    )
+
+
+def test_a_quantisation_that_one_hub_lacks_is_had_from_the_other() -> None:
+    variant = Variant(
+        format="gptq",
+        hf=Repository(repo="a/b", quantizations=("Int4",)),
+        ms=Repository(repo="c/b", quantizations=("Int4", "Int8"), revision="v1"),
+    )
+    sources = variant.sources()
+    assert [source.repo for source in sources["Int4"]] == ["a/b", "c/b"]
+    assert [(source.repo, source.revision) for source in sources["Int8"]] == [("c/b", "v1")]
 
 
 def test_files_of_the_catalogue_are_where_the_package_is_on_this_machine() -> None:
-    for model in (model for entry in entries() for model in entry.models()):
+    for model in (model for entry in read_entries("shipped") for model in entry.models()):
         path = model.path and "/installed/elsewhere/" + model.path
         assert on_this_machine(msgspec.structs.replace(model, path=path)) == model
 
 
 def test_files_of_a_users_own_stay_where_they_are_said_to_be() -> None:
-    own = msgspec.structs.replace(find("tiny-chat").models()[0], hub="local", path="/data/m.gguf")
+    (model, *_) = Catalogue().find("tiny-chat").models()
+    own = msgspec.structs.replace(model, hub="local", path="/data/m.gguf")
     assert on_this_machine(own) == own
 
 
-def test_finds_in_any_case() -> None:
-    assert find("Tiny-CHAT").name == "tiny-chat"
-
-
-def test_unknown_name_offers_near_ones_and_says_what_is_expected() -> None:
-    with pytest.raises(NotFound) as raised:
-        find("tinychat")
-    assert raised.value.code == "model_not_found"
-    assert raised.value.param == "model_name"
-    assert "Did you mean tiny-chat?" in raised.value.message
-    assert "path of a .gguf file" in raised.value.message
-
-
-def test_name_like_no_other_gets_the_list() -> None:
-    with pytest.raises(NotFound, match=r"The catalogue has: .*echo.*tiny-chat"):
-        find("zzzzzzzz")
-
-
-def test_huge_name_does_not_come_back_whole() -> None:
-    with pytest.raises(NotFound) as raised:
-        find("x" * 1_000_000)
-    assert len(raised.value.message) < 1000
-
-
 def test_tiny_chat_is_what_its_file_says() -> None:
-    for model in find("tiny-chat").models():
+    for model in Catalogue().find("tiny-chat").models():
         if model.format != "ggufv2":
             continue
         file = inspect_path(model.path)
         assert model.quantization == file.quantization
         assert model.context_length == file.context_length
-        assert set(model.abilities) <= set(file.abilities)
+        assert model.abilities == file.abilities
         assert model.size_bytes == file.size_bytes
         assert model.size_in_billions == pytest.approx(file.size_in_billions, rel=0.05)
 
 
 def test_all_shipped_weights_are_there() -> None:
-    assert all(variant.cached for entry in entries() for variant in entry.variants)
-
-
-def test_absent_weights_are_not_cached() -> None:
-    assert not Variant(weights="no/such.gguf").cached
-
-
-def test_description_has_the_incumbents_fields() -> None:
-    family = describe(find("tiny-chat"))
-    assert family["version"] == 2
-    assert family["model_name"] == "tiny-chat"
-    assert family["model_lang"] == ["en", "zh"]
-    assert family["model_ability"] == ["generate", "chat"]
-    assert family["context_length"] == 2048
-    assert family["is_builtin"] is True
-    assert [spec["model_format"] for spec in family["model_specs"]] == ["ggufv2", "pytorch"]
-    gguf = family["model_specs"][0]
-    assert gguf["quantization"] == "F16"
-    assert gguf["cache_status"] is True
-    assert gguf["model_uri"].startswith("file:///")
-    assert brief(find("echo")) == {"model_name": "echo", "is_builtin": True}
+    paths = [model.path for entry in read_entries("shipped") for model in entry.models()]
+    assert any(paths)
+    for entry in read_entries("shipped"):
+        for variant in entry.variants:
+            assert variant.local_path is None or variant.local_path.exists()

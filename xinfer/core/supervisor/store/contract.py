@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from xinfer.types.declaration import Declaration
 from xinfer.types.deployment import Deployment
@@ -10,6 +10,15 @@ from xinfer.types.deployment import Deployment
 
 class CannotStart(Exception):
     """The store cannot be had; the message says why and what to do."""
+
+
+class StoredRegistration(NamedTuple):
+    """A model that a user described."""
+
+    name: str
+    type: str
+    text: str
+    """The description, as JSON."""
 
 
 class Store(Protocol):
@@ -56,6 +65,18 @@ class Store(Protocol):
 
     async def undeclare(self, uid: str) -> None:
         """Forget a declaration."""
+        ...
+
+    async def load_registrations(self) -> list[StoredRegistration]:
+        """The models that users registered to be kept, in the order in which they did."""
+        ...
+
+    async def put_registration(self, registration: StoredRegistration) -> None:
+        """Keep a registered model, in place of an earlier one of its name."""
+        ...
+
+    async def delete_registration(self, name: str) -> None:
+        """Forget a registered model."""
         ...
 
     async def close(self) -> None:

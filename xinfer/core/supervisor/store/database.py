@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from xinfer.core.supervisor.store.contract import StoredRegistration
 from xinfer.core.supervisor.store.schema import (
     APPLICATION_ID,
     MIGRATIONS,
@@ -64,6 +65,8 @@ class Contents(NamedTuple):
     """By uid."""
     declarations: dict[str, bytes]
     """As JSON, by uid."""
+    registrations: dict[str, StoredRegistration]
+    """By name."""
     epoch: int
     """Of the supervisor that last started with it."""
 
@@ -105,7 +108,7 @@ class Database:
             self.connection.execute("PRAGMA synchronous = FULL")
             if version < len(migrations):
                 self._migrate(version, before_migration, migrations)
-            self.rows, self.declarations, self.epoch = _read(self.connection)
+            self.rows, self.declarations, self.registrations, self.epoch = _read(self.connection)
             self._closing = stack.pop_all()
 
     def _migrate(
@@ -166,6 +169,21 @@ class Database:
             self.declarations.pop(uid, None)
         else:
             self.declarations[uid] = body
+
+    def put_registration(self, registration: StoredRegistration) -> None:
+        """Keep a registered model in place of an earlier one of its name."""
+        name, kind, text = registration
+        with self.transaction():
+            self.connection.execute(
+                "INSERT OR REPLACE INTO registrations VALUES (?, ?, ?, ?)",
+                (name, kind, text.encode(), _registration_checksum(registration)),
+            )
+        self.registrations[name] = registration
+
+    def delete_registration(self, name: str) -> None:
+        with self.transaction():
+            self.connection.execute("DELETE FROM registrations WHERE name = ?", (name,))
+        del self.registrations[name]
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -292,11 +310,31 @@ def _read(connection: sqlite3.Connection) -> Contents:
     epochs = connection.execute("SELECT epoch FROM supervisor").fetchall()
     if len(epochs) != 1 or not isinstance(epochs[0][0], int):
         raise Damaged("the supervisor's epoch is not a number")
-    return Contents(rows, declarations, epochs[0][0])
+    return Contents(rows, declarations, _read_registrations(connection), epochs[0][0])
 
 
 def _checksum(uid: str, body: bytes) -> int:
     return zlib.crc32(f"{uid}\0".encode() + body)
+
+
+def _read_registrations(connection: sqlite3.Connection) -> dict[str, StoredRegistration]:
+    found = {}
+    for name, kind, body, checksum in connection.execute(
+        "SELECT name, type, body, checksum FROM registrations ORDER BY rowid"
+    ):
+        try:
+            one = StoredRegistration(name.decode(), kind.decode(), body.decode())
+            sound = _registration_checksum(one) == checksum
+        except (AttributeError, UnicodeDecodeError):
+            sound = False
+        if not sound:
+            raise Damaged(f"the registered model {name!r} does not agree with its checksum")
+        found[one.name] = one
+    return found
+
+
+def _registration_checksum(registration: StoredRegistration) -> int:
+    return zlib.crc32("\0".join(registration).encode())
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from xinfer.core.supervisor.store.contract import StoredRegistration
 from xinfer.core.supervisor.store.lock import HomeLock
 from xinfer.errors import Unavailable
 from xinfer.types.declaration import Declaration
@@ -45,6 +46,15 @@ class RefusingStore:
 
     async def undeclare(self, uid: str) -> None:
         raise self._refusal
+
+    async def load_registrations(self) -> list[StoredRegistration]:
+        return []
+
+    async def put_registration(self, registration: StoredRegistration) -> None:
+        raise self._refusal
+
+    async def delete_registration(self, name: str) -> None:
+        return
 
     async def close(self) -> None:
         self._lock.release()

@@ -30,6 +30,15 @@ MIGRATIONS: tuple[Migration, ...] = (
             checksum INTEGER NOT NULL
         )""",
     ),
+    (
+        # Models that users described, by the JSON in which they did.
+        """CREATE TABLE registrations (
+            name TEXT PRIMARY KEY NOT NULL,
+            type TEXT NOT NULL,
+            body BLOB NOT NULL,
+            checksum INTEGER NOT NULL
+        )""",
+    ),
 )
 """The n-th leads from version n - 1, which is `PRAGMA user_version`, to version n. Steps that were
 released are never changed."""

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 
 from xinfer.core.supervisor.store.backups import Backups
+from xinfer.core.supervisor.store.contract import StoredRegistration
 from xinfer.core.supervisor.store.database import Database, Row
 from xinfer.core.supervisor.store.lock import HomeLock
 from xinfer.errors import Unavailable
@@ -27,8 +28,8 @@ _decode_declaration = msgspec.json.Decoder(Declaration).decode
 
 
 class SqliteStore:
-    """Keeps deployments in SQLite. Changes are made on one thread; answers come from memory, for
-    nobody else may write.
+    """Keeps what is wanted and registered in SQLite. Changes are made on one thread; answers come
+    from memory, for nobody else may write.
 
     Args:
         epoch: of this supervisor; the database may have failed to keep it.
@@ -112,6 +113,16 @@ class SqliteStore:
 
     async def undeclare(self, uid: str) -> None:
         await self._change(lambda: self._database.declare(uid, None))
+
+    async def load_registrations(self) -> list[StoredRegistration]:
+        return list(self._database.registrations.values())
+
+    async def put_registration(self, registration: StoredRegistration) -> None:
+        await self._change(lambda: self._database.put_registration(registration))
+
+    async def delete_registration(self, name: str) -> None:
+        if name in self._database.registrations:
+            await self._change(lambda: self._database.delete_registration(name))
 
     async def close(self) -> None:
         loop = asyncio.get_running_loop()

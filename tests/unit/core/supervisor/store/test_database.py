@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xinfer.core.supervisor.store.contract import StoredRegistration
 from xinfer.core.supervisor.store.database import Damaged, Database, Row, TooNew, read_contents
 from xinfer.core.supervisor.store.schema import MIGRATIONS
 
@@ -161,6 +162,7 @@ def test_declarations_are_there_again_also_in_a_database_of_before_there_were_an
     path = tmp_path / "x.db"
     first = Database(path, may_be_empty=True, migrations=MIGRATIONS)
     first.connection.execute("DROP TABLE declarations")
+    first.connection.execute("DROP TABLE registrations")
     first.connection.execute("PRAGMA user_version = 1")
     first.close()
     opened = Database(path)
@@ -179,16 +181,41 @@ def test_declarations_are_there_again_also_in_a_database_of_before_there_were_an
         Database(path)
 
 
+def test_registered_models_are_there_again_also_in_a_database_of_before_there_were_any(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "x.db"
+    first = Database(path, may_be_empty=True)
+    first.connection.execute("DROP TABLE registrations")
+    first.connection.execute("PRAGMA user_version = 2")
+    first.close()
+    opened = Database(path)
+    assert opened.registrations == {}
+    mine, other = (StoredRegistration(name, "LLM", "{}") for name in ("模型", "other"))
+    for registration in (mine, other, mine._replace(text='{"b": 1}')):
+        opened.put_registration(registration)
+    opened.delete_registration("other")
+    assert opened.registrations == {"模型": mine._replace(text='{"b": 1}')}
+    opened.close()
+    again = Database(path)
+    assert again.registrations == opened.registrations
+    again.connection.execute("UPDATE registrations SET type = 'image'")
+    again.close()
+    with pytest.raises(Damaged, match="registered model"):
+        Database(path)
+
+
 def test_contents_are_read_of_any_version_without_touching_the_file(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
     make(path)
     with sqlite3.connect(path) as older:
         older.execute("PRAGMA journal_mode = DELETE")
         older.execute("DROP TABLE declarations")
+        older.execute("DROP TABLE registrations")
         older.execute("PRAGMA user_version = 1")
     older.close()
     before = path.read_bytes()
-    assert read_contents(path) == (ROWS, {}, 5)
+    assert read_contents(path) == (ROWS, {}, {}, 5)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
     (tmp_path / "empty.db").touch()

@@ -1,0 +1,158 @@
+"""Models that users registered: over HTTP, in the store, in Xinference's directory."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import NamedTuple
+
+from xinfer.core.supervisor.store import Store, StoredRegistration
+from xinfer.errors import Conflict, InvalidRequest, NotFound
+from xinfer.model.catalog.catalogue import Catalogue, find_builtin
+from xinfer.model.catalog.registration import Registration, check_type, parse_registration
+from xinfer.model.catalog.schema import TYPES
+from xinfer.types.control import RegisteredModel
+
+logger = logging.getLogger(__name__)
+
+DIRECTORY = "model"
+"""Below the home; where Xinference keeps registered models, those of version 2 below `v2`."""
+
+
+class _Known(NamedTuple):
+    registration: Registration
+    file: Path | None = None
+    """Xinference's file that it was found in."""
+
+
+class Registrations:
+    """The registered models of a server, which the catalogue is kept true to.
+
+    Args:
+        home: where Xinference's files are looked for.
+    """
+
+    def __init__(self, catalogue: Catalogue, store: Store, home: Path) -> None:
+        self._catalogue = catalogue
+        self._store = store
+        self._directory = home / DIRECTORY
+        self._known: dict[str, _Known] = {}
+        """By name in lower case."""
+        self._lock = asyncio.Lock()
+
+    async def restore(self) -> None:
+        """Know what the store holds, and what Xinference's directory does; once, on start. One that
+        cannot be taken is logged and left where it is."""
+        for stored in await self._store.load_registrations():
+            self._take(f"the store's {stored.name}", stored.type, stored.text)
+        for kind, file, text in await asyncio.to_thread(_read_files, self._directory):
+            self._take(str(file), kind, text, file)
+        if self._known:
+            names = ", ".join(sorted(one.registration.entry.name for one in self._known.values()))
+            logger.info("Registered models: %s", names)
+
+    def _take(self, where: str, kind: str, text: str, file: Path | None = None) -> None:
+        try:
+            registration = parse_registration(kind, text)
+            key = registration.entry.name.lower()
+            if file is not None and key in self._known:
+                return  # as the store has it, or a file of version 2
+            self._catalogue.add(registration.entry, before_builtin=True)
+        except (InvalidRequest, Conflict) as error:
+            logger.warning("The model in %s is not registered: %s", where, error.message)
+            return
+        if find_builtin(key) is not None:
+            logger.warning("The model in %s takes the place of one that comes with xinfer", where)
+        self._known[key] = _Known(registration, file)
+
+    async def register(self, kind: str, text: str, *, persist: bool) -> RegisteredModel:
+        """Add a model to the catalogue, and to the store if it shall outlive this server.
+
+        Raises:
+            InvalidRequest: the description is wrong; `param` names its field.
+            Conflict: the name is taken.
+            Unavailable: it cannot be kept.
+        """
+        registration = await asyncio.to_thread(_checked, kind, text)
+        entry = registration.entry
+        async with self._lock:
+            self._catalogue.add(entry)
+            try:
+                if persist:
+                    stored = StoredRegistration(entry.name, kind, text)
+                    await self._store.put_registration(stored)
+            except BaseException:
+                self._catalogue.remove(kind, entry.name)
+                raise
+            self._known[entry.name.lower()] = _Known(registration)
+        logger.info("Registered the model %s of type %s", entry.name, kind)
+        return RegisteredModel(kind=kind, text=text, ignored=list(registration.ignored))
+
+    async def unregister(self, kind: str, name: str) -> None:
+        """Take a model out of the catalogue, out of the store, and off Xinference's directory.
+        Where it runs, it goes on.
+
+        Raises:
+            InvalidRequest: there is no such type.
+            NotFound: no model of this type and name is registered.
+            Conflict: it is a built-in one.
+            Unavailable: its end cannot be kept.
+        """
+        check_type(kind)
+        async with self._lock:
+            known = self._known.get(name.lower())
+            if known is None or known.registration.type != kind:
+                self._catalogue.remove(kind, name)  # says why not
+                raise NotFound(f"The model {name!r} is not registered.", param="model_name")
+            entry = known.registration.entry
+            await self._store.delete_registration(entry.name)
+            if known.file is not None:
+                await asyncio.to_thread(known.file.unlink, missing_ok=True)
+            self._catalogue.remove(kind, entry.name)
+            del self._known[name.lower()]
+        logger.info("Model %s is not registered any more", entry.name)
+
+    def list(self) -> list[RegisteredModel]:
+        """All of them, as they were described."""
+        return [
+            RegisteredModel(kind=one.registration.type, text=one.registration.text)
+            for one in self._known.values()
+        ]
+
+
+def _checked(kind: str, text: str) -> Registration:
+    """What is described, with all that can be known of it already. Blocks.
+
+    Raises:
+        InvalidRequest: it is wrong; `param` names the field.
+    """
+    registration = parse_registration(kind, text)
+    entry = registration.entry
+    if entry.chat_template:
+        from xinfer.model.llm.pipeline.template import ChatTemplate  # jinja2 takes a while
+
+        try:
+            ChatTemplate(entry.chat_template, {}, max_length=1 << 20)
+        except InvalidRequest as error:
+            error.param = "chat_template"
+            raise
+    for number, variant in enumerate(entry.variants):
+        path = variant.local_path
+        if path is not None and not path.exists():
+            field = "model_uri" if len(entry.variants) == 1 else f"model_specs[{number}].model_uri"
+            raise InvalidRequest(f"There is no file or directory {str(path)!r}.", param=field)
+    return registration
+
+
+def _read_files(directory: Path) -> list[tuple[str, Path, str]]:
+    """Type, file and text of each description in Xinference's directory, version 2 first."""
+    found = []
+    for base in (directory / "v2", directory):
+        for kind in TYPES:
+            for file in sorted((base / kind.lower()).glob("*.json")):
+                try:
+                    found.append((kind, file, file.read_text(encoding="utf-8")))
+                except (OSError, UnicodeError) as error:
+                    logger.warning("The model in %s is not registered: %s", file, error)
+    return found
