@@ -41,7 +41,7 @@ def test_unknown_name_offers_near_ones_and_says_what_is_expected() -> None:
 
 
 def test_name_of_a_repository_is_told_what_it_is() -> None:
-    with pytest.raises(NotFound, match="It is Qwen/Qwen2.5-7B-Instruct on huggingface") as raised:
+    with pytest.raises(NotFound, match=r"It is Qwen/Qwen2\.5-7B-Instruct on huggingface") as raised:
         Catalogue().find("qwen2.5-7b-instruct")
     assert "the catalogue has it as qwen2.5-instruct" in raised.value.message
 

@@ -8,15 +8,13 @@ from pathlib import PurePosixPath
 import msgspec
 import pytest
 
-from xinfer.errors import InvalidRequest
 from xinfer.model.catalog.catalogue import Catalogue, find_builtin
 from xinfer.model.catalog.entries import entries, on_this_machine, read_entries
 from xinfer.model.catalog.registration import ABILITIES
-from xinfer.model.catalog.resolve import resolve
 from xinfer.model.catalog.schema import GGUF, TYPES, Entry, Repository, Variant, template_source
+from xinfer.model.engine import BUILTIN, find_engine
 from xinfer.model.inspect.model import inspect_path
 from xinfer.model.llm.pipeline.template import ChatTemplate
-from xinfer.types.deployment import LaunchSpec
 
 ALL = [entry for kind in TYPES for entry in entries(kind)]
 FORMATS = {
@@ -90,17 +88,14 @@ def test_names_are_unique_however_they_are_spelt_and_in_order() -> None:
     assert all(find_builtin(entry.name) is entry for entry in ALL)
 
 
-def test_every_entry_runs_on_an_engine_or_is_refused_with_the_reason() -> None:
-    catalogue = Catalogue()
-    for entry in ALL:
-        if any(source for model in entry.models() for source in model.sources):
-            continue  # what a repository holds is not known without asking its hub
-        try:
-            resolved = resolve(LaunchSpec(model_name=entry.name), catalogue)
-        except InvalidRequest as error:
-            assert entry.name in error.message
-        else:
-            assert resolved.engine
+@every_entry
+def test_every_engine_runs_every_model_or_says_why_not(entry: Entry) -> None:
+    engines = [find_engine(name)[1] for name in BUILTIN]
+    for model in entry.models():
+        answers = [engine.support(model) for engine in engines]
+        assert all(answer.ok or answer.reason for answer in answers)
+        if not model.sources:
+            assert any(answer.ok for answer in answers) or model.format == "pytorch"
 
 
 def test_a_split_file_is_all_its_parts_the_first_one_first() -> None:
