@@ -176,24 +176,6 @@ async def test_logs_come_by_replica() -> None:
     assert api.control.operations == [ReadLogs("echo", 2)]
 
 
-async def test_registrations_list_the_catalogue() -> None:
-    http = Api().http
-    names = (await http.get("/v1/model_registrations/LLM")).json()
-    assert {"model_name": "echo", "is_builtin": True} in names
-    detailed = (await http.get("/v1/model_registrations/LLM", params={"detailed": True})).json()
-    assert {"model_specs", "model_lang", "context_length"} <= set(detailed[0])
-    one = (await http.get("/v1/model_registrations/LLM/ECHO")).json()
-    assert one["model_name"] == "echo"
-    assert (await http.get("/v1/model_registrations/embedding")).json() == []
-
-
-async def test_unknown_registrations_and_types_are_refused() -> None:
-    http = Api().http
-    assert (await http.get("/v1/model_registrations/llm")).status_code == 400
-    assert (await http.get("/v1/model_registrations/LLM/nope")).status_code == 404
-    assert (await http.get("/v1/model_registrations/embedding/echo")).status_code == 404
-
-
 async def test_a_replica_tells_its_devices_and_the_name_it_was_given() -> None:
     status = deployment(replicas=2)
     shares = (DeviceShare("cuda", 1, 500), DeviceShare("cuda", 3, 500), DeviceShare("cpu", 0, 7))

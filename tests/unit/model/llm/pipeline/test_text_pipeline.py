@@ -45,6 +45,7 @@ def pipeline(
     tokenizer: ByteTokenizer | None = None,
     context_length: int = 20,
     sampling: frozenset[str] = frozenset({"temperature"}),
+    spec: ModelSpec | None = None,
     **abilities: Any,
 ) -> TextPipeline:
     loaded = Loaded(
@@ -52,7 +53,7 @@ def pipeline(
         concurrency=1,
         abilities=Abilities(sampling=sampling, **abilities),
     )
-    return TextPipeline(tokenizer or ByteTokenizer(), loaded, ModelSpec(name="bytes"))
+    return TextPipeline(tokenizer or ByteTokenizer(), loaded, spec or ModelSpec(name="bytes"))
 
 
 def chat(content: Any = "hello", **fields: Any) -> ChatRequest:
@@ -328,6 +329,26 @@ def test_a_model_without_a_template_completes_but_does_not_chat() -> None:
     assert "no chat template" in error.message
     assert "/v1/completions" in error.message
     assert prepare(CompletionRequest(prompt="a"), tokenizer=NoTemplate()).prompt_tokens == 1
+
+
+def test_the_models_own_template_gives_way_to_a_users_and_goes_before_the_catalogues() -> None:
+    def prompt(tokenizer: ByteTokenizer, **templates: str) -> bytes:
+        spec = ModelSpec(name="bytes", **templates)  # type: ignore[arg-type]
+        return bytes(prepare(chat(), tokenizer=tokenizer, spec=spec).token_request.prompt)
+
+    assert prompt(ByteTokenizer(), chat_template="user", fallback_template="ours") == b"user"
+    assert prompt(ByteTokenizer(), fallback_template="ours") == b"hello"
+    assert prompt(NoTemplate(), fallback_template="ours") == b"ours"
+    assert prompt(NoTemplate(), chat_template="user") == b"user"
+
+
+def test_stop_words_of_a_model_end_its_chats_and_not_its_completions() -> None:
+    spec = ModelSpec(name="bytes", stop=("END",), stop_token_ids=(ord("!"),))
+    for text in ("END", "!"):
+        output = prepare(chat(stop=("x",)), spec=spec).output
+        assert output.feed(list(text.encode())).reason == "stop"
+        output = prepare(CompletionRequest(prompt="a"), spec=spec).output
+        assert output.feed(list(text.encode())).reason is None
 
 
 def test_a_template_that_cannot_be_read_is_logged_and_stops_only_chat(
