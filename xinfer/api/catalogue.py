@@ -9,6 +9,7 @@ from xinfer.model.catalog.catalogue import Catalogue
 from xinfer.model.catalog.describe import IsCached
 from xinfer.model.catalog.registration import parse_registration
 from xinfer.model.hub.cache import find_cached, needed_by
+from xinfer.model.hub.presence import may_be_here
 from xinfer.settings import Settings
 from xinfer.types.control import ReadRegistrations
 from xinfer.types.model import ModelSpec, Source
@@ -25,10 +26,14 @@ async def read_catalogue(here: Services) -> Catalogue:
 
 
 def cache_status(settings: Settings) -> IsCached:
-    """Tells of a model whether its files are on this machine. Blocks."""
+    """Tells of a model whether its files are on this machine, whose caches are looked through now.
+    Blocks."""
+    may_be = may_be_here(settings)
 
     def is_there(model: ModelSpec, source: Source) -> bool:
-        return find_cached(source, needed_by(model, source), settings) is not None
+        return (
+            may_be(source) and find_cached(source, needed_by(model, source), settings) is not None
+        )
 
     def is_cached(model: ModelSpec) -> bool:
         if not model.sources:

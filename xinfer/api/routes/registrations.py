@@ -33,9 +33,9 @@ async def list_registrations(request: Request, model_type: str, detailed: bool =
     _check_type(model_type)
     here = services(request)
     catalogue = await read_catalogue(here)
-    is_cached = cache_status(here.settings)
 
     def answer() -> list[dict[str, Any]]:
+        is_cached = cache_status(here.settings)
         models = [] if model_type in EMPTY_TYPES else catalogue.list(model_type)
         return [describe(one, is_cached) if detailed else brief(one) for one in models]
 
