@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from tests.support.server import Server
 from tests.support.waiting import eventually
+from xinfer.model.catalog.catalogue import find_builtin
 
 # The third-party client leaves its connections to the garbage collector.
 pytestmark = [
@@ -90,3 +92,42 @@ def test_cancelled_launches_end(client: Any, server: Server) -> None:
     )
     client.cancel_launch_model(uid)
     eventually(lambda: not server.instances(uid), 20)
+
+
+def test_a_model_of_ones_own_is_registered_launched_and_let_go(client: Any) -> None:
+    weights = find_builtin("tiny-chat").variants[0].local_path  # type: ignore[union-attr]
+    description = {
+        "version": 2,
+        "model_name": "my-tiny",
+        "model_lang": ["en"],
+        "model_ability": ["chat"],
+        "model_family": "tiny-chat",
+        "context_length": 512,
+        "model_specs": [
+            {
+                "model_format": "ggufv2",
+                "model_size_in_billions": "0_002",
+                "quantization": "F16",
+                "model_uri": f"file://{weights}",
+            }
+        ],
+    }
+    assert client.register_model("LLM", json.dumps(description), persist=False) is None
+    try:
+        listed = client.list_model_registrations("LLM")
+        assert {"model_name": "my-tiny", "is_builtin": False} in listed
+        one = client.get_model_registration("LLM", "my-tiny")
+        assert one["model_specs"][0]["model_uri"] == f"file://{weights}"
+        with pytest.raises(RuntimeError, match="is registered already"):
+            client.register_model("LLM", json.dumps(description), persist=False)
+        uid = client.launch_model(model_name="my-tiny", model_uid="my-tiny", n_ctx=256)
+        described = client.describe_model(uid)
+        assert (described["model_name"], described["model_format"]) == ("my-tiny", "ggufv2")
+        answer = client.get_model(uid).chat(messages=[{"role": "user", "content": "Hi"}])
+        assert answer["choices"][0]["message"]["content"]
+        client.terminate_model(uid)
+    finally:
+        client.unregister_model("LLM", "my-tiny")
+    assert "my-tiny" not in [one["model_name"] for one in client.list_model_registrations("LLM")]
+    with pytest.raises(RuntimeError, match="model_specs"):
+        client.register_model("LLM", '{"model_name": "x", "model_specs": 7}', persist=False)

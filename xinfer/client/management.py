@@ -150,12 +150,31 @@ def abort_request(model_uid: str, request_id: str, block_duration: int = 30) -> 
     )
 
 
+def register_model(
+    model_type: str, model: str, persist: bool, worker_ip: str | None = None
+) -> Call[None]:
+    """Describe a model of one's own, so that it can be launched by its name.
+
+    Args:
+        model: JSON text, with `model_name`, `model_specs` and what else there is to say.
+        persist: whether it is known after a restart of the server.
+    """
+    body = {"model": model, "persist": persist, "worker_ip": worker_ip}
+    return Call("register model", "POST", _registrations(model_type), body=body, result=_nothing)
+
+
+def unregister_model(model_type: str, model_name: str) -> Call[None]:
+    """Forget a model of one's own; where it runs, it goes on."""
+    path = _registrations(model_type, model_name)
+    return Call("unregister model", "DELETE", path, result=_nothing)
+
+
 def list_model_registrations(model_type: str, detailed: bool = False) -> Call[list[JSON]]:
     """The models of a type that can be launched by name."""
     return Call(
         "list model registrations",
         "GET",
-        f"/v1/model_registrations/{quote(model_type, safe='')}",
+        _registrations(model_type),
         params={"detailed": "true"} if detailed else None,
         result=list,
     )
@@ -166,7 +185,7 @@ def get_model_registration(model_type: str, model_name: str) -> Call[JSON]:
     return Call(
         "get model registration",
         "GET",
-        f"/v1/model_registrations/{quote(model_type, safe='')}/{quote(model_name, safe='')}",
+        _registrations(model_type, model_name),
         result=dict,
     )
 
@@ -222,6 +241,10 @@ def abort_cluster() -> Call[bool]:
 
 def _model(*parts: str) -> str:
     return "/v1/models/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def _registrations(*parts: str) -> str:
+    return "/v1/model_registrations/" + "/".join(quote(part, safe="") for part in parts)
 
 
 def _size(size: int | str | float | None) -> int | str | None:

@@ -89,6 +89,8 @@ class Client:
     get_model_replicas = _method(management.get_model_replicas)
     get_model_logs = _method(management.get_model_logs)
     abort_request = _method(management.abort_request)
+    register_model = _method(management.register_model)
+    unregister_model = _method(management.unregister_model)
     list_model_registrations = _method(management.list_model_registrations)
     get_model_registration = _method(management.get_model_registration)
     get_autostart_config = _method(management.get_autostart_config)

@@ -92,6 +92,15 @@ def test_details_of_registrations_are_asked_for_only_when_wanted() -> None:
     assert management.list_model_registrations("LLM", True).params == {"detailed": "true"}
 
 
+def test_a_model_is_registered_and_unregistered() -> None:
+    call = management.register_model("LLM", "{}", persist=True)
+    assert (call.method, call.path) == ("POST", "/v1/model_registrations/LLM")
+    assert call.body == {"model": "{}", "persist": True, "worker_ip": None}
+    call = management.unregister_model("LLM", "a b")
+    assert (call.method, call.path) == ("DELETE", "/v1/model_registrations/LLM/a%20b")
+    assert call.result(None) is None
+
+
 def test_models_are_listed_by_uid() -> None:
     answer = {"object": "list", "data": [{"id": "a", "model_type": "LLM"}]}
     assert management.list_models().result(answer) == {"a": {"id": "a", "model_type": "LLM"}}

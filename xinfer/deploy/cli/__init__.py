@@ -16,6 +16,8 @@ _COMMANDS = {
     "logs": "xinfer.deploy.cli.models:logs",
     "chat": "xinfer.deploy.cli.chat:chat",
     "generate": "xinfer.deploy.cli.chat:generate",
+    "register": "xinfer.deploy.cli.registrations:register",
+    "unregister": "xinfer.deploy.cli.registrations:unregister",
     "registrations": "xinfer.deploy.cli.registrations:registrations",
     "workers": "xinfer.deploy.cli.cluster:workers",
     "drain": "xinfer.deploy.cli.cluster:drain",

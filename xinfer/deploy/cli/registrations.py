@@ -1,8 +1,9 @@
-"""`registrations`: what can be launched by name."""
+"""`registrations`, `register` and `unregister`: what can be launched by name."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 
@@ -23,10 +24,18 @@ _COLUMNS = {
 }
 
 
-@click.command()
-@click.option(
-    "--model-type", "-t", type=click.Choice(list(_COLUMNS)), default="LLM", show_default=True
+_type_option = click.option(
+    "--model-type",
+    "-t",
+    type=click.Choice(list(_COLUMNS)),
+    default="LLM",
+    show_default=True,
+    help="Type of the model.",
 )
+
+
+@click.command()
+@_type_option
 @format_option
 @with_client
 def registrations(client: Client, model_type: str, output: str) -> None:
@@ -44,3 +53,35 @@ def registrations(client: Client, model_type: str, output: str) -> None:
         click.echo(table(["Type", "Name", *columns, "Is-built-in"], rows))
     else:
         click.echo(f"No model of type {model_type} is registered.", err=True)
+
+
+@click.command()
+@_type_option
+@click.option(
+    "--file",
+    "-f",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="File with the model's description, as JSON.",
+)
+@click.option("--worker-ip", "-w", help="Not supported: each machine has to have the files.")
+@click.option("--persist", "-p", is_flag=True, help="Know the model after a restart of the server.")
+@with_client
+def register(
+    client: Client, model_type: str, file: Path, worker_ip: str | None, persist: bool
+) -> None:
+    """Describe a model of your own, to launch it by its name."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.FileError(str(file), str(error)) from error
+    client.register_model(model_type, text, persist, worker_ip)
+
+
+@click.command()
+@_type_option
+@click.option("--model-name", "-n", required=True, help="Name that the model was registered under.")
+@with_client
+def unregister(client: Client, model_type: str, model_name: str) -> None:
+    """Forget a model of your own; where it runs, it goes on."""
+    client.unregister_model(model_type, model_name)

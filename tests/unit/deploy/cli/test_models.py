@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from click.testing import Result
@@ -123,3 +124,37 @@ def test_a_type_without_registrations_is_told(
     result = xinference("registrations", "-t", "audio")
     assert (result.exit_code, result.stdout) == (0, "")
     assert "No model of type audio" in result.stderr
+
+
+def test_a_file_is_registered_as_it_is(
+    server: Any, xinference: Callable[..., Result], tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.json"
+    file.write_text('{"model_name": "模型"}', encoding="utf-8")
+    server.on("POST /v1/model_registrations/embedding", None)
+    done = xinference("register", "-t", "embedding", "-f", str(file), "-p")
+    assert (done.exit_code, done.output) == (0, "")
+    assert server.bodies("POST /v1/model_registrations/embedding") == [
+        {"model": '{"model_name": "模型"}', "persist": True, "worker_ip": None}
+    ]
+
+
+def test_a_registration_that_is_refused_says_why(
+    server: Any, xinference: Callable[..., Result], tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.json"
+    file.write_bytes(b"\xff")
+    failed = xinference("register", "-f", str(file))
+    assert failed.exit_code == 1
+    assert "mine.json" in failed.stderr
+    file.write_text("{}")
+    server.on("POST /v1/model_registrations/LLM", server.failure(400, "model_name is missing."))
+    failed = xinference("register", "-f", str(file))
+    assert (failed.exit_code, "model_name is missing." in failed.stderr) == (1, True)
+    assert xinference("register", "-f", str(tmp_path / "none.json")).exit_code == 2
+
+
+def test_a_model_is_unregistered(server: Any, xinference: Callable[..., Result]) -> None:
+    server.on("DELETE /v1/model_registrations/LLM/mine", None)
+    done = xinference("unregister", "-n", "mine")
+    assert (done.exit_code, done.output) == (0, "")
