@@ -22,11 +22,13 @@ from pydantic import ValidationError
 from xinfer.api.errors import validation_error
 from xinfer.api.schemas.launch import LaunchBody
 from xinfer.core.supervisor.placement import places_of
+from xinfer.core.supervisor.registrations import read_catalogue
 from xinfer.core.supervisor.scaling import check_replicas
 from xinfer.core.supervisor.uids import check_uid, default_uid
 from xinfer.errors import InvalidRequest, NotFound, XinferError
 from xinfer.model.catalog.catalogue import Catalogue
 from xinfer.model.catalog.resolve import is_path, resolve
+from xinfer.settings import Settings
 from xinfer.types.deployment import LaunchSpec
 
 KEY = "models"
@@ -41,8 +43,11 @@ class BadFile(Exception):
         self.findings = findings
 
 
-def read_file(path: str) -> list[LaunchSpec]:
+def read_file(path: str, catalogue: Catalogue | None = None) -> list[LaunchSpec]:
     """The launches that a file declares, each with its uid; relative paths are its directory's.
+
+    Args:
+        catalogue: the built-in models alone when left out.
 
     Raises:
         BadFile: with everything that is wrong in it, by entry and field.
@@ -59,12 +64,13 @@ def read_file(path: str) -> list[LaunchSpec]:
     findings = [f"{path}, {key}: there is only `{KEY}`" for key in found if key != KEY]
     specs: dict[str, LaunchSpec] = {}
     directory = os.path.dirname(os.path.abspath(path))
+    catalogue = catalogue or Catalogue()
     for number, entry in enumerate(found[KEY], 1):
         where = f"{path}, entry {number}"
         if isinstance(entry, dict) and (name := entry.get("model_uid") or entry.get("model_name")):
             where += f" ({str(name)[:100]})"
         try:
-            spec = _launch(entry, directory)
+            spec = _launch(entry, directory, catalogue)
             if spec.model_uid in specs:
                 raise InvalidRequest(
                     f"{spec.model_uid!r} is the uid of an earlier entry. Give each its own.",
@@ -82,7 +88,7 @@ def read_file(path: str) -> list[LaunchSpec]:
     return list(specs.values())
 
 
-def _launch(entry: Any, directory: str) -> LaunchSpec:
+def _launch(entry: Any, directory: str, catalogue: Catalogue) -> LaunchSpec:
     """One entry, checked as far as that can be done before the server runs.
 
     Raises:
@@ -108,7 +114,7 @@ def _launch(entry: Any, directory: str) -> LaunchSpec:
     places_of(spec)
     spec = msgspec.structs.replace(spec, model_uid=uid)
     try:
-        resolve(spec, Catalogue())
+        resolve(spec, catalogue)
     except (InvalidRequest, NotFound):
         raise
     except XinferError as error:  # of the moment: the server tries again
@@ -169,7 +175,7 @@ _Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.v
 
 def main() -> None:
     try:
-        specs = read_file(sys.argv[1])
+        specs = read_file(sys.argv[1], read_catalogue(Settings.from_env().home_path))
     except BadFile as error:
         sys.exit(str(error))
     sys.stdout.buffer.write(msgspec.json.encode(specs))

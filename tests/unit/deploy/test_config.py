@@ -12,6 +12,9 @@ from tests.unit.deploy.test_local import run
 from xinfer.deploy import config, config_check
 from xinfer.deploy.config_check import BadFile, read_file
 from xinfer.errors import Unavailable
+from xinfer.model.catalog.catalogue import Catalogue
+from xinfer.model.catalog.custom import CustomEntry
+from xinfer.model.catalog.schema import Variant
 from xinfer.types.deployment import LaunchSpec, Place
 
 
@@ -204,3 +207,12 @@ def test_a_wrong_file_ends_the_start_with_a_line_for_each_finding(tmp_path: Path
     assert two.startswith(f"xinference-local: {path}, entry 2 (eco), model_name: There is no model")
     by_variable = run("-p", "0", XINFERENCE_CONFIG=path)
     assert (by_variable.returncode, by_variable.stderr) == (1, by_option.stderr)
+
+
+def test_a_declared_model_may_be_a_registered_one(tmp_path: Path) -> None:
+    mine = CustomEntry(name="mine", type="LLM", variants=(Variant(),), abilities=("chat",))
+    text = "models:\n  - model_name: mine\n    model_engine: echo\n"
+    with pytest.raises(BadFile, match="no model 'mine'"):
+        read_file(written(tmp_path, text))
+    (spec,) = read_file(written(tmp_path, text), Catalogue([mine]))
+    assert spec.model_uid == "mine"

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
 from xinfer.core.supervisor.store import Store, StoredRegistration
-from xinfer.errors import Conflict, InvalidRequest, NotFound
+from xinfer.core.supervisor.store.database import Damaged, TooNew, read_contents
+from xinfer.core.supervisor.store.opening import DIRECTORY as STATE
+from xinfer.core.supervisor.store.opening import NAME as DATABASE
+from xinfer.errors import InvalidRequest, NotFound
 from xinfer.model.catalog.catalogue import Catalogue, find_builtin
 from xinfer.model.catalog.registration import Registration, check_type, parse_registration
 from xinfer.model.catalog.schema import TYPES
@@ -24,6 +29,12 @@ class _Known(NamedTuple):
     registration: Registration
     file: Path | None = None
     """Xinference's file that it was found in."""
+
+
+class _File(NamedTuple):
+    kind: str
+    path: Path | None
+    text: str
 
 
 class Registrations:
@@ -44,27 +55,12 @@ class Registrations:
     async def restore(self) -> None:
         """Know what the store holds, and what Xinference's directory does; once, on start. One that
         cannot be taken is logged and left where it is."""
-        for stored in await self._store.load_registrations():
-            self._take(f"the store's {stored.name}", stored.type, stored.text)
-        for kind, file, text in await asyncio.to_thread(_read_files, self._directory):
-            self._take(str(file), kind, text, file)
+        stored = await self._store.load_registrations()
+        files = await asyncio.to_thread(_read_files, self._directory)
+        self._known = _take(self._catalogue, stored, files)
         if self._known:
             names = ", ".join(sorted(one.registration.entry.name for one in self._known.values()))
             logger.info("Registered models: %s", names)
-
-    def _take(self, where: str, kind: str, text: str, file: Path | None = None) -> None:
-        try:
-            registration = parse_registration(kind, text)
-            key = registration.entry.name.lower()
-            if file is not None and key in self._known:
-                return  # as the store has it, or a file of version 2
-            self._catalogue.add(registration.entry, before_builtin=True)
-        except (InvalidRequest, Conflict) as error:
-            logger.warning("The model in %s is not registered: %s", where, error.message)
-            return
-        if find_builtin(key) is not None:
-            logger.warning("The model in %s takes the place of one that comes with xinfer", where)
-        self._known[key] = _Known(registration, file)
 
     async def register(self, kind: str, text: str, *, persist: bool) -> RegisteredModel:
         """Add a model to the catalogue, and to the store if it shall outlive this server.
@@ -121,6 +117,46 @@ class Registrations:
         ]
 
 
+def read_catalogue(home: Path) -> Catalogue:
+    """The catalogue as a server of this home begins with it, without being that server. Blocks."""
+    database = home / STATE / DATABASE
+    stored: list[StoredRegistration] = []
+    if database.exists():
+        with contextlib.suppress(Damaged, TooNew, sqlite3.Error):  # the server tells, if it starts
+            stored = list(read_contents(database).registrations.values())
+    catalogue = Catalogue()
+    _take(catalogue, stored, _read_files(home / DIRECTORY))
+    return catalogue
+
+
+def _take(
+    catalogue: Catalogue, stored: list[StoredRegistration], files: list[_File]
+) -> dict[str, _Known]:
+    """Add what was kept to the catalogue. Of two of one name the earlier counts: the store's, then
+    that of version 2. One that cannot be taken is logged."""
+    known: dict[str, _Known] = {}
+    found = [_File(one.type, None, one.text) for one in stored]
+    for kind, path, text in (*found, *files):
+        where = "the store" if path is None else str(path)
+        try:
+            registration = parse_registration(kind, text)
+            key = registration.entry.name.lower()
+            if key in known:
+                continue
+            catalogue.add(registration.entry, before_builtin=True)
+        except InvalidRequest as error:
+            logger.warning("A model in %s is not registered: %s", where, error.message)
+            continue
+        if find_builtin(key) is not None:
+            logger.warning(
+                "The model %s in %s takes the place of one that comes with xinfer",
+                registration.entry.name,
+                where,
+            )
+        known[key] = _Known(registration, path)
+    return known
+
+
 def _checked(kind: str, text: str) -> Registration:
     """What is described, with all that can be known of it already. Blocks.
 
@@ -145,14 +181,14 @@ def _checked(kind: str, text: str) -> Registration:
     return registration
 
 
-def _read_files(directory: Path) -> list[tuple[str, Path, str]]:
-    """Type, file and text of each description in Xinference's directory, version 2 first."""
+def _read_files(directory: Path) -> list[_File]:
+    """Each description in Xinference's directory, version 2 first."""
     found = []
     for base in (directory / "v2", directory):
         for kind in TYPES:
             for file in sorted((base / kind.lower()).glob("*.json")):
                 try:
-                    found.append((kind, file, file.read_text(encoding="utf-8")))
+                    found.append(_File(kind, file, file.read_text(encoding="utf-8")))
                 except (OSError, UnicodeError) as error:
                     logger.warning("The model in %s is not registered: %s", file, error)
     return found

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests.unit.core.supervisor.store.support import with_store
 from tests.unit.core.supervisor.support import MemoryStore
-from xinfer.core.supervisor.registrations import Registrations
+from xinfer.core.supervisor.registrations import Registrations, read_catalogue
+from xinfer.core.supervisor.store import Store, StoredRegistration
 from xinfer.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from xinfer.model.catalog.catalogue import Catalogue
 
@@ -178,6 +180,23 @@ def test_models_that_xinference_kept_are_found_in_both_of_its_places(
     run(case, tmp_path)
     assert "broken.json" in caplog.text
     assert not (first / "old.json").exists()
+
+
+def test_the_next_starts_catalogue_is_known_without_starting(tmp_path: Path) -> None:
+    async def keep(store: Store) -> None:
+        await store.put_registration(StoredRegistration("kept", "LLM", text("kept")))
+        # While the database is in use, and what was written is in its log alone.
+        assert read_catalogue(tmp_path).find("kept").name == "kept"
+
+    assert read_catalogue(tmp_path).find("echo").builtin
+    with_store(tmp_path, keep)
+    directory = tmp_path / "model/v2/llm"
+    directory.mkdir(parents=True)
+    (directory / "a.json").write_text(text("found"))
+    catalogue = read_catalogue(tmp_path)
+    assert {"kept", "found"} <= {one.name for one in catalogue.list("LLM")}
+    (tmp_path / "state/xinfer.db").write_bytes(b"damaged")
+    assert read_catalogue(tmp_path).find("found").name == "found"
 
 
 def test_a_users_model_stays_when_a_built_in_one_gets_its_name(
