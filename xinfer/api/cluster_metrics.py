@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -12,7 +11,9 @@ from prometheus_client.registry import Collector
 
 from xinfer import __version__
 from xinfer.core.gateway import RoutingTable
+from xinfer.types.control import Node
 from xinfer.types.deployment import DeploymentState
+from xinfer.types.device import CPU
 from xinfer.types.link import Inspected
 
 Engines = Mapping[str, Mapping[str, Inspected]]
@@ -23,12 +24,10 @@ class ClusterCollector(Collector):
     """One scrape's view: nothing is kept, so what has gone leaves no series behind.
 
     Args:
-        nodes: the workers, as `xinfer.types.control.Node` in builtins.
+        nodes: the workers.
     """
 
-    def __init__(
-        self, table: RoutingTable, engines: Engines, nodes: Sequence[Mapping[str, Any]]
-    ) -> None:
+    def __init__(self, table: RoutingTable, engines: Engines, nodes: Sequence[Node]) -> None:
         self._table = table
         self._engines = engines
         self._nodes = nodes
@@ -36,6 +35,7 @@ class ClusterCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         yield from self._cluster()
         yield from self._workers()
+        yield from self._devices()
         yield from self._replicas()
 
     def _cluster(self) -> Iterable[Metric]:
@@ -70,13 +70,52 @@ class ClusterCollector(Collector):
             "xinfer_worker_report_age_seconds", "Since a worker's last report.", labels=["worker"]
         )
         for node in self._nodes:
-            worker = node["address"]
-            cpu.add_metric([worker], node["cpu_usage"])
-            cores.add_metric([worker], node["cpu_count"])
-            for kind in ("used", "available", "total"):
-                memory.add_metric([worker, kind], node[f"memory_{kind}"])
-            age.add_metric([worker], node["age"])
+            worker = node.address
+            cpu.add_metric([worker], node.cpu_usage)
+            cores.add_metric([worker], node.cpu_count)
+            memory.add_metric([worker, "used"], node.memory_used)
+            memory.add_metric([worker, "available"], node.memory_available)
+            memory.add_metric([worker, "total"], node.memory_total)
+            age.add_metric([worker], node.age)
         return cpu, cores, memory, age
+
+    def _devices(self) -> Iterable[Metric]:
+        memory = GaugeMetricFamily(
+            "xinfer_device_memory_bytes",
+            "Memory of an accelerator, whoever holds it.",
+            labels=["worker", "device", "kind"],
+        )
+        utilisation = GaugeMetricFamily(
+            "xinfer_device_utilization",
+            "Share of the time in which an accelerator computes, where its driver tells.",
+            labels=["worker", "device"],
+        )
+        held = GaugeMetricFamily(
+            "xinfer_model_memory_bytes",
+            "Memory that a model's replicas hold on a device.",
+            labels=["model", "worker", "device"],
+        )
+        models = {
+            replica.replica_id: status.deployment.uid
+            for status in self._table.deployments()
+            for replica in status.replicas
+        }
+        for node in self._nodes:
+            for device in node.devices:
+                place = [node.address, device.label]
+                if device.kind != CPU:  # main memory is the node's
+                    memory.add_metric([*place, "used"], device.memory_used)
+                    memory.add_metric([*place, "free"], device.memory_free)
+                    memory.add_metric([*place, "total"], device.memory_total)
+                    if device.utilisation is not None:
+                        utilisation.add_metric(place, device.utilisation)
+                by_model: Tally[str] = Tally()
+                for holder in device.holders:
+                    if holder.replica_id in models:
+                        by_model[models[holder.replica_id]] += holder.memory
+                for model, amount in sorted(by_model.items()):
+                    held.add_metric([model, *place], amount)
+        return memory, utilisation, held
 
     def _replicas(self) -> Iterable[Metric]:
         replicas = GaugeMetricFamily(

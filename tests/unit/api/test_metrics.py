@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.unit.api.fakes import Api, deployment
@@ -18,6 +19,7 @@ from xinfer.core.gateway import RoutingTable
 from xinfer.errors import EngineFailed, NotFound, Unavailable
 from xinfer.types.control import Node, ReadNodes
 from xinfer.types.deployment import DeploymentState
+from xinfer.types.device import CPU, Device, Holder
 from xinfer.types.link import Inspected, Load
 from xinfer.types.model import EngineStats
 
@@ -115,6 +117,43 @@ async def test_the_cluster_is_told_by_workers_deployments_and_replicas() -> None
 
 
 @pytest.mark.anyio
+async def test_memory_is_told_by_worker_device_and_model() -> None:
+    api = Api(deployment("a", replicas=2), deployment("b"))
+    holders = (
+        Holder(1, 10, "a-0-abc"),
+        Holder(2, 20, "a-1-abc"),
+        Holder(3, 5, "b-0-abc"),
+        Holder(4, 7),
+        Holder(5, 9, "of-long-ago"),
+    )
+    gpu = {"name": "H100", "memory_total": 100, "memory_used": 60, "memory_free": 40}
+    devices = (
+        Device(kind="cuda", index=1, utilisation=0.75, holders=holders, **gpu),
+        Device(kind="rocm", index=0, **gpu),
+        Device(kind=CPU, index=0, name="CPU", holders=(Holder(1, 3, "a-0-abc"),)),
+    )
+    api.control.nodes = [msgspec.structs.replace(NODE, devices=devices)]
+    seen = await scrape(api)
+    found = {
+        series: value
+        for series, value in seen.items()
+        if series.startswith(("xinfer_device", "xinfer_model_memory"))
+    }
+    worker = 'worker="10.0.0.1:4000"'
+    memory = {
+        f'xinfer_device_memory_bytes{{device="{device}",kind="{kind}",{worker}}}': value
+        for device in ("cuda:1", "rocm:0")
+        for kind, value in (("used", 60), ("free", 40), ("total", 100))
+    }
+    held = {
+        f'xinfer_model_memory_bytes{{device="{device}",model="{model}",{worker}}}': value
+        for device, model, value in (("cuda:1", "a", 30), ("cuda:1", "b", 5), ("cpu:0", "a", 3))
+    }
+    busy = {f'xinfer_device_utilization{{device="cuda:1",{worker}}}': 0.75}
+    assert found == memory | held | busy
+
+
+@pytest.mark.anyio
 async def test_engines_tell_their_tokens_by_replica(monkeypatch: pytest.MonkeyPatch) -> None:
     api = Api(deployment("a", replicas=2))
     stats = EngineStats(prompt_tokens=7, cached_tokens=3, completion_tokens=11)
@@ -169,7 +208,10 @@ def test_gauges_of_dead_processes_are_forgotten_and_counters_kept(tmp_path: Path
 @pytest.mark.anyio
 async def test_the_documentation_lists_every_metric_with_its_labels() -> None:
     api = Api(deployment("a"))
-    api.control.nodes = [NODE]
+    gpu = Device(
+        kind="cuda", index=0, name="H100", utilisation=0.5, holders=(Holder(1, 1, "a-0-abc"),)
+    )
+    api.control.nodes = [msgspec.structs.replace(NODE, devices=(gpu,))]
     await api.chat(model="a", stream=True)
     await api.http.get("/nowhere")
     text = (await api.http.get("/metrics")).text

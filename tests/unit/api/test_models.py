@@ -226,6 +226,7 @@ async def test_status_tells_of_the_workers() -> None:
         "mem_total": 80,
         "mem_free": 9,
         "mem_used": 0,
+        "mem_usage": 0.0,
         "gpu_util": None,
         "problem": "",
     }

@@ -1,15 +1,19 @@
-"""The cluster: what clients ask for before anything else, and what happened lately."""
+"""The cluster: what clients ask for before anything else, what it has, and what happened lately."""
 
 import time
 from typing import Any
 
 from fastapi import APIRouter, Request
 
+from xinfer import __version__
+from xinfer.api.render import nodes as render
 from xinfer.api.render.events import cluster_event
+from xinfer.api.routes.loads import require_nodes
+from xinfer.api.routes.workers import supervisor_address
 from xinfer.api.schemas.answers import ClusterEvent
-from xinfer.api.services import Services, services
-from xinfer.types.control import ReadEvents, ReadNodes
-from xinfer.types.device import CPU
+from xinfer.api.services import services
+from xinfer.types.cluster import NodeUsage
+from xinfer.types.control import ReadEvents
 
 router = APIRouter(tags=["cluster"])
 
@@ -18,6 +22,31 @@ router = APIRouter(tags=["cluster"])
 async def is_auth_on(request: Request) -> dict[str, bool]:
     """Whether this server wants a key; every client asks this first."""
     return {"auth": bool(services(request).settings.api_key)}
+
+
+@router.get("/v1/cluster/version")
+async def get_version() -> dict[str, str | None]:
+    """The version; null stands for a revision that nobody has noted."""
+    return {"version": __version__, "full-revisionid": None}
+
+
+@router.get("/v1/cluster/info")
+async def get_info(request: Request, detailed: bool = False) -> list[dict[str, Any]]:
+    """The machines: the supervisor's, then each worker's with its accelerators; `detailed` with
+    what is in use. Bytes, percent, and processor cores."""
+    nodes = await require_nodes(services(request))
+    usage = _own_usage() if detailed else None
+    return [
+        render.supervisor_info(supervisor_address(request), usage),
+        *(render.worker_info(node, detailed=detailed) for node in nodes),
+    ]
+
+
+@router.get("/v1/cluster/devices")
+async def count_devices(request: Request) -> int:
+    """The most accelerators that one worker has."""
+    nodes = await require_nodes(services(request))
+    return max((len(render.accelerators(node)) for node in nodes), default=0)
 
 
 @router.get("/v1/cluster/events", response_model=list[ClusterEvent])
@@ -31,50 +60,27 @@ async def list_events(request: Request) -> list[dict[str, Any]]:
 async def get_status(request: Request) -> dict[str, Any]:
     """Uptime and the workers; their addresses only for those who may call everything else."""
     here = services(request)
-    nodes = await here.control.call(ReadNodes())
+    nodes = await require_nodes(here)
     now = time.time()
     snapshot = here.table.snapshot
     known = request.scope["state"]["authenticated"]
     return {
         "uptime": int(now - snapshot.started) if snapshot else 0,
         "workers": {
-            node["address"] if known else f"worker-{number}": _worker(here, node, now)
+            node.address if known else f"worker-{number}": render.status(
+                node,
+                now,
+                interval=here.settings.heartbeat_interval,
+                timeout=here.settings.heartbeat_timeout,
+            )
             for number, node in enumerate(nodes)
         },
     }
 
 
-def _worker(here: Services, node: dict[str, Any], now: float) -> dict[str, Any]:
-    settings = here.settings
-    left = (settings.heartbeat_timeout - node["age"]) / settings.heartbeat_interval
-    return {
-        "update_time": round(now - node["age"], 3),
-        "failure_remaining_count": max(0, int(left)),
-        "status": {
-            "cpu": {
-                "usage": node["cpu_usage"],
-                "total": node["cpu_count"],
-                "memory_used": node["memory_used"],
-                "memory_available": node["memory_available"],
-                "memory_total": node["memory_total"],
-            },
-            **{
-                f"gpu-{number}": _accelerator(device)
-                for number, device in enumerate(node["devices"])
-                if device["kind"] != CPU
-            },
-        },
-        "problems": node["problems"],
-    }
+def _own_usage() -> NodeUsage:
+    """Of this machine, which is the supervisor's."""
+    # What it needs is not worth its memory in a process that is never asked.
+    from xinfer.core.worker.devices.usage import measure
 
-
-def _accelerator(device: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "device": f"{device['kind']}:{device['index']}",
-        "name": device["name"],
-        "mem_total": device.get("memory_total", 0),
-        "mem_free": device.get("memory_free", 0),
-        "mem_used": device.get("memory_used", 0),
-        "gpu_util": device.get("utilisation"),
-        "problem": device.get("problem", ""),
-    }
+    return measure()

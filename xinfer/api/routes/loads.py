@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+
+import msgspec
 
 from xinfer.api.services import Services
 from xinfer.errors import NotFound, XinferError
-from xinfer.types.control import ReadNodes
+from xinfer.types.control import Node, ReadNodes
 from xinfer.types.link import Inspected
 
 logger = logging.getLogger(__name__)
@@ -26,13 +27,19 @@ async def replica_loads(here: Services, uid: str) -> dict[str, Inspected]:
         return {}
 
 
-async def read_nodes(here: Services) -> list[dict[str, Any]]:
-    """The workers, as `Node` in builtins; empty where the supervisor does not answer soon."""
+async def require_nodes(here: Services) -> list[Node]:
+    """The workers, by address.
+
+    Raises:
+        Unavailable: the supervisor is away.
+    """
+    return msgspec.convert(await here.control.call(ReadNodes()), list[Node])
+
+
+async def read_nodes(here: Services) -> list[Node]:
+    """The workers; none where the supervisor does not answer soon."""
     try:
-        nodes: list[dict[str, Any]] = await asyncio.wait_for(
-            here.control.call(ReadNodes()), _WITHIN
-        )
-        return nodes
+        return await asyncio.wait_for(require_nodes(here), _WITHIN)
     except (asyncio.TimeoutError, XinferError) as error:
         logger.debug("No word of the workers: %r", error)
         return []

@@ -6,8 +6,9 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from xinfer.api.render.deployments import describe
+from xinfer.api.routes.loads import require_nodes
 from xinfer.api.services import services
-from xinfer.types.control import DrainWorker, ReadNodes, StopCluster
+from xinfer.types.control import DrainWorker, StopCluster
 
 router = APIRouter(tags=["cluster"])
 
@@ -16,32 +17,32 @@ router = APIRouter(tags=["cluster"])
 async def get_address(request: Request) -> str:
     """Where a worker finds the supervisor: host:port, as seen by whoever asks. It lets nobody in
     who does not hold the cluster's token."""
-    return _supervisor(request)
+    return supervisor_address(request)
 
 
 @router.get("/v1/supervisor")
 async def get_supervisor(request: Request) -> dict[str, str]:
     """The supervisor's address, in Xinference's shape."""
-    return {"supervisor_ip": _supervisor(request)}
+    return {"supervisor_ip": supervisor_address(request)}
 
 
 @router.get("/v1/workers")
 async def list_workers(request: Request) -> list[dict[str, Any]]:
     """The workers with their labels, and the models of each by the id of its replica."""
     here = services(request)
-    nodes = await here.control.call(ReadNodes())
-    models: dict[str, dict[str, Any]] = {node["address"]: {} for node in nodes}
+    nodes = await require_nodes(here)
+    models: dict[str, dict[str, Any]] = {node.address: {} for node in nodes}
     for status in here.table.deployments():
         for replica in status.replicas:
             if replica.worker in models:
                 models[replica.worker][replica.replica_id] = describe(status)
     return [
         {
-            "work-ip": node["address"],
-            "models": models[node["address"]],
-            "state": "LEAVING" if node["leaving"] else "READY",
-            "labels": node["labels"],
-            "version": node["version"],
+            "work-ip": node.address,
+            "models": models[node.address],
+            "state": "LEAVING" if node.leaving else "READY",
+            "labels": node.labels,
+            "version": node.version,
         }
         for node in nodes
     ]
@@ -62,7 +63,7 @@ async def stop_cluster(request: Request) -> dict[str, bool]:
     return {"result": True}
 
 
-def _supervisor(request: Request) -> str:
+def supervisor_address(request: Request) -> str:
     """Where it listens; of all addresses, the one that this request came to."""
     address = services(request).supervisor
     host, _, port = address.rpartition(":")
