@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.unit.core.supervisor.support import deployment
-from xinfer.core.supervisor.store import CannotStart, Store, open_store
+from xinfer.core.supervisor.store import Store, open_store
 from xinfer.errors import Unavailable
 
 
@@ -47,16 +47,16 @@ async def main(home: Path) -> dict[str, object]:
     uids = {each.uid for each in await on_full.load()}
     await on_full.close()
     mount("-o", "remount,ro", str(home))
-    try:
-        await open_store(home, restore=True).close()
-        start = "it started"
-    except CannotStart as error:
-        start = str(error)
+    read_only = open_store(home, restore=True)
+    uids_read_only = {each.uid for each in await read_only.load()}
+    refused_read_only = await refusal(read_only, "read-only")
+    await read_only.close()
     return {
         "full": full,
         "kept": [kept, kept_on_full],
         "first and after": sorted({"first", "after"} & uids),
-        "start on a read-only disk": start,
+        "same on a read-only disk": uids_read_only == uids,
+        "refused on a read-only disk": refused_read_only,
     }
 
 

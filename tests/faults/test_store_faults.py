@@ -177,6 +177,30 @@ def test_f29_while_the_store_is_locked_changes_are_refused_and_models_run(
         server.terminate("f29-locked")
 
 
+def test_f29_of_a_store_that_cannot_be_read_at_the_start_the_backup_is_served(
+    tmp_path: Path,
+) -> None:
+    with running_server(home=tmp_path) as server:
+        server.launch(model_uid="f29-kept")
+        assert server.stop() == 0
+    other = sqlite3.connect(_database(tmp_path), isolation_level=None)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    with running_server(home=tmp_path) as server:
+        _becomes(server, "f29-kept", "READY")
+        assert _answer(server, "f29-kept") == "hello"
+        message = _refused(server, "store_unavailable")
+        assert str(_database(tmp_path)) in message
+        assert "locked" in message
+        assert server.http.delete("/v1/models/f29-kept").status_code == 503
+        assert "is served" in server.log
+    other.execute("ROLLBACK")
+    other.close()
+    with running_server(home=tmp_path) as server:
+        _becomes(server, "f29-kept", "READY")
+        server.terminate("f29-kept")
+
+
 def test_f29_a_full_or_read_only_disk_is_said_with_path_and_reason(tmp_path: Path) -> None:
     """In a mount namespace of its own, on half a megabyte."""
     done = subprocess.run(
@@ -192,4 +216,5 @@ def test_f29_a_full_or_read_only_disk_is_said_with_path_and_reason(tmp_path: Pat
     kept, kept_on_full = found["kept"]
     assert kept == kept_on_full >= 1
     assert found["first and after"] == ["after", "first"]
-    assert f"{tmp_path / 'state'} cannot be written" in found["start on a read-only disk"]
+    assert found["same on a read-only disk"]
+    assert f"{tmp_path / 'state'} cannot be written" in found["refused on a read-only disk"]

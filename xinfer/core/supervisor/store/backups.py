@@ -10,7 +10,13 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from xinfer.core.supervisor.store.database import Damaged, Database, TooNew
+from xinfer.core.supervisor.store.database import (
+    Contents,
+    Damaged,
+    Database,
+    TooNew,
+    read_contents,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +85,15 @@ class Backups:
             _sync(path.parent)
             return copy, aside
         candidate.unlink(missing_ok=True)
+        return None
+
+    def latest(self) -> tuple[Path, Contents] | None:
+        """The latest copy that is whole, and what it holds; nothing is changed."""
+        for copy in self._newest_first():
+            try:
+                return copy, read_contents(copy)
+            except (Damaged, TooNew) as error:
+                logger.warning("The backup %s is of no use: %s", copy, error)
         return None
 
     def _newest_first(self) -> Iterator[Path]:

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from xinfer.core.supervisor.store.backups import Backups
 from xinfer.core.supervisor.store.contract import CannotStart, Store
-from xinfer.core.supervisor.store.database import Damaged, Database, TooNew
+from xinfer.core.supervisor.store.database import Contents, Damaged, Database, TooNew
 from xinfer.core.supervisor.store.lock import HomeLock
+from xinfer.core.supervisor.store.read_only import ReadOnlyStore
 from xinfer.core.supervisor.store.refusing import RefusingStore
-from xinfer.core.supervisor.store.sqlite import SqliteStore
+from xinfer.core.supervisor.store.sqlite import RETRY_AFTER, SqliteStore
 from xinfer.errors import Unavailable
 
 logger = logging.getLogger(__name__)
@@ -29,7 +30,8 @@ def open_store(
     """The store of this home, which nobody else then gets. Blocks.
 
     A damaged database is set aside and its latest backup opened. Without one it stays as it is,
-    and the store that is returned knows nothing and refuses everything.
+    and the store that is returned knows nothing and refuses everything. Where the database cannot
+    be read for now, it is the latest backup that is served, and changes are refused.
 
     Args:
         restore: of a server that starts: whether what was launched is wanted again, or is kept for
@@ -54,8 +56,13 @@ def open_store(
             refusal = _refusal(directory / NAME, damage)
             logger.error("%s", refusal.message)
             return RefusingStore(refusal, lock, epoch=_epoch(0, now))
-        except (TooNew, sqlite3.Error, OSError) as error:
+        except TooNew as error:
             raise _cannot_use(directory / NAME, error) from error
+        except (sqlite3.Error, OSError) as error:
+            copy = _open_backup(directory / NAME, backups, error)
+            if copy is None:
+                raise _cannot_use(directory / NAME, error) from error
+            return _read_only(directory / NAME, copy, error, lock, now, restore)
         epoch = _epoch(database.epoch, now)
         _begin(database, backups, epoch, None if restore is None else not restore)
         if restore is False:
@@ -92,6 +99,37 @@ def _open(path: Path, backups: Backups, when: str) -> Database:
         return Database(path, before_migration=backups.before_migration)
 
 
+def _open_backup(path: Path, backups: Backups, error: Exception) -> tuple[Path, Contents] | None:
+    try:
+        return backups.latest()
+    except (sqlite3.Error, OSError) as another:
+        logger.error("%s: %s; nor can its backups be read: %s", path, error, another)
+        return None
+
+
+def _read_only(
+    path: Path,
+    copy: tuple[Path, Contents],
+    error: Exception,
+    lock: HomeLock,
+    now: float,
+    restore: bool | None,
+) -> ReadOnlyStore:
+    backup, contents = copy
+    refusal = Unavailable(
+        f"{path} could not be read when the server started ({_reason(path, error)}), so its backup "
+        f"{backup} is served, and nothing that would have to be kept is done. Mend that, and start "
+        "the server again.",
+        code="store_unavailable",
+        retry_after=RETRY_AFTER,
+    )
+    logger.error("%s What was launched or terminated after that was made is not known.", refusal)
+    if restore is not None:
+        rows = {uid: row._replace(parked=not restore) for uid, row in contents.rows.items()}
+        contents = contents._replace(rows=rows)
+    return ReadOnlyStore(backup, contents, refusal, lock, epoch=_epoch(contents.epoch, now))
+
+
 def _begin(database: Database, backups: Backups, epoch: int, park: bool | None) -> None:
     try:
         database.begin_epoch(epoch, park)
@@ -122,9 +160,14 @@ def _refusal(path: Path, damage: Damaged) -> Unavailable:
 
 
 def _cannot_use(path: Path, error: Exception) -> CannotStart:
-    # SQLite does not say why a file cannot be opened.
-    why = "" if os.access(path.parent, os.W_OK) else f" ({path.parent} cannot be written)"
     return CannotStart(
-        f"What is launched cannot be kept in {path}: {error}{why}. Mend that, or set "
+        f"What is launched cannot be kept in {path}: {_reason(path, error)}. Mend that, or set "
         "XINFERENCE_HOME to another directory."
     )
+
+
+def _reason(path: Path, error: Exception) -> str:
+    """SQLite does not say why a file cannot be opened."""
+    if os.access(path.parent, os.W_OK):
+        return str(error)
+    return f"{error}; {path.parent} cannot be written"

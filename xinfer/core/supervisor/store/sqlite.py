@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
+from xinfer.core.supervisor.store import rows
 from xinfer.core.supervisor.store.backups import Backups
 from xinfer.core.supervisor.store.contract import StoredRegistration
 from xinfer.core.supervisor.store.database import Database, Row
@@ -20,11 +21,10 @@ from xinfer.types.deployment import Deployment
 
 logger = logging.getLogger(__name__)
 
-_RETRY_AFTER = 5.0
+RETRY_AFTER = 5.0
+"""Seconds after which whoever was refused may try again."""
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Deployment).decode
-_decode_declaration = msgspec.json.Decoder(Declaration).decode
 
 
 class SqliteStore:
@@ -54,21 +54,7 @@ class SqliteStore:
         self._thread = ThreadPoolExecutor(1, "store")
 
     async def load(self) -> list[Deployment]:
-        deployments = []
-        for uid, row in self._database.rows.items():
-            if row.body is None or row.parked:
-                continue
-            try:
-                deployments.append(_decode(row.body))
-            except msgspec.DecodeError as error:
-                logger.error(
-                    "Model %s was launched by another version of xinfer and is not understood: "
-                    "%s. It stays in %s until this uid is launched again.",
-                    uid,
-                    error,
-                    self._database.path,
-                )
-        return deployments
+        return rows.wanted(self._database.rows, self._database.path)
 
     async def put(self, deployment: Deployment) -> None:
         last = await self.last_generation(deployment.uid)
@@ -93,19 +79,7 @@ class SqliteStore:
         return max(await self.last_generation(uid) + 1, self._first_generation)
 
     async def declarations(self) -> list[Declaration]:
-        kept = []
-        for uid, body in self._database.declarations.items():
-            try:
-                kept.append(_decode_declaration(body))
-            except msgspec.DecodeError as error:
-                logger.error(
-                    "The declaration of %s is of another version of xinfer and is not understood: "
-                    "%s. It stays in %s until this uid is declared again.",
-                    uid,
-                    error,
-                    self._database.path,
-                )
-        return kept
+        return rows.declared(self._database.declarations, self._database.path)
 
     async def declare(self, declaration: Declaration) -> None:
         body = _encode(declaration)
@@ -139,7 +113,7 @@ class SqliteStore:
                 f"This cannot be kept, and so it was not done: {self._database.path}: {error}. "
                 "Running models go on. Mend that and try again.",
                 code="store_unavailable",
-                retry_after=_RETRY_AFTER,
+                retry_after=RETRY_AFTER,
             ) from error
         self._thread.submit(self._back_up)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,8 @@ from xinfer.core.supervisor.store import opening as opening_module
 from xinfer.core.supervisor.store.database import Database
 from xinfer.core.supervisor.store.schema import MIGRATIONS
 from xinfer.errors import Unavailable
-from xinfer.types.deployment import Deployment
+from xinfer.types.declaration import Declaration
+from xinfer.types.deployment import Deployment, LaunchSpec
 
 
 async def load(store: Store) -> list[Deployment]:
@@ -170,20 +171,72 @@ def test_a_locked_database_is_opened_and_only_changes_are_refused(
     assert with_store(tmp_path, load) == []
 
 
-def test_a_database_that_cannot_even_be_read_is_said_with_its_path(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[sqlite3.Connection]:
+    """A home with the model a, whose database another program has for itself."""
     monkeypatch.setattr("xinfer.core.supervisor.store.database.BUSY_TIMEOUT", 0.01)
     with_store(tmp_path, put_a)
     other = sqlite3.connect(database(tmp_path), isolation_level=None)
     other.execute("PRAGMA locking_mode = EXCLUSIVE")
     other.execute("BEGIN EXCLUSIVE")
+    yield other
+    other.close()
+
+
+def test_of_a_database_that_cannot_even_be_read_the_backup_is_served_and_changes_are_refused(
+    tmp_path: Path, unreadable: sqlite3.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    copies = {
+        name: (tmp_path / "state" / "backups" / name).read_bytes() for name in backups(tmp_path)
+    }
+
+    async def look(store: Store) -> None:
+        assert await store.load() == [deployment("a")]
+        assert await store.last_generation("a") == 1
+        assert await store.last_generation("b") == 0
+        declaration = Declaration(spec=LaunchSpec(model_name="echo", model_uid="c"))
+        for change in (
+            store.put(deployment("b")),
+            store.delete("a"),
+            store.next_generation("b"),
+            store.declare(declaration),
+            store.undeclare("c"),
+        ):
+            with pytest.raises(Unavailable, match="could not be read") as caught:
+                await change
+            assert caught.value.code == "store_unavailable"
+            assert str(database(tmp_path)) in caught.value.message
+        with pytest.raises(CannotStart, match="in use by another server"):
+            open_store(tmp_path, restore=True)
+
+    with_store(tmp_path, look)
+    assert "database is locked" in caplog.text
+    assert with_store(tmp_path, epoch) > int(NOW * 1000)
+    assert _copies(tmp_path) == copies
+    unreadable.close()
+    assert with_store(tmp_path, load) == [deployment("a")]
+
+
+def _copies(home: Path) -> dict[str, bytes]:
+    directory = home / "state" / "backups"
+    return {name: (directory / name).read_bytes() for name in backups(home)}
+
+
+def test_of_a_backup_that_is_served_nothing_is_wanted_without_restoring(
+    tmp_path: Path, unreadable: sqlite3.Connection
+) -> None:
+    assert with_store(tmp_path, load, restore=False) == []
+    assert with_store(tmp_path, load, restore=None) == [deployment("a")]
+
+
+def test_a_database_that_cannot_be_read_and_has_no_backup_is_said_with_its_path(
+    tmp_path: Path, unreadable: sqlite3.Connection
+) -> None:
+    shutil.rmtree(tmp_path / "state" / "backups")
     with pytest.raises(CannotStart) as caught:
         open_store(tmp_path, restore=True)
     assert str(database(tmp_path)) in str(caught.value)
     assert "locked" in str(caught.value)
-    other.close()
-    assert with_store(tmp_path, load) == [deployment("a")]
 
 
 def test_a_home_that_cannot_be_is_said_with_its_path(tmp_path: Path) -> None:
