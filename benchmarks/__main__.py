@@ -27,6 +27,7 @@ _FIGURES = {
     "R7": "benchmarks.stack",
     "R12": "benchmarks.idle",
     "R13": "benchmarks.planner",
+    "SCALE": "benchmarks.control_plane",
 }
 _BESIDE_LLAMA_SERVER = {
     "R1": "benchmarks.peer_throughput",

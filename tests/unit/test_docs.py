@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
+import yaml
 from fastapi.routing import APIRoute
 
 from tests.support.markdown import ROOT, Block, Page
 from tools.settings_doc import main as settings_doc
 from xinfer.api.app import create_app
 from xinfer.core.gateway import Control, Gateway, RoutingTable
-from xinfer.deploy import local, supervisor, worker
+from xinfer.deploy import config_check, local, supervisor, worker
 from xinfer.deploy.cli import main as xinference
 from xinfer.model.engine import BUILTIN, find_engine
 from xinfer.settings import Settings
@@ -30,6 +33,7 @@ SERVERS = {
     "xinference-supervisor": supervisor,
     "xinference-worker": worker,
 }
+TINY_CHAT = ROOT / "xinfer/model/catalog/weights/tiny-chat/tiny-chat-f16.gguf"
 OPERATORS = {"|", "&&", "||", ";", "&"}
 
 
@@ -68,6 +72,47 @@ def test_variables_that_are_named_are_settings(page: Page) -> None:
 def test_commands_exist_with_the_flags_shown(page: Page) -> None:
     for words in commands(page):
         check_command(words)
+
+
+@each_page
+def test_files_for_other_programs_are_what_those_read(page: Page) -> None:
+    for block in page.blocks:
+        if block.language == "ini":
+            unit = configparser.ConfigParser(strict=True, interpolation=None)
+            unit.optionxform = str  # type: ignore[assignment]
+            unit.read_string(block.code)
+            started = shlex.split(unit["Service"]["ExecStart"])
+            check_command([Path(started[0]).name, *started[1:]])
+        for document in yaml.safe_load_all(block.code) if block.language == "yaml" else ():
+            assert isinstance(document, dict), block.code
+            for command in _commands_in(document):
+                check_command(command)
+
+
+@each_page
+def test_files_of_declared_models_are_right(page: Page, tmp_path: Path) -> None:
+    for block in page.blocks:
+        if block.language == "yaml" and re.search(r"^models:$", block.code, re.MULTILINE):
+            (tmp_path / "models.yaml").write_text(block.code)
+            for path in re.findall(r"model_path: (.+)", block.code):
+                (tmp_path / path).parent.mkdir(exist_ok=True)
+                shutil.copy(TINY_CHAT, tmp_path / path)
+            assert config_check.read_file(str(tmp_path / "models.yaml"))
+
+
+def _commands_in(value: object) -> Iterator[list[str]]:
+    """What a file for Compose or Kubernetes starts of ours, as words."""
+    if isinstance(value, list):
+        for each in value:
+            yield from _commands_in(each)
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            words = each.split() if isinstance(each, str) else each
+            if key == "command" and isinstance(words, list) and words[0] in SERVERS:
+                arguments = value.get("args", [])
+                yield [re.sub(r"\$\(\w+\)", "127.0.0.1", str(one)) for one in [*words, *arguments]]
+            else:
+                yield from _commands_in(each)
 
 
 @each_page

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -58,6 +58,10 @@ class _Loss(NamedTuple):
 
     times: int
     at: float
+
+
+def _living(report: WorkerReport) -> set[str]:
+    return {each.assignment.replica_id for each in report.replicas if each.state not in _ENDED}
 
 
 class LogTarget(NamedTuple):
@@ -144,7 +148,7 @@ class ClusterState:
             return ()
         elif now - known.seen >= self._loss.silence:
             self._await_others(now)
-        known.report, known.seen = report, now
+        before, known.report, known.seen = known.report, report, now
         ended = {each.assignment.replica_id for each in report.replicas if each.state in _ENDED}
         for replica in report.replicas:
             if replica.assignment.replica_id in known.ended:
@@ -156,7 +160,7 @@ class ClusterState:
         known.ended = ended
         if report.leaving and len(ended) == len(report.replicas):
             self.lose(report.worker_id)
-        self._forget_stops()
+        self._forget_calls((_living(before) | ended) - _living(report))
         return tuple(sorted(ended))
 
     def _note(self, replica: LiveReplica) -> None:
@@ -203,11 +207,11 @@ class ClusterState:
 
     def lose(self, worker_id: str) -> None:
         """The worker is gone, and with it its replicas."""
-        self._workers.pop(worker_id, None)
-        for replica_id, start in list(self._starting.items()):
-            if start.worker_id == worker_id:
-                del self._starting[replica_id]
-        self._forget_stops()
+        worker = self._workers.pop(worker_id, None)
+        gone = {each for each, start in self._starting.items() if start.worker_id == worker_id}
+        for replica_id in gone:
+            del self._starting[replica_id]
+        self._forget_calls(gone | (_living(worker.report) if worker else set()))
 
     def expire(self, now: float) -> list[str]:
         """Lose the workers that have been silent for too long; returns their addresses."""
@@ -298,7 +302,8 @@ class ClusterState:
         Nothing happens once its worker has reported it.
         """
         start = self._starting.pop(replica_id, None)
-        self._forget_stops()
+        if start is not None:
+            self._forget_calls({replica_id})
         if start is not None and failure is not None:
             self._note_failure(self._pending(start).slot, failure, now)
 
@@ -317,12 +322,13 @@ class ClusterState:
         """Its worker could not be told; it is told again when the plan is made next."""
         self._queues.pop(replica_id, None)
 
-    def _forget_stops(self) -> None:
-        living = {each.report.assignment.replica_id for each in self.live()}
-        for replica_id in self._stops.keys() - living:
-            del self._stops[replica_id]
-        for replica_id in self._queues.keys() - living:
-            del self._queues[replica_id]
+    def _forget_calls(self, gone: Iterable[str]) -> None:
+        """Of replicas that live no more. Looked for among these alone: with every report among all
+        that live would be too much in a large cluster."""
+        for replica_id in gone:
+            if replica_id not in self._starting:
+                self._stops.pop(replica_id, None)
+                self._queues.pop(replica_id, None)
 
     # Views
 

@@ -525,3 +525,37 @@ def test_a_replica_that_is_being_told_its_queue_counts_as_told() -> None:
     world.says(replica(told))
     world.state.requeue_failed("r")
     assert queue() == [7]
+
+
+def test_a_report_is_taken_in_without_a_look_at_all_that_lives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """There may be ten thousand of them, and a thousand workers that report."""
+    state = cluster_state()
+    state.put(deployment())
+    given = assignment(deployment(), "r")
+    state.apply(report(replica(given)), 0.0)
+    monkeypatch.setattr(state, "live", lambda: pytest.fail("all that lives was looked at"))
+    state.begin_stop("r")
+    state.apply(report(replica(given), sequence=2), 1.0)
+    state.apply(report(replica(given, TERMINATED), sequence=3), 2.0)
+    state.lose("w1")
+
+
+@pytest.mark.parametrize("state_at_the_end", [TERMINATED, None])
+def test_the_calls_about_a_replica_are_forgotten_when_it_has_gone(
+    state_at_the_end: DeploymentState | None,
+) -> None:
+    state = cluster_state()
+    state.put(deployment(replicas=2))
+    one, two = (assignment(deployment(replicas=2), f"r{n}", ordinal=n) for n in range(2))
+    state.apply(report(replica(one), replica(two)), 0.0)
+    for replica_id in ("r0", "r1"):
+        state.begin_stop(replica_id)
+        state.begin_requeue(replica_id, 3)
+    left = [replica(one, state_at_the_end)] if state_at_the_end else []
+    state.apply(report(*left, replica(two), sequence=2), 1.0)
+    assert state.observed(1.0).stops.keys() == {"r1"}
+    assert state._queues == {"r1": 3}
+    state.lose("w1")
+    assert (state.observed(1.0).stops, state._queues) == ({}, {})
