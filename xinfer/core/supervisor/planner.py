@@ -20,6 +20,8 @@ from xinfer.types.device import DeviceShare
 
 _PERMANENT = frozenset({"InvalidRequest", "NotFound", "Forbidden"})
 """Failures that lie in what was asked for: trying again would fail again."""
+_PERMANENT_CODES = frozenset({"corrupt_file"})
+"""Those of other kinds that would, too."""
 
 _TELLABLE = (DeploymentState.LOADING, DeploymentState.READY)
 """States of a replica whose worker has it and does not end it."""
@@ -193,7 +195,8 @@ def has_given_up(history: SlotHistory, policy: PlanPolicy) -> bool:
     """Whether the slot stays empty: it failed too often, or in a way that repeats."""
     if not history.failures:
         return False
-    permanent = history.failures[-1].failure.kind in _PERMANENT
+    last = history.failures[-1].failure
+    permanent = last.kind in _PERMANENT or last.code in _PERMANENT_CODES
     return permanent or _recent(history, policy) >= policy.limit
 
 

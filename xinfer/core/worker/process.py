@@ -14,11 +14,12 @@ from typing import cast
 import msgspec
 
 from xinfer import system
+from xinfer.core.worker.downloads import SHARE, Downloads, downloaded_fraction, find_damage
 from xinfer.core.worker.guard import Guard
 from xinfer.core.worker.links import LinkPlace
 from xinfer.core.worker.logs import LineLog, LogFile
 from xinfer.core.worker.spawn import Exit, read_pipe, replica_environment
-from xinfer.errors import EngineFailed
+from xinfer.errors import EngineFailed, XinferError
 from xinfer.settings import Settings
 from xinfer.types.cluster import (
     Assignment,
@@ -29,6 +30,7 @@ from xinfer.types.cluster import (
 )
 from xinfer.types.deployment import DeploymentState
 from xinfer.types.failure import Failure
+from xinfer.types.model import FileProgress, Progress
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ class ReplicaProcess:
     Args:
         links: where the replica's link listens.
         link_token: what it is opened with.
+        downloads: has the model's files here, where they are not.
         on_change: called on the event loop whenever `report` has changed.
         command: program and arguments that start the replica.
     """
@@ -59,6 +62,7 @@ class ReplicaProcess:
         settings: Settings,
         links: LinkPlace,
         link_token: bytes,
+        downloads: Downloads,
         guard: Guard,
         log: LineLog,
         on_change: Callable[[], None],
@@ -66,6 +70,11 @@ class ReplicaProcess:
     ) -> None:
         self._settings = settings
         self._link_token = link_token
+        self._downloads = downloads
+        self.model = assignment.deployment.model
+        """With the path of its files, once they are here."""
+        self._load_share = 1.0
+        """Of the progress, what the load is; the rest is the download."""
         self._guard = guard
         self._log = log
         self._on_change = on_change
@@ -104,7 +113,11 @@ class ReplicaProcess:
     async def run(self) -> None:
         """From start to end of the process; then `report` is final and nothing of it is left."""
         try:
-            await self._run()
+            if await self._obtain():
+                await self._run()
+                await self._look_for_damage()
+        except XinferError as error:
+            self._change(failure=Failure.of(error))
         except Exception as error:
             replica_id = self.report.assignment.replica_id
             logger.exception("Replica %s cannot be run", replica_id)
@@ -114,6 +127,43 @@ class ReplicaProcess:
                 with suppress(FileNotFoundError):
                     os.unlink(self._address.removeprefix("unix:"))
             self._conclude()
+
+    async def _obtain(self) -> bool:
+        """Have the model's files here; False when it was asked to leave meanwhile.
+
+        Raises:
+            XinferError: they cannot be had.
+        """
+        if self.model.path or not self.model.sources:
+            return True
+        task = asyncio.create_task(self._downloads.obtain(self.model, self._take_files))
+        task.add_done_callback(lambda _: self._wake.set())
+        try:
+            while not task.done() and self._stop_at is None:
+                self._wake.clear()
+                await self._sleep(None)
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+        if self._stop_at is not None:
+            return False
+        self.model = task.result()
+        self._change(progress=Progress(1.0 - self._load_share, "loading"))
+        return True
+
+    def _take_files(self, files: tuple[FileProgress, ...]) -> None:
+        self._load_share = 1.0 - SHARE
+        fraction = SHARE * downloaded_fraction(files)
+        self._change(progress=Progress(fraction, "downloading", "Downloading model files", files))
+
+    async def _look_for_damage(self) -> None:
+        """Whether a load failed because of a file that has changed since it was downloaded."""
+        if self._stop_at is None and self.report.loaded is None and self.model.sources:
+            damage = await find_damage(
+                self.model.path, self._settings, lambda: self._stop_at is not None
+            )
+            if damage is not None:
+                self._change(failure=Failure.of(damage))
 
     async def _run(self) -> None:
         async with read_pipe(_MAX_MESSAGE) as status, read_pipe(_LOG_CHUNK) as log:
@@ -128,8 +178,10 @@ class ReplicaProcess:
                 env=replica_environment(os.environ, self.report.assignment.devices),
                 **system.own_session(),
             )
+            assignment = self.report.assignment
+            deployment = msgspec.structs.replace(assignment.deployment, model=self.model)
             config = ReplicaConfig(
-                assignment=self.report.assignment,
+                assignment=msgspec.structs.replace(assignment, deployment=deployment),
                 link_token=self._link_token,
                 address=self._address,
                 exposed=self._links.exposed,
@@ -226,7 +278,9 @@ class ReplicaProcess:
     def _take(self, message: ReplicaMessage) -> None:
         if message.progress is not None:
             self._progress_at = monotonic()
-            self._change(progress=message.progress)
+            share = self._load_share
+            fraction = 1.0 - share + share * message.progress.fraction
+            self._change(progress=msgspec.structs.replace(message.progress, fraction=fraction))
         elif message.ready is not None:
             state = self.report.state
             if state is DeploymentState.LOADING:

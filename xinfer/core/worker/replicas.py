@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 
+from xinfer.core.worker.downloads import Downloads
 from xinfer.core.worker.guard import Guard
 from xinfer.core.worker.links import LinkPlace
 from xinfer.core.worker.logs import LogBook
@@ -24,6 +25,7 @@ class Replicas:
         links: where their links listen.
         on_change: called on the event loop whenever `reports` has changed.
         command: program and arguments that start a replica.
+        downloads: has the files of models here.
     """
 
     def __init__(
@@ -32,11 +34,13 @@ class Replicas:
         links: LinkPlace,
         on_change: Callable[[], None],
         command: Sequence[str] = COMMAND,
+        downloads: Downloads | None = None,
     ) -> None:
         self._settings = settings
         self._links = links
         self._on_change = on_change
         self._command = command
+        self._downloads = downloads or Downloads(settings)
         self._guard = Guard()
         self._logs = LogBook(settings.log_lines)
         self._processes: dict[str, ReplicaProcess] = {}
@@ -68,6 +72,7 @@ class Replicas:
             settings=self._settings,
             links=self._links,
             link_token=self.link_token,
+            downloads=self._downloads,
             guard=self._guard,
             log=self._logs.open(replica_id),
             on_change=self._on_change,
@@ -89,6 +94,10 @@ class Replicas:
         process = self._processes.get(replica_id)
         if process is not None:
             process.set_queue(max_queue)
+
+    def paths_in_use(self) -> list[str]:
+        """Of the models of replicas that have not ended."""
+        return [each.model.path for each in self._processes.values() if not each.ended]
 
     def forget(self, replica_ids: Iterable[str]) -> None:
         """Drop the reports of replicas that have ended."""

@@ -9,32 +9,14 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from typing import Any
 
 import msgspec
 
 from xinfer.errors import XinferError
 from xinfer.model.hub.fetch import fetch
+from xinfer.model.hub.messages import Message, Request
 from xinfer.settings import Settings
 from xinfer.types.failure import Failure
-from xinfer.types.model import FileProgress, ModelSpec
-
-
-class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What to have here."""
-
-    model: ModelSpec
-    settings: dict[str, Any]
-    """The fields of the parent's `Settings`."""
-
-
-class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How it goes; exactly one field is set."""
-
-    files: tuple[FileProgress, ...] | None = None
-    model: ModelSpec | None = None
-    """With its path: done."""
-    failure: Failure | None = None
 
 
 def main() -> None:
