@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from xinfer.client.wire import JSON, Call
 
+_CACHE = "/v1/cache/models"
 _AUTOSTART = "/v1/autostart/models"
 
 
@@ -216,6 +217,41 @@ def remove_autostart_model(model_uid: str) -> Call[JSON]:
     return Call("remove autostart model", "DELETE", path, result=dict)
 
 
+def list_cached_models(
+    model_name: str | None = None, worker_ip: str | None = None
+) -> Call[list[JSON]]:
+    """What has been downloaded to the workers, what was used last first."""
+    return Call(
+        "list cached models",
+        "GET",
+        _CACHE,
+        params=_given(model_name=model_name, worker_ip=worker_ip),
+        result=lambda answer: list(answer["list"]),
+    )
+
+
+def list_deletable_models(model_version: str, worker_ip: str | None = None) -> Call[JSON]:
+    """The files of a cached model, as `paths`."""
+    return Call(
+        "list files of a cached model",
+        "GET",
+        f"{_CACHE}/files",
+        params=_given(model_version=model_version, worker_ip=worker_ip),
+        result=dict,
+    )
+
+
+def confirm_and_remove_model(model_version: str, worker_ip: str | None = None) -> Call[bool]:
+    """Remove a cached model from the disks of the workers, or of one."""
+    return Call(
+        "remove a cached model",
+        "DELETE",
+        _CACHE,
+        params=_given(model_version=model_version, worker_ip=worker_ip),
+        result=lambda answer: bool(answer["result"]),
+    )
+
+
 def get_supervisor_info() -> Call[JSON]:
     """Where the supervisor is: `supervisor_ip`."""
     return Call("get supervisor info", "GET", "/v1/supervisor", result=dict)
@@ -252,6 +288,10 @@ def _size(size: int | str | float | None) -> int | str | None:
     if isinstance(size, float):
         return int(size) if size.is_integer() else str(size)
     return size
+
+
+def _given(**values: str | None) -> dict[str, str]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _nothing(answer: object) -> None:

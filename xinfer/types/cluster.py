@@ -13,7 +13,8 @@ SUPERVISOR_ACTOR = "supervisor"
 """The actor's uid; `report(WorkerReport) -> ReportReply`."""
 WORKER_ACTOR = "worker"
 """The actor's uid; `start(Assignment)`, `stop(StopReplica)`, `set_queue(SetQueue)`,
-`logs(ReadReplicaLog) -> list[str]`, `leave()`, all of which answer at once."""
+`logs(ReadReplicaLog) -> list[str]`, `leave()`, all of which answer at once, and `cached() ->
+list[CachedModel]`, `remove_cached(RemoveCached) -> int`, which take as long as the disk does."""
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +113,39 @@ class ReadReplicaLog(msgspec.Struct, frozen=True, kw_only=True):
 
     replica_id: str
     lines: int
+
+
+class RemoveCached(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask a worker to take a model off its disk; the answer is how many entries went.
+
+    `Conflict` when it runs there, or is being downloaded.
+    """
+
+    version: str
+    """A `model_version`, a model's name, or a repository."""
+
+
+class CachedModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that has been downloaded to a worker; a worker's `cached` answers a list of these."""
+
+    worker: str
+    """Its address."""
+    model_name: str
+    model_type: str
+    model_format: str
+    model_size_in_billions: float | None
+    quantization: str
+    model_version: str
+    """`name--size--format--quantization`."""
+    hub: str
+    repo: str
+    commit: str
+    path: str
+    files: tuple[str, ...]
+    """Names below `path`."""
+    size_bytes: int
+    last_used: int
+    """Unix seconds."""
 
 
 class ReplicaConfig(msgspec.Struct, frozen=True, kw_only=True):

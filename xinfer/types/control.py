@@ -76,6 +76,21 @@ class Undeclare(msgspec.Struct, frozen=True, tag="undeclare"):
     uid: str
 
 
+class ReadCache(msgspec.Struct, frozen=True, tag="cache"):
+    """Result: a list of `xinfer.types.cluster.CachedModel`, of all workers or of one."""
+
+    worker: str | None = None
+    """Host or actor address."""
+
+
+class RemoveCached(msgspec.Struct, frozen=True, tag="remove cached"):
+    """Result: how many entries went. `NotFound` when there is none on these workers, `Conflict`
+    when one is in use."""
+
+    version: str
+    worker: str | None = None
+
+
 class DrainWorker(msgspec.Struct, frozen=True, tag="drain"):
     """Result: None. Answered when the worker knows; its replicas are placed elsewhere, and it
     leaves. `Conflict` when no other worker would take them."""
@@ -124,6 +139,8 @@ Operation = (
     | ReadLogs
     | ReadNodes
     | ReadEvents
+    | ReadCache
+    | RemoveCached
     | ReadDeclarations
     | Declare
     | Undeclare

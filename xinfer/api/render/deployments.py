@@ -187,7 +187,7 @@ def progress(status: DeploymentStatus) -> dict[str, Any]:
             "stage": one.progress.stage,
             "info": one.progress.message,
             "updated_at": round(time.time(), 1),
-            "download_files": [],
+            "download_files": _download_files(one),
         }
         for one in status.replicas
     ]
@@ -198,9 +198,29 @@ def progress(status: DeploymentStatus) -> dict[str, Any]:
     return {
         "progress": round(total, 4),
         "stage": least["stage"],
-        "download_files": [],
+        "download_files": [file for one in replicas for file in one["download_files"]],
         "replicas": replicas,
     }
+
+
+def _download_files(one: ReplicaStatus) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": file.name,
+            "downloaded_bytes": file.downloaded_bytes,
+            "total_bytes": file.total_bytes,
+            "progress": round(file.downloaded_bytes / file.total_bytes, 4)
+            if file.total_bytes
+            else 1.0,
+            "speed_bytes_per_second": file.speed_bytes_per_second,
+            "elapsed_seconds": file.elapsed_seconds,
+            "eta_seconds": file.eta_seconds,
+            "status": file.status,
+            "replica_id": one.ordinal,
+            "replica_model_uid": one.replica_id,
+        }
+        for file in one.progress.files
+    ]
 
 
 def _fraction(one: ReplicaStatus) -> float:

@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from xinfer.api.routes import (
     autostart,
+    cache,
     chat,
     cluster,
     completions,
@@ -27,6 +28,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     models.router,
     launch.router,
     autostart.router,
+    cache.router,
     cluster.router,
     workers.router,
 )

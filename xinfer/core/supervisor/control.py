@@ -24,12 +24,14 @@ from xinfer.types.control import (
     Launch,
     Operation,
     Push,
+    ReadCache,
     ReadDeclarations,
     ReadEvents,
     ReadLogs,
     ReadNodes,
     ReadRegistrations,
     Register,
+    RemoveCached,
     Reply,
     Scale,
     Seen,
@@ -193,6 +195,10 @@ class ControlServer:
             return await self._declarations.undeclare(operation.uid)
         if isinstance(operation, ReadNodes):
             return self._members.nodes()
+        if isinstance(operation, ReadCache):
+            return await self._members.cached(operation.worker)
+        if isinstance(operation, RemoveCached):
+            return await self._members.remove_cached(operation.version, operation.worker)
         if isinstance(operation, DrainWorker):
             return await self._members.drain(operation.address)
         if isinstance(operation, Register):

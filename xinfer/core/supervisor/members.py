@@ -9,6 +9,7 @@ from collections.abc import Callable
 from xinfer.core.supervisor.state import ClusterState
 from xinfer.core.supervisor.workers import WorkerPort
 from xinfer.errors import Conflict, NotFound, XinferError
+from xinfer.types.cluster import CachedModel, RemoveCached
 from xinfer.types.control import Node
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,58 @@ class Members:
                 logger.warning("Worker %s was not told to leave: %s", address, error)
 
         await asyncio.gather(*(tell(node.address) for node in self.nodes()))
+
+    async def cached(self, worker: str | None) -> list[CachedModel]:
+        """The models that have been downloaded, of all workers or of one (host or address); a
+        worker that cannot be reached is left out, and named in the log.
+
+        Raises:
+            NotFound: there is no such worker.
+        """
+
+        async def ask(address: str) -> list[CachedModel]:
+            try:
+                return await self._workers.cached(address)
+            except XinferError as error:
+                logger.warning("The cache of worker %s is not known: %s", address, error)
+                return []
+
+        lists = await asyncio.gather(*(ask(address) for address in self._named(worker)))
+        return [model for each in lists for model in each]
+
+    async def remove_cached(self, version: str, worker: str | None) -> int:
+        """Take a model off the disks of all workers, or of one.
+
+        Returns:
+            How many entries went.
+
+        Raises:
+            NotFound: there is no such worker, or nothing of this version on it.
+            Conflict: the model runs, or is being downloaded.
+            Unavailable: a worker cannot be reached.
+        """
+        request = RemoveCached(version=version)
+        removed = 0
+        for address in self._named(worker):
+            removed += await self._workers.remove_cached(address, request)
+        if not removed:
+            raise NotFound(
+                f"No worker has {version!r} in its cache. `xinference cached` lists what there is.",
+                code="not_cached",
+                param="model_version",
+            )
+        return removed
+
+    def _named(self, worker: str | None) -> list[str]:
+        """Addresses of the workers with this host or address; of all for None."""
+        addresses = [node.address for node in self.nodes()]
+        if worker is None:
+            return addresses
+        found = [each for each in addresses if worker in (each, each.rpartition(":")[0])]
+        if not found:
+            known = ", ".join(addresses) or "none"
+            raise NotFound(f"There is no worker {worker!r}. Connected: {known}.", param="worker_ip")
+        return found
 
     def stop(self) -> None:
         """Have everything end, on all machines."""

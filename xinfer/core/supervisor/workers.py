@@ -6,7 +6,15 @@ from typing import Protocol
 
 import msgspec
 
-from xinfer.types.cluster import WORKER_ACTOR, Assignment, ReadReplicaLog, SetQueue, StopReplica
+from xinfer.types.cluster import (
+    WORKER_ACTOR,
+    Assignment,
+    CachedModel,
+    ReadReplicaLog,
+    RemoveCached,
+    SetQueue,
+    StopReplica,
+)
 
 
 class WorkerPort(Protocol):
@@ -25,6 +33,10 @@ class WorkerPort(Protocol):
     async def logs(self, address: str, request: ReadReplicaLog) -> list[str]: ...
 
     async def leave(self, address: str) -> None: ...
+
+    async def cached(self, address: str) -> list[CachedModel]: ...
+
+    async def remove_cached(self, address: str, request: RemoveCached) -> int: ...
 
 
 class ActorWorkers:
@@ -51,6 +63,13 @@ class ActorWorkers:
 
     async def leave(self, address: str) -> None:
         await self._call(address, "leave", None)
+
+    async def cached(self, address: str) -> list[CachedModel]:
+        answer = await self._call(address, "cached", None)
+        return msgspec.msgpack.decode(answer, type=list[CachedModel])
+
+    async def remove_cached(self, address: str, request: RemoveCached) -> int:
+        return msgspec.msgpack.decode(await self._call(address, "remove_cached", request), type=int)
 
     async def _call(self, address: str, method: str, argument: msgspec.Struct | None) -> bytes:
         # Only this class needs actors, which are slow to import.

@@ -29,6 +29,7 @@ from xinfer.core.worker.locate import (
     own_address_towards,
     until_located,
 )
+from xinfer.core.worker.model_cache import ModelCache
 from xinfer.core.worker.replicas import Replicas
 from xinfer.core.worker.reporter import Reporter
 from xinfer.errors import XinferError
@@ -95,8 +96,14 @@ async def serve(config: WorkerConfig, settings: Settings) -> None:
     )
     await devices.open()
     dismissed = asyncio.Event()
+    cache = ModelCache(settings, pool.external_address, replicas.paths_in_use)
     await xo.create_actor(
-        WorkerActor, replicas, dismissed.set, uid=WORKER_ACTOR, address=pool.external_address
+        WorkerActor,
+        replicas,
+        cache,
+        dismissed.set,
+        uid=WORKER_ACTOR,
+        address=pool.external_address,
     )
     reporting = asyncio.create_task(reporter.run(), name="reporter")
     try:

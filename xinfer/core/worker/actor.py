@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import msgspec
 
 from xinfer.core.actors import xo
+from xinfer.core.worker.model_cache import ModelCache
 from xinfer.core.worker.replicas import Replicas
-from xinfer.types.cluster import Assignment, ReadReplicaLog, SetQueue, StopReplica
+from xinfer.types.cluster import Assignment, ReadReplicaLog, RemoveCached, SetQueue, StopReplica
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_assignment = msgspec.msgpack.Decoder(Assignment).decode
 _decode_queue = msgspec.msgpack.Decoder(SetQueue).decode
 _decode_stop = msgspec.msgpack.Decoder(StopReplica).decode
+_decode_remove = msgspec.msgpack.Decoder(RemoveCached).decode
 _decode_read = msgspec.msgpack.Decoder(ReadReplicaLog).decode
 
 
 class WorkerActor(xo.StatelessActor):  # type: ignore[misc]
-    """A thin door to `Replicas`; `leave` is called when the supervisor wants the worker gone."""
+    """A thin door to `Replicas` and `ModelCache`; `leave` is called when the supervisor wants the
+    worker gone."""
 
-    def __init__(self, replicas: Replicas, leave: Callable[[], None]) -> None:
+    def __init__(self, replicas: Replicas, cache: ModelCache, leave: Callable[[], None]) -> None:
         super().__init__()
         self._replicas = replicas
+        self._cache = cache
         self._leave = leave
 
     async def start(self, payload: bytes) -> bytes:
@@ -56,3 +61,15 @@ class WorkerActor(xo.StatelessActor):  # type: ignore[misc]
         """The lines that `ReadReplicaLog` asks for, as a list of strings."""
         request = _decode_read(payload)
         return _encode(self._replicas.log(request.replica_id, request.lines))
+
+    async def cached(self, payload: bytes) -> bytes:
+        """The models that have been downloaded to this node, as a list of `CachedModel`."""
+        return _encode(await asyncio.to_thread(self._cache.list))
+
+    async def remove_cached(self, payload: bytes) -> bytes:
+        """Take off the disk what `RemoveCached` says; how many entries went.
+
+        Raises:
+            Conflict: it runs, or is being downloaded.
+        """
+        return _encode(await asyncio.to_thread(self._cache.remove, _decode_remove(payload).version))

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from xinfer.client import APIConnectionError, APIError, Client
-from xinfer.deploy.cli.progress import Display, open_display
+from xinfer.deploy.cli.progress import Display, describe_download, open_display
 
 _INTERVAL = 0.5
 # How long a launch may be unknown (it was only just made), or the server away (it restarts).
@@ -55,7 +55,9 @@ def _wait_until_ready(
                 if instance["status"] == "ERROR":
                     raise LaunchFailed(_failure(client, model_uid, instance))
                 progress = client.get_launch_model_progress(model_uid)
-                display.show(progress["progress"], progress["stage"])
+                files = progress["download_files"]
+                stage = describe_download(files) if files else progress["stage"]
+                display.show(progress["progress"], stage)
             elif seen or time.monotonic() - heard > _PATIENCE:
                 raise LaunchFailed(f"{model_uid} was terminated while it was being launched.")
         except APIError as error:

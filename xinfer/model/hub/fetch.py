@@ -265,9 +265,13 @@ class _Download:
                 pool.submit(one, *pair) for pair in zip(self._files, self._meters, strict=True)
             }
             running = futures
-            while running:
-                _, running = wait(running, _INTERVAL, FIRST_EXCEPTION)
-                self._report()
+            try:
+                while running:
+                    _, running = wait(running, _INTERVAL, FIRST_EXCEPTION)
+                    self._report()
+            except BaseException:  # Ctrl-C: the pool's threads would be waited for
+                failed.set()
+                raise
         errors = [each for each in (future.exception() for future in futures) if each is not None]
         # What the others stopped for comes after what made them stop.
         errors.sort(key=lambda error: isinstance(error, Cancelled))

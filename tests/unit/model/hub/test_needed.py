@@ -29,7 +29,7 @@ BASE = "config.json generation_config.json tokenizer.json tokenizer_config.json 
         "original/consolidated.00.pth original/params.json original/tokenizer.model",
         "consolidated.safetensors",
         "model.fp16.safetensors",
-        "README.md .gitattributes images/a.png example.py training_args.bin",
+        "README.md .gitattributes images/a.png training_args.bin",
         "model-Q4_K_M.gguf",
     ],
 )
