@@ -10,6 +10,7 @@ from xinfer.errors import EngineFailed
 from xinfer.types.control import ClusterEvent, ReadEvents, ReadLogs, ReadNodes
 from xinfer.types.deployment import DeploymentState, Place
 from xinfer.types.device import DeviceShare
+from xinfer.types.model import FileProgress, Progress
 
 pytestmark = pytest.mark.anyio
 
@@ -257,3 +258,37 @@ async def test_events_are_told_in_the_incumbents_shape_and_of_the_whole_cluster(
         },
         {**error, "model_uid": "gone", "worker_address": None},
     ]
+
+
+async def test_progress_tells_of_each_file_that_is_downloaded() -> None:
+    status = deployment(state=DeploymentState.DOWNLOADING)
+    file = FileProgress(
+        name="model.safetensors",
+        downloaded_bytes=100,
+        total_bytes=400,
+        speed_bytes_per_second=50.0,
+        elapsed_seconds=2.0,
+        eta_seconds=6.0,
+        status="downloading",
+    )
+    progress = Progress(0.2, "downloading", "Downloading model files", (file,))
+    (replica,) = status.replicas
+    replica = msgspec.structs.replace(replica, progress=progress)
+    api = Api(msgspec.structs.replace(status, replicas=(replica,)))
+    answer = (await api.http.get("/v1/models/echo/progress")).json()
+    assert (answer["progress"], answer["stage"]) == (0.2, "downloading")
+    told = {
+        "name": "model.safetensors",
+        "downloaded_bytes": 100,
+        "total_bytes": 400,
+        "progress": 0.25,
+        "speed_bytes_per_second": 50.0,
+        "elapsed_seconds": 2.0,
+        "eta_seconds": 6.0,
+        "status": "downloading",
+        "replica_id": 0,
+        "replica_model_uid": "echo-0-abc",
+    }
+    assert answer["download_files"] == [told]
+    assert answer["replicas"][0]["download_files"] == [told]
+    assert answer["replicas"][0]["info"] == "Downloading model files"

@@ -59,4 +59,4 @@ def remove_cache(client: Client, model_version: str, worker_ip: str | None, chec
         click.echo(path)
     if check or click.confirm("Remove these files?", err=True):
         client.confirm_and_remove_model(model_version, worker_ip)
-        click.echo(f"Removed {model_version}: {len(paths)} files.")
+        click.echo(f"Removed {model_version}; files: {len(paths)}.")

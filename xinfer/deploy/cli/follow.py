@@ -55,7 +55,7 @@ def _wait_until_ready(
                 if instance["status"] == "ERROR":
                     raise LaunchFailed(_failure(client, model_uid, instance))
                 progress = client.get_launch_model_progress(model_uid)
-                files = progress["download_files"]
+                files = progress.get("download_files")
                 stage = describe_download(files) if files else progress["stage"]
                 display.show(progress["progress"], stage)
             elif seen or time.monotonic() - heard > _PATIENCE:

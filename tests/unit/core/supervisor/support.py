@@ -14,7 +14,9 @@ from xinfer.core.supervisor.store import StoredRegistration
 from xinfer.errors import Unavailable, XinferError
 from xinfer.types.cluster import (
     Assignment,
+    CachedModel,
     ReadReplicaLog,
+    RemoveCached,
     ReplicaReport,
     SetQueue,
     StopReplica,
@@ -210,6 +212,7 @@ class FakeWorkers:
         self.stopped: list[tuple[str, StopReplica]] = []
         self.dismissed: list[str] = []
         self.requeued: list[tuple[str, int]] = []
+        self.caches: dict[str, list[CachedModel]] = {}
         self.failing: dict[str, Exception] = {}
         self.gate: asyncio.Event | None = None
 
@@ -234,6 +237,16 @@ class FakeWorkers:
     async def leave(self, address: str) -> None:
         self._raise("leave")
         self.dismissed.append(address)
+
+    async def cached(self, address: str) -> list[CachedModel]:
+        self._raise(f"cached at {address}")
+        return self.caches.get(address, [])
+
+    async def remove_cached(self, address: str, request: RemoveCached) -> int:
+        self._raise("remove_cached")
+        there = self.caches.get(address, [])
+        self.caches[address] = [each for each in there if each.model_version != request.version]
+        return len(there) - len(self.caches[address])
 
     def _raise(self, method: str) -> None:
         if method in self.failing:

@@ -13,6 +13,7 @@ from tests.unit.core.supervisor.support import (
 )
 from xinfer.core.supervisor.members import Members
 from xinfer.errors import Conflict, NotFound, Unavailable
+from xinfer.types.cluster import CachedModel
 
 ONE, TWO = "10.0.0.1:1", "10.0.0.2:2"
 
@@ -100,5 +101,62 @@ def test_stopping_is_asked_for_once_and_stays_so() -> None:
         assert not members.stop_asked.is_set()
         members.stop()
         assert members.stop_asked.is_set()
+
+    run(main)
+
+
+def cached(worker: str, version: str) -> CachedModel:
+    return CachedModel(
+        worker=worker,
+        model_name="m",
+        model_type="LLM",
+        model_format="pytorch",
+        model_size_in_billions=None,
+        quantization="none",
+        model_version=version,
+        hub="huggingface",
+        repo="owner/name",
+        commit="c",
+        path="/cache",
+        files=("a",),
+        size_bytes=1,
+        last_used=1,
+    )
+
+
+def test_caches_of_all_workers_are_listed_and_of_one_by_its_host() -> None:
+    async def main() -> None:
+        cluster = Cluster()
+        for address in (ONE, TWO):
+            cluster.workers.caches[address] = [cached(address, "v")]
+        assert [each.worker for each in await cluster.members.cached(None)] == [ONE, TWO]
+        assert [each.worker for each in await cluster.members.cached("10.0.0.2")] == [TWO]
+        assert [each.worker for each in await cluster.members.cached(ONE)] == [ONE]
+        with pytest.raises(NotFound, match=f"Connected: {ONE}, {TWO}"):
+            await cluster.members.cached("10.0.0.3")
+
+    run(main)
+
+
+def test_a_worker_that_does_not_answer_is_left_out_of_the_list() -> None:
+    async def main() -> None:
+        cluster = Cluster()
+        cluster.workers.caches[TWO] = [cached(TWO, "v")]
+        cluster.workers.failing[f"cached at {ONE}"] = unreachable()
+        assert [each.worker for each in await cluster.members.cached(None)] == [TWO]
+
+    run(main)
+
+
+def test_a_model_is_removed_from_all_workers_that_have_it() -> None:
+    async def main() -> None:
+        cluster = Cluster()
+        for address in (ONE, TWO):
+            cluster.workers.caches[address] = [cached(address, "v"), cached(address, "w")]
+        assert await cluster.members.remove_cached("v", None) == 2
+        assert await cluster.members.remove_cached("w", "10.0.0.1") == 1
+        assert [each.worker for each in await cluster.members.cached(None)] == [TWO]
+        with pytest.raises(NotFound, match="xinference cached"):
+            await cluster.members.remove_cached("v", None)
 
     run(main)

@@ -20,9 +20,10 @@ from xinfer.types.model import ModelSpec
 
 FAKE = (sys.executable, "-ISE", str(Path(__file__).with_name("fake_replica.py")))
 TOKEN = b"t" * 32
+MODEL = ModelSpec(name="m")
 
 
-def assignment(replica_id: str, do: str) -> Assignment:
+def assignment(replica_id: str, do: str, model: ModelSpec) -> Assignment:
     return Assignment(
         replica_id=replica_id,
         ordinal=0,
@@ -32,7 +33,7 @@ def assignment(replica_id: str, do: str) -> Assignment:
             generation=1,
             created=0,
             spec=LaunchSpec(model_name="m"),
-            model=ModelSpec(name="m"),
+            model=model,
             engine="fake",
             options={"do": do},
             replicas=1,
@@ -53,8 +54,8 @@ class Bench:
         )
         self.replicas.link_token = TOKEN
 
-    def start(self, do: str, replica_id: str = "m-0-aa") -> None:
-        self.replicas.start(assignment(replica_id, do))
+    def start(self, do: str, replica_id: str = "m-0-aa", model: ModelSpec = MODEL) -> None:
+        self.replicas.start(assignment(replica_id, do, model))
 
     def report(self, replica_id: str = "m-0-aa") -> ReplicaReport:
         found = [r for r in self.replicas.reports() if r.assignment.replica_id == replica_id]

@@ -44,7 +44,15 @@ def leave_on_term() -> None:
 
 
 say(f"started, token {config['link_token']}")
-if do == "serve":
+if do == "serve the file":
+    path = config["assignment"]["deployment"]["model"]["path"]
+    with open(path + "/model.safetensors", "rb") as opened:
+        say(f"read {len(opened.read())} bytes")
+    leave_on_term()
+    tell(progress=[0.5, "loading", "half"])
+    ready()
+    until_stdin_ends()
+elif do == "serve":
     leave_on_term()
     tell(progress=[0.5, "loading", "half"])
     ready()
