@@ -25,8 +25,6 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class EncodeSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the files of an embedding or rerank model say of its results."""
 
-    dimensions: int = 0
-    """Length of a vector; 0 when unknown, and for a model that makes scores."""
     smaller_dimensions: tuple[int, ...] = ()
     """Lengths that its vectors may be cut to (Matryoshka)."""
     pooling: str = ""

@@ -21,6 +21,7 @@ from xinfer.model.inspect.kind import (
     type_of,
 )
 from xinfer.model.inspect.needed import needed_files
+from xinfer.model.inspect.parameters import in_billions, sense_bytes
 from xinfer.model.inspect.pipelines import (
     INDEX,
     pipeline_abilities,
@@ -30,7 +31,7 @@ from xinfer.model.inspect.pipelines import (
 )
 from xinfer.model.inspect.quantization import quantization
 from xinfer.model.inspect.template import chat_template, template_abilities
-from xinfer.model.inspect.weights import Weights, find_weights, total_parameters
+from xinfer.model.inspect.weights import Weights, find_weights
 from xinfer.types.model import EncodeSpec, ModelSpec
 
 _CONFIG, _MISTRAL = "config.json", "params.json"
@@ -60,27 +61,27 @@ def inspect_directory(files: Listing, *, name: str, allow_pickle: bool) -> Model
     kind = type_of(config, files, card, name) if config else EMBEDDING
     form, quantized, bits = quantization(config, files)
     tokenizer = files.json(f"{folder}tokenizer_config.json")
-    parameters = total_parameters(files, f"{folder}model.safetensors.index.json")
-    parameters = parameters or weights.parameters(bits)
     names = _weights_of_modules(files, modules, weights, allow_pickle)
     head = architecture(config)
+    dimensions, encode = _encode(kind, config, head, modules, files)
     return ModelSpec(
         name=name,
         type=kind,
         family=str(config.get("model_type", "")),
         format="mistral" if mistral else form,
-        size_in_billions=_billions(parameters),
+        size_in_billions=in_billions(weights.parameters(bits)),
         quantization=quantized,
         context_length=context_length(config, tokenizer)
         if kind in (LLM, AUDIO)
         else encoder_length(config, tokenizer, files, folder),
+        dimensions=dimensions,
         abilities=_abilities(kind, config, tokenizer, files),
         languages=_languages(card),
         size_bytes=sum(files.size(one) for one in names),
         files=tuple(needed_files(files, names, [one.folder for one in modules if one.folder])),
         architecture=head,
-        shape=config_shape(config, weights.tensors, weights.vision_bytes),
-        encode=_encode(kind, config, head, modules, files),
+        shape=config_shape(config, weights.tensors, sense_bytes(weights.tensors)),
+        encode=encode,
         remote_code=remote_code(config, tokenizer),
     )
 
@@ -118,10 +119,11 @@ def _abilities(
 
 def _encode(
     kind: str, config: Mapping[str, Any], head: str, modules: list[Module], files: Listing
-) -> EncodeSpec | None:
+) -> tuple[int, EncodeSpec | None]:
+    """The length of its vectors, and what else its results are."""
     if kind == EMBEDDING:
         return embedding_spec(config, modules, files)
-    return rerank_spec(config, head) if kind == RERANK else None
+    return 0, rerank_spec(config, head) if kind == RERANK else None
 
 
 def _pipeline(files: Listing, name: str, card: Card, allow_pickle: bool) -> ModelSpec:
@@ -133,7 +135,7 @@ def _pipeline(files: Listing, name: str, card: Card, allow_pickle: bool) -> Mode
         name=name,
         type=pipeline_type(head),
         format="diffusers",
-        size_in_billions=_billions(sum(part.parameters() for part in parts)),
+        size_in_billions=in_billions(sum(part.parameters() for part in parts)),
         abilities=pipeline_abilities(head),
         languages=_languages(card),
         size_bytes=sum(part.size for part in parts),
@@ -163,7 +165,3 @@ def _ctranslate2(files: Listing, name: str, card: Card) -> ModelSpec:
 
 def _languages(card: Card) -> tuple[str, ...]:
     return tuple(card.get("language") or card.get("languages") or ("en",))
-
-
-def _billions(parameters: int) -> float | None:
-    return float(f"{parameters / 1e9:.3g}") if parameters else None

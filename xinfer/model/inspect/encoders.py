@@ -51,8 +51,11 @@ def read_modules(files: Listing) -> list[Module]:
     ]
 
 
-def embedding_spec(config: Mapping[str, Any], modules: list[Module], files: Listing) -> EncodeSpec:
-    """What its vectors are, by sentence-transformers' steps and prompts or the bare encoder."""
+def embedding_spec(
+    config: Mapping[str, Any], modules: list[Module], files: Listing
+) -> tuple[int, EncodeSpec]:
+    """The length of its vectors, 0 when unknown, and what they are: by sentence-transformers' steps
+    and prompts, or by the bare encoder."""
     dimensions = number(config, "hidden_size", "dim", "d_model", "n_embd")
     pooling, normalised = "", False
     for module in modules:
@@ -71,8 +74,7 @@ def embedding_spec(config: Mapping[str, Any], modules: list[Module], files: List
         if isinstance(prompt, str) and prompt
     }
     default = told.get("default_prompt_name")
-    return EncodeSpec(
-        dimensions=dimensions,
+    return dimensions, EncodeSpec(
         smaller_dimensions=_smaller(config) or _smaller(told),
         pooling=pooling,
         normalised=normalised,

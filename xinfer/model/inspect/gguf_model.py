@@ -13,6 +13,7 @@ from xinfer.model.inspect.ggml import FILE_TYPES
 from xinfer.model.inspect.gguf import GgufMetadata, read_gguf_from, refuse
 from xinfer.model.inspect.gguf_shape import gguf_shape
 from xinfer.model.inspect.json_files import Listing
+from xinfer.model.inspect.parameters import in_billions
 from xinfer.model.inspect.parts import is_first_part, model_name, part_names
 from xinfer.model.inspect.template import template_abilities
 from xinfer.types.model import EncodeSpec, ModelSpec
@@ -63,6 +64,8 @@ def describe_gguf(parts: Sequence[GgufMetadata], *, name: str, size: int) -> Mod
     if kind != "model" or first.architecture == "clip":
         refuse(first.path, f"it is an addition to a model ({kind}), not a model")
     parameters = sum(part.parameters for part in parts)
+    if first.parts > len(parts):  # one stands for all
+        parameters = parameters * size // first.file_size
     pooling = first.values.get(f"{first.architecture}.pooling_type", 0)
     shape = gguf_shape(first)
     return ModelSpec(
@@ -70,7 +73,7 @@ def describe_gguf(parts: Sequence[GgufMetadata], *, name: str, size: int) -> Mod
         type="rerank" if pooling == _RANK else "embedding" if pooling else "LLM",
         family=first.architecture,
         format=GGUF_FORMAT,
-        size_in_billions=float(f"{parameters / 1e9:.3g}") if parameters else None,
+        size_in_billions=in_billions(parameters),
         quantization=first.quantization,
         context_length=first.context_length,
         abilities=() if pooling else ("generate", *template_abilities(first.chat_template or "")),
@@ -79,8 +82,8 @@ def describe_gguf(parts: Sequence[GgufMetadata], *, name: str, size: int) -> Mod
         size_bytes=size,
         architecture=first.architecture,
         shape=shape,
+        dimensions=shape.hidden if shape and pooling and pooling != _RANK else 0,
         encode=EncodeSpec(
-            dimensions=0 if pooling == _RANK or shape is None else shape.hidden,
             pooling=_POOLINGS.get(pooling, ""),
             labels=_labels(first),
         )
@@ -140,7 +143,6 @@ def _describe(
             or (model.quantization if len(variants) == 1 else "unknown"),
             size_bytes=size + (files.size(model.projector) if model.projector else 0),
             files=(*names, model.projector) if model.projector else names,
-            size_in_billions=model.size_in_billions if header.parts == 1 else None,
         )
         for size, names in variants
     ]

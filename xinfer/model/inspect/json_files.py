@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from xinfer.errors import InvalidRequest
-from xinfer.model.files import ModelFile, ModelFiles
+from xinfer.model.files import LocalFiles, ModelFile, ModelFiles
 
 MAX_JSON = 64 << 20
 """Bytes. The index of a model with very many tensors has some 10 MB."""
@@ -19,6 +19,8 @@ class Listing:
 
     def __init__(self, files: ModelFiles) -> None:
         self.where = files.where
+        self.local = isinstance(files, LocalFiles)
+        """Whether reading is cheap."""
         self._files = files
         self.by_name: dict[str, ModelFile] = {file.name: file for file in files.list()}
 

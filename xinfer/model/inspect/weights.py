@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import msgspec
 
 from xinfer.errors import InvalidRequest
-from xinfer.model.inspect.json_files import Listing, number, section
-from xinfer.model.inspect.safetensors import BITS, Tensor, read_safetensors
+from xinfer.model.inspect.json_files import Listing, section
+from xinfer.model.inspect.parameters import count_parameters
+from xinfer.model.inspect.safetensors import Tensor, read_safetensors
 
 MOST_HEADERS = 16
-"""Files whose headers are read, where a list of all tensors says which file has which: of a
-repository on a hub each takes a request."""
+"""Files of a repository on a hub whose headers are read, each with a request; of more files that
+of the first alone."""
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _PICKLED = re.compile(r"(pytorch_model|model|consolidated|diffusion_pytorch_model)[^/]*\.\w+$")
@@ -23,22 +24,6 @@ _STEMS = ("model", "diffusion_pytorch_model")
 _MISTRAL = "consolidated"
 _OTHER_LAYOUTS = (_MISTRAL, "adapter_", "flax_model", "tf_model")
 _SHARD = re.compile(r"-\d{5}-of-(\d{5})$")
-
-_PACKED = re.compile(r"\.(qweight|weight_packed)$")
-"""Several weights in one element, of kinds that say so by their name."""
-_BESIDE = re.compile(
-    r"\.(qzeros|scales|g_idx|weight_scale|weight_scale_inv|weight_zero_point|weight_shape"
-    r"|weight_scale_2|weight_g_idx|input_scale|absmax|quant_map|nested_absmax|nested_quant_map"
-    r"|SCB|quant_state\.\w+|k_scale|v_scale|inv_freq|position_ids)$|\.weight\.(absmax|quant_map"
-    r"|nested_absmax|nested_quant_map|quant_state\.\w+)$"
-)
-"""What is stored beside weights and counts for none."""
-_VISION = re.compile(
-    r"^(model\.)?(visual|vision_tower|vision_model|vision_encoder|image_newline|audio_tower"
-    r"|multi_modal_projector|mm_projector|multimodal_projector|vision_embed_tokens|embed_vision"
-    r"|embed_audio|vpm|resampler|apm|audio_projection_layer|aligner|vision_backbone)\b"
-    r"|^thinker\.(visual|audio_tower)\."
-)
 
 
 class Weights(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,19 +42,11 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True):
         """Number of weights; 0 when unknown.
 
         Args:
-            bits: of one weight where several are packed into an element.
+            bits: of one weight, where several are packed into an element.
         """
-        if not self.tensors:
-            return 0
-        counted = sum(_count(name, tensor, bits) for name, tensor in self.tensors.items())
-        if self.complete:
-            return counted
+        counted = count_parameters(self.tensors, bits)
         read = sum(tensor.size for tensor in self.tensors.values())
-        return counted * self.size // read if read else 0
-
-    @property
-    def vision_bytes(self) -> int:
-        return sum(tensor.size for name, tensor in self.tensors.items() if _VISION.search(name))
+        return counted if self.complete or not read else counted * self.size // read
 
 
 def find_weights(
@@ -91,7 +68,7 @@ def find_weights(
     names = _safetensors(files, folder, consolidated)
     if not names:
         return _pickled(files, folder, allow_pickle)
-    read = names if len(names) <= MOST_HEADERS else names[:1]
+    read = names if files.local or len(names) <= MOST_HEADERS else names[:1]
     tensors: dict[str, Tensor] = {}
     for name in read:
         tensors.update(read_safetensors(files, name).tensors)
@@ -122,7 +99,7 @@ def _safetensors(files: Listing, folder: str, consolidated: bool) -> list[str]:
     stem = min(named, key=lambda one: (one.count("."), len(one), one), default=None)
     if stem is None:
         return []
-    if len(named) > 1 and stem[len(folder) :] not in wanted and stem.count(".") == 0:
+    if len(named) > 1 and stem[len(folder) :].split(".")[0] not in wanted:
         raise InvalidRequest(
             f"{files.where} holds several models: {_some(named)}, and none of them is called "
             f"{wanted[0]}.safetensors. Give a directory that has one."
@@ -197,7 +174,7 @@ def _pickled(files: Listing, folder: str, allow_pickle: bool) -> Weights:
 
 def _none(files: Listing, folder: str) -> InvalidRequest:
     """Why there is nothing to load, by what there is instead."""
-    names = list(files.by_name)
+    names = sorted(files.by_name)
     wanted = "a .gguf file, or config.json with weights in .safetensors files"
     if not names:
         return InvalidRequest(f"{files.where} is empty. Expected {wanted}.")
@@ -211,28 +188,5 @@ def _none(files: Listing, folder: str) -> InvalidRequest:
     return InvalidRequest(f"{files.where} holds {found}. Expected {wanted}.")
 
 
-def _some(names: Iterable[str]) -> str:
-    listed = sorted(names)
-    return ", ".join(name[:100] for name in listed[:4]) + (" …" if len(listed) > 4 else "")
-
-
-def _count(name: str, tensor: Tensor, bits: int) -> int:
-    if _BESIDE.search(name):
-        return 0
-    packed = _PACKED.search(name) or (tensor.dtype == "U8" and name.endswith(".weight"))
-    if packed and bits:
-        return tensor.size * 8 // bits
-    return tensor.elements
-
-
-def dtype_bits(tensors: dict[str, Tensor]) -> int:
-    """Bits of most weights; 0 without any."""
-    sizes: dict[int, int] = {}
-    for tensor in tensors.values():
-        sizes[BITS[tensor.dtype]] = sizes.get(BITS[tensor.dtype], 0) + tensor.size
-    return max(sizes, key=sizes.__getitem__, default=0)
-
-
-def total_parameters(files: Listing, index: str) -> int:
-    """Number of weights as the list of tensors tells it; 0 if it does not."""
-    return number(section(files.json(index), "metadata"), "total_parameters")
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(name[:100] for name in names[:4]) + (" …" if len(names) > 4 else "")
