@@ -19,10 +19,16 @@ _TEXT = ("text_config", "llm_config", "language_config", "decoder", "text_model_
 _LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "decoder_layers")
 _HIDDEN = ("hidden_size", "n_embd", "d_model", "dim", "model_dim")
 _HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads", "decoder_attention_heads")
-_KV_HEADS = ("num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num")
+_KV_HEADS = (
+    "num_key_value_heads",
+    "num_kv_heads",
+    "n_kv_heads",
+    "n_head_kv",
+    "multi_query_group_num",
+)
 _INTERMEDIATE = (
     *("intermediate_size", "ffn_hidden_size", "n_inner", "decoder_ffn_dim", "ffn_dim", "d_ff"),
-    "ffn_hidden",
+    *("ffn_hidden", "hidden_dim"),
 )
 _EXPERT = ("moe_intermediate_size", "expert_ffn_hidden_size", "ffn_dim_experts")
 _EXPERTS = (
@@ -38,6 +44,37 @@ _PERIODS = {"gemma2": 2, "gemma3_text": 6, "gemma3": 6, "cohere2": 4, "gpt_oss":
 """Model type → one in so many layers attends to everything, where the file does not say it."""
 _NEMOTRON = {"M": "mamba", "*": "attention", "-": "mlp", "E": "moe"}
 
+_DEFAULTS: dict[str, Config] = {
+    "llama": {
+        "num_hidden_layers": 32,
+        "hidden_size": 4096,
+        "intermediate_size": 11008,
+        "num_attention_heads": 32,
+        "max_position_embeddings": 2048,
+    },
+    "mistral": {
+        "num_hidden_layers": 32,
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "max_position_embeddings": 131072,
+    },
+    "gemma3_text": {
+        "num_hidden_layers": 26,
+        "hidden_size": 2304,
+        "intermediate_size": 9216,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "head_dim": 256,
+        "vocab_size": 262208,
+        "max_position_embeddings": 131072,
+        "sliding_window": 4096,
+        "tie_word_embeddings": True,
+    },
+}
+"""Model type → what Transformers leaves out of the configuration of a part when it is so."""
+
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|layer|block)\.(\d+)\.")
 _KEYS = re.compile(r"\.(?:k_proj|key|wk)\.weight$")
 _EMBEDDING = re.compile(
@@ -51,7 +88,11 @@ def text_config(config: Config) -> Config:
     if thinker:
         return text_config(thinker)
     inner = section(config, *_TEXT)
-    return text_config(inner) if section(inner, *_TEXT) else inner or config
+    if not inner:
+        return config
+    if section(inner, *_TEXT):
+        return text_config(inner)
+    return {**_DEFAULTS.get(str(inner.get("model_type")), {}), **inner}
 
 
 def config_shape(
@@ -203,7 +244,7 @@ def _state(text: Config, kind: str, hidden: int) -> int:
     inner = inner or heads * number(text, "mamba_head_dim", "mamba_d_head")
     inner = inner or hidden * (number(text, "expand", "mamba_expand") or 2)
     size = number(text, "state_size", "ssm_state_size", "mamba_d_state") or 16
-    groups = number(text, "n_groups", "mamba_n_groups") if heads else 0
+    groups = number(text, "n_groups", "mamba_n_groups")
     kernel = number(text, "conv_kernel", "mamba_d_conv") or 4
     return kernel * (inner + 2 * groups * size) + inner * size
 
