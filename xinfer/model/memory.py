@@ -83,13 +83,21 @@ def _layer_bytes(
     return tokens * elements + sequences * cache.state * _FLOAT
 
 
-def buffer_bytes(shape: ModelShape | None, tokens: int) -> int:
-    """Bytes that computing so many tokens at once takes: the logits, and what lives at once in the
-    largest part of a layer."""
+def buffer_bytes(
+    shape: ModelShape | None, tokens: int, attended: int = 0, *, flash: bool = True
+) -> int:
+    """Bytes that computing so many tokens at once takes: the logits, what lives at once in the
+    largest part of a layer, and who attends to whom.
+
+    Args:
+        attended: tokens that each of them attends to.
+        flash: whether attention is computed in small pieces, instead of all heads' at once.
+    """
     if shape is None:
         return 0
     inner = shape.intermediate * max(shape.active_experts, 1)
-    return _FLOAT * tokens * (shape.vocab + 4 * shape.hidden + 2 * inner)
+    layer = shape.vocab + 4 * shape.hidden + 2 * inner
+    return _FLOAT * tokens * (layer + attended * (1 if flash else 1 + shape.heads))
 
 
 def weight_bits(quantization: str) -> float:
@@ -178,7 +186,9 @@ def estimate_gguf(
     *,
     kv_cache: int,
     ubatch: int,
+    attended: int,
     gpu_layers: int,
+    flash: bool = True,
     adapters: int = 0,
     divides: bool = True,
 ) -> Memory:
@@ -188,6 +198,8 @@ def estimate_gguf(
         parts: headers of all the files that are loaded, the model's first in front.
         kv_cache: bytes of the whole cache.
         ubatch: tokens computed at once.
+        attended: tokens that each of them attends to.
+        flash: as of `buffer_bytes`.
         gpu_layers: layers that may be kept on accelerators; -1 is as many as fit.
         adapters: bytes of its LoRA adapters.
         divides: whether it may be divided over several accelerators.
@@ -195,7 +207,7 @@ def estimate_gguf(
     return Memory(
         weights=sum(part.file_size for part in parts) + adapters,
         kv_cache=kv_cache,
-        overhead=buffer_bytes(gguf_shape(parts[0]), ubatch),
+        overhead=buffer_bytes(gguf_shape(parts[0]), ubatch, attended, flash=flash),
         accelerator_overhead=RESERVE,
         divides=divides,
         spills=True,

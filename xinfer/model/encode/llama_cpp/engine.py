@@ -84,6 +84,8 @@ class LlamaCppEncoder(ABC):
             parts,
             kv_cache=sum(kv_bytes(parts[0], kv, options.items)),
             ubatch=options.n_batch,
+            attended=options.n_batch,
+            flash=options.flash_attn != "off",
             gpu_layers=options.n_gpu_layers,
             divides=options.split_mode != "none",
         )

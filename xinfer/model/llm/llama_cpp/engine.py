@@ -89,6 +89,8 @@ class LlamaCppEngine:
             parts if projector is None else [*parts, projector],
             kv_cache=sum(kv_bytes(parts[0], kv, options.n_parallel)),
             ubatch=options.n_ubatch,
+            attended=kv.cells if kv.unified else kv.cells // options.n_parallel,
+            flash=options.flash_attn != "off",
             gpu_layers=options.n_gpu_layers,
             adapters=adapter_bytes(options.lora),
             divides=options.split_mode != "none",

@@ -95,6 +95,8 @@ class XllamacppEngine:
             parts,
             kv_cache=sum(kv or []) + (options.cache_ram_mib << 20),
             ubatch=options.n_ubatch,
+            attended=context,
+            flash=options.flash_attn != "off",
             gpu_layers=options.n_gpu_layers,
         )
 
