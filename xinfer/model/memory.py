@@ -28,8 +28,11 @@ _BITS = {
 """Bits of a weight by the quantisation, with what is stored beside it; of models of usual sizes,
 whose embeddings are quantised less."""
 _WIDTH_OF_NAME = re.compile(r"(?:I?Q|INT|TQ)?(\d)(?:-?BITS?)?(?=\D|$)")
-_BESIDE = 1.0
-"""Bits of a weight that scales and layers left as they are take, where only its width is known."""
+_SCALES = 1.0
+"""Bits of a weight that scales and zeros take, where only its width is known."""
+_DEFAULTS = {"gptq": "INT4", "awq": "INT4", "fp8": "FP8", "fp4": "FP4", "bnb": "INT4"}
+"""Format → quantisation, where none is named."""
+_VOCABULARY = 128_000
 
 
 def type_number(name: str) -> int:
@@ -84,20 +87,26 @@ def _layer_bytes(
 
 
 def buffer_bytes(
-    shape: ModelShape | None, tokens: int, attended: int = 0, *, flash: bool = True
+    shape: ModelShape | None,
+    tokens: int,
+    *,
+    outputs: int,
+    attended: int = 0,
+    flash: bool = True,
 ) -> int:
     """Bytes that computing so many tokens at once takes: the logits, what lives at once in the
     largest part of a layer, and who attends to whom.
 
     Args:
+        outputs: tokens of which the logits are computed.
         attended: tokens that each of them attends to.
         flash: whether attention is computed in small pieces, instead of all heads' at once.
     """
     if shape is None:
         return 0
     inner = shape.intermediate * max(shape.active_experts, 1)
-    layer = shape.vocab + 4 * shape.hidden + 2 * inner
-    return _FLOAT * tokens * (layer + attended * (1 if flash else 1 + shape.heads))
+    scores = attended * (1 if flash else 1 + shape.heads)
+    return _FLOAT * (outputs * shape.vocab + tokens * (4 * shape.hidden + 2 * inner + scores))
 
 
 def weight_bits(quantization: str) -> float:
@@ -107,7 +116,7 @@ def weight_bits(quantization: str) -> float:
     if name in _BITS:
         return _BITS[name]
     width = _WIDTH_OF_NAME.match(name)
-    return int(width[1]) + _BESIDE if width else _UNQUANTIZED
+    return int(width[1]) + _SCALES if width else _UNQUANTIZED
 
 
 def guessed_shape(size_in_billions: float) -> ModelShape:
@@ -124,16 +133,23 @@ def guessed_shape(size_in_billions: float) -> ModelShape:
         heads=layers,
         kv_heads=layers,
         head_dim=head,
-        vocab=128_000,
+        vocab=_VOCABULARY,
         caches=(LayerCache(layers=layers, key=hidden, value=hidden),),
     )
 
 
 def weight_bytes(model: ModelSpec) -> int:
-    """Bytes of the files, or else what so many weights of this quantisation take; 0 if neither is
-    known."""
-    billions = model.size_in_billions or 0.0
-    return model.size_bytes or int(billions * 1e9 * weight_bits(model.quantization) / 8)
+    """Bytes of the files, or else what so many weights of this quantisation take, with an embedding
+    that is not quantised; 0 if neither is known."""
+    if model.size_bytes or not model.size_in_billions:
+        return model.size_bytes
+    named = model.quantization.lower() not in ("", "none")
+    bits = weight_bits(model.quantization if named else _DEFAULTS.get(model.format, "none"))
+    quantized = model.size_in_billions * 1e9 * bits
+    if model.format != "ggufv2":  # whose figures are of whole files
+        shape = model.shape or guessed_shape(model.size_in_billions)
+        quantized += shape.vocab * shape.hidden * (_UNQUANTIZED - bits)
+    return int(quantized / 8)
 
 
 def estimate(
@@ -171,7 +187,9 @@ def estimate(
                 ahead=ahead,
             )
         )
-    buffers = buffer_bytes(shape, min(tokens_at_once, context * concurrency))
+    buffers = buffer_bytes(
+        shape, min(tokens_at_once, context * concurrency), outputs=2 * concurrency
+    )
     return Memory(
         weights=weight_bytes(model),
         kv_cache=cache,
@@ -207,7 +225,9 @@ def estimate_gguf(
     return Memory(
         weights=sum(part.file_size for part in parts) + adapters,
         kv_cache=kv_cache,
-        overhead=buffer_bytes(gguf_shape(parts[0]), ubatch, attended, flash=flash),
+        overhead=buffer_bytes(
+            gguf_shape(parts[0]), ubatch, outputs=ubatch, attended=attended, flash=flash
+        ),
         accelerator_overhead=RESERVE,
         divides=divides,
         spills=True,

@@ -10,6 +10,7 @@ import pytest
 from tests.support.gguf_additions import vision_tower
 from tests.support.gguf_models import random_llama
 from xinfer.errors import InvalidRequest
+from xinfer.model import memory
 from xinfer.model.encode.llama_cpp.embedding import LlamaCppEmbedding
 from xinfer.model.encode.llama_cpp.options import EmbeddingOptions
 from xinfer.model.engine import find_engine, parse_options
@@ -18,6 +19,7 @@ from xinfer.model.llm.echo import EchoEngine
 from xinfer.model.llm.echo.options import EchoOptions
 from xinfer.model.memory import RESERVE
 from xinfer.types.model import Memory, ModelSpec
+from xinfer.types.shape import LayerCache, ModelShape
 
 GGUF_ENGINES = ["llama-cpp-python", "xllamacpp"]
 
@@ -111,3 +113,71 @@ def test_an_embedding_model_is_estimated_alike(model: Path) -> None:
 def test_an_echo_takes_nothing() -> None:
     assert EchoEngine.estimate(ModelSpec(name="echo"), EchoOptions()) == Memory()
     assert EchoEngine.accelerators() == frozenset()
+
+
+LLAMA_8B = ModelShape(
+    layers=32,
+    hidden=4096,
+    intermediate=14336,
+    heads=32,
+    kv_heads=8,
+    head_dim=128,
+    vocab=128256,
+    caches=(LayerCache(layers=32, key=1024, value=1024),),
+)
+
+
+def test_a_model_whose_shape_is_known_is_estimated_by_it() -> None:
+    model = ModelSpec(name="m", format="pytorch", size_bytes=16_060_000_000, shape=LLAMA_8B)
+    one = memory.estimate(model, 8192)
+    assert one.weights == 16_060_000_000
+    assert one.kv_cache == 8192 * 32 * 2 * 1024 * 2
+    assert memory.estimate(model, 8192, 4).kv_cache == 4 * one.kv_cache
+    assert memory.estimate(model, 8192, kv_bytes=1).kv_cache == one.kv_cache / 2
+    assert one.accelerator_overhead > RESERVE
+    assert one.divides
+
+
+@pytest.mark.parametrize(
+    ("form", "quantization", "billions", "actual"),
+    [
+        ("pytorch", "none", 8.03, 16.06),  # Llama 3.1
+        ("pytorch", "none", 0.494, 0.988),  # Qwen 2.5
+        ("ggufv2", "Q4_K_M", 8.03, 4.92),
+        ("ggufv2", "Q8_0", 8.03, 8.54),
+        ("ggufv2", "Q6_K", 7.62, 6.25),
+        ("ggufv2", "Q2_K", 8.03, 3.18),
+        ("ggufv2", "IQ4_XS", 8.03, 4.45),
+        ("gptq", "Int4", 7.62, 5.58),
+        ("awq", "none", 7.62, 5.58),
+        ("gptq", "Int8", 7.62, 8.8),
+        ("fp8", "FP8", 8.03, 9.08),
+        ("bnb", "4-bit", 8.03, 5.7),
+    ],
+)
+def test_weights_of_a_model_of_which_the_size_alone_is_known_are_not_underestimated(
+    form: str, quantization: str, billions: float, actual: float
+) -> None:
+    """Against the sizes in GB of files that hubs have."""
+    spec = ModelSpec(name="m", format=form, quantization=quantization, size_in_billions=billions)
+    assert actual * 0.99 < memory.weight_bytes(spec) / 1e9 < actual * 1.35
+
+
+def test_the_cache_of_a_model_of_which_the_size_alone_is_known_is_as_of_the_largest() -> None:
+    """Llama 2 has 32 layers of 4096, 40 of 5120, and, with fewer heads for keys, 80 of 8192."""
+    for billions, elements in ((6.74, 32 * 4096), (13.0, 40 * 5120), (69.0, 80 * 1024)):
+        spec = ModelSpec(name="m", format="pytorch", size_in_billions=billions)
+        guessed = memory.estimate(spec, 1000).kv_cache
+        assert guessed > 0.98 * 1000 * 2 * 2 * elements
+    assert guessed < 1000 * 2 * 2 * 80 * 8192 * 1.1
+
+
+def test_models_that_keep_nothing_of_a_text_have_no_cache() -> None:
+    model = ModelSpec(name="m", type="embedding", size_in_billions=0.6, format="pytorch")
+    assert memory.estimate(model, 8192, 16).kv_cache == 0
+
+
+def test_a_model_of_which_nothing_is_known_takes_nothing_but_the_reserve() -> None:
+    assert memory.estimate(ModelSpec(name="m"), 8192) == Memory(
+        accelerator_overhead=RESERVE, divides=True
+    )

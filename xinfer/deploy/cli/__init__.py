@@ -21,6 +21,7 @@ _COMMANDS = {
     "pull": "xinfer.deploy.cli.pull:pull",
     "cached": "xinfer.deploy.cli.cache:cached",
     "remove-cache": "xinfer.deploy.cli.cache:remove_cache",
+    "cal-model-mem": "xinfer.deploy.cli.memory:cal_model_mem",
     "registrations": "xinfer.deploy.cli.registrations:registrations",
     "workers": "xinfer.deploy.cli.cluster:workers",
     "drain": "xinfer.deploy.cli.cluster:drain",
