@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from xinfer.core.supervisor.store import rows
+from xinfer.core.supervisor.store.contract import StoredRegistration
 from xinfer.core.supervisor.store.database import Contents
 from xinfer.core.supervisor.store.lock import HomeLock
 from xinfer.errors import Unavailable
@@ -53,6 +54,16 @@ class ReadOnlyStore:
 
     async def undeclare(self, uid: str) -> None:
         raise self._refusal
+
+    async def load_registrations(self) -> list[StoredRegistration]:
+        return list(self._contents.registrations.values())
+
+    async def put_registration(self, registration: StoredRegistration) -> None:
+        raise self._refusal
+
+    async def delete_registration(self, name: str) -> None:
+        if name in self._contents.registrations:
+            raise self._refusal
 
     async def close(self) -> None:
         self._lock.release()
