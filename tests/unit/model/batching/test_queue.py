@@ -212,7 +212,7 @@ def test_of_a_request_that_nobody_wants_any_more_nothing_is_computed() -> None:
 @given(
     st.data(),
     st.lists(
-        st.lists(st.text("abcde\x01", min_size=1, max_size=40), min_size=1, max_size=12),
+        st.lists(st.text("abcdefghi\x01", min_size=1, max_size=9), min_size=1, max_size=12),
         min_size=1,
         max_size=8,
     ),
@@ -271,7 +271,13 @@ def test_whatever_happens_each_request_is_answered_once_with_its_own(
                 ends[one].append("cancelled")
                 queue.drop(one)
 
-    actions = ["come", "take texts", "tokenized", "take batch", "no memory", "settle", "cancel"]
+    actions = [
+        *["come", "take texts", "tokenized"] * 3,
+        "take batch",
+        "no memory",
+        "settle",
+        "cancel",
+    ]
     for action in data.draw(st.lists(st.sampled_from(actions), max_size=60)):
         act(action)
     every = ["come", "take texts", "tokenized", "take batch", "settle"]
