@@ -13,9 +13,12 @@ import msgspec
 
 from xinfer.core.link import Link, LinkServer, connect, serve
 from xinfer.core.replica.admission import Admission
+from xinfer.core.replica.backend import Backend
+from xinfer.core.replica.encoding import EncodeBackend, encode_slots
 from xinfer.core.replica.generating import TokenBackend
 from xinfer.core.replica.service import Service
 from xinfer.core.security import new_token
+from xinfer.model.encode_engine import EncodeEngine
 from xinfer.model.engine import (
     EngineOptions,
     Support,
@@ -28,9 +31,18 @@ from xinfer.model.llm.echo import ByteTokenizer, EchoEngine, EchoOptions
 from xinfer.model.llm.pipeline import TextPipeline
 from xinfer.settings import Settings
 from xinfer.types.event import Event
-from xinfer.types.link import Abort, Aborted, FromReplica, Inspected, Step, Submit, ToReplica
+from xinfer.types.link import (
+    Abort,
+    Aborted,
+    FromReplica,
+    Inspected,
+    Spelled,
+    Step,
+    Submit,
+    ToReplica,
+)
 from xinfer.types.model import Abilities, EngineStats, Loaded, ModelSpec, Progress
-from xinfer.types.request import CompletionRequest, Sampling
+from xinfer.types.request import CompletionRequest, Request, Sampling
 
 T = TypeVar("T")
 
@@ -154,7 +166,7 @@ class Replica:
 
 @asynccontextmanager
 async def served(
-    engine: TokenEngine,
+    engine: TokenEngine | EncodeEngine,
     *,
     max_queue: int = 4,
     settings: Settings | None = None,
@@ -163,8 +175,13 @@ async def served(
     """A replica around `engine`."""
     settings = settings or Settings()
     loaded = engine.load(lambda _: None)
-    admission = Admission(loaded.concurrency, max_queue, settings.queue_timeout)
-    backend = TokenBackend(engine, TextPipeline(engine.tokenizer, loaded, SPEC))
+    backend: Backend
+    if isinstance(engine, EncodeEngine):
+        backend, slots = EncodeBackend(engine, loaded), encode_slots(loaded)
+    else:
+        pipeline = TextPipeline(engine.tokenizer, loaded, SPEC)
+        backend, slots = TokenBackend(engine, pipeline), loaded.concurrency
+    admission = Admission(slots, max_queue, settings.queue_timeout)
     service = Service(backend, admission, settings)
 
     def accept(link: Link) -> Any:
@@ -194,7 +211,7 @@ class Peer:
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
-        self.answers: dict[int, Aborted | Inspected] = {}
+        self.answers: dict[int, Aborted | Inspected | Spelled] = {}
         self.lost: str | None = None
         self._decoder = msgspec.msgpack.Decoder(FromReplica)
         self._link: Link | None = None
@@ -233,7 +250,7 @@ class Peer:
     def submit(
         self,
         rid: int,
-        request: CompletionRequest | None = None,
+        request: Request | None = None,
         *,
         window: int = 256,
         request_id: str = "",
