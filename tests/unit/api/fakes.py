@@ -4,7 +4,7 @@ remembers what it was asked, and a client that speaks ASGI itself where httpx hi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from fastapi import FastAPI
 
 from xinfer.api.app import create_app
 from xinfer.api.lifetime import Drain
-from xinfer.core.gateway import Completion, RoutingTable
+from xinfer.core.gateway import Completion, Encoding, RoutingTable
 from xinfer.errors import XinferError
 from xinfer.settings import Settings
 from xinfer.types.control import Launch, Node, Operation, ReadNodes, ReadRegistrations
@@ -29,8 +29,8 @@ from xinfer.types.deployment import (
 from xinfer.types.event import Delta, Finished, LogprobDelta, TokenLogprob, Usage
 from xinfer.types.failure import Failure
 from xinfer.types.link import Inspected, Load
-from xinfer.types.model import Abilities, EngineStats, Loaded, ModelSpec, Progress
-from xinfer.types.request import Request
+from xinfer.types.model import Abilities, EncodeAbilities, EngineStats, Loaded, ModelSpec, Progress
+from xinfer.types.request import EncodeRequest, Request
 
 Batch = list[Delta | Finished]
 Script = list[Batch | XinferError | asyncio.Event]
@@ -50,6 +50,7 @@ def deployment(
     replicas: int = 1,
     generation: int = 1,
     failure: XinferError | None = None,
+    encode: EncodeAbilities | None = None,
     **model: Any,
 ) -> DeploymentStatus:
     """A deployment whose replicas are all in its own state."""
@@ -60,7 +61,7 @@ def deployment(
         "abilities": ("generate", "chat"),
         "description": "Repeats its prompt.",
     }
-    loaded = Loaded(context_length=2048, concurrency=4, abilities=Abilities())
+    loaded = Loaded(context_length=2048, concurrency=4, abilities=Abilities(encode=encode))
     ready = state is DeploymentState.READY
     return DeploymentStatus(
         deployment=Deployment(
@@ -144,6 +145,7 @@ class FakeGateway:
         self.table = table
         self.scripts: list[Script | XinferError] = []
         self.admission: asyncio.Event | None = None
+        self.encodings: list[Encoding | XinferError] = []
         self.requests: list[Request] = []
         self.request_ids: list[str] = []
         self.streams: list[FakeStream] = []
@@ -184,6 +186,27 @@ class FakeGateway:
                     if isinstance(event, LogprobDelta):
                         logprobs += event.logprobs
         raise AssertionError("the script has no end")
+
+    async def encode(self, uid: str, request: EncodeRequest, *, request_id: str) -> Encoding:
+        """The next of `encodings`; an error among them is raised."""
+        self.table.require_ready(uid)
+        self.requests.append(request)
+        self.request_ids.append(request_id)
+        if self.admission is not None:
+            self.waiting.set()
+            try:
+                await self.admission.wait()
+            except asyncio.CancelledError:
+                self.given_up += 1
+                raise
+        encoding = self.encodings.pop(0)
+        if isinstance(encoding, XinferError):
+            raise encoding
+        return encoding
+
+    async def spell(self, uid: str, ids: Sequence[int]) -> list[str]:
+        self.table.require_ready(uid)
+        return [f"token {token}" for token in ids]
 
     async def inspect(self, uid: str) -> dict[str, Inspected]:
         return {
