@@ -25,6 +25,7 @@ _FIGURES = {
     "R5": "benchmarks.streamed_token",
     "R6": "benchmarks.request_cost",
     "R7": "benchmarks.stack",
+    "R8": "benchmarks.retrieval",
     "R12": "benchmarks.idle",
     "R13": "benchmarks.planner",
     "SCALE": "benchmarks.control_plane",
