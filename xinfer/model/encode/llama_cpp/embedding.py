@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from xinfer.errors import InvalidRequest
 from xinfer.model.encode.llama_cpp.engine import LlamaCppEncoder
 from xinfer.model.encode.llama_cpp.options import EmbeddingOptions
-from xinfer.model.encode.llama_cpp.prompts import TextPrompt, special_tokens
+from xinfer.model.encode.llama_cpp.prompts import special_tokens
+from xinfer.model.encode.prompts import TextPrompt
 from xinfer.model.encode_engine import EmbedResult, Encoded, Item, Pair
 from xinfer.model.inspect.gguf import GgufMetadata
 from xinfer.model.llama_cpp.binding import library

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from xinfer.errors import InvalidRequest
 from xinfer.model.encode.llama_cpp.engine import LlamaCppEncoder
 from xinfer.model.encode.llama_cpp.options import RerankOptions
-from xinfer.model.encode.llama_cpp.prompts import PairPrompt, TemplatePrompt, special_tokens
+from xinfer.model.encode.llama_cpp.prompts import special_tokens
+from xinfer.model.encode.prompts import PairPrompt, TemplatePrompt
 from xinfer.model.encode_engine import Encoded, Item, Pair, RankResult
 from xinfer.model.inspect.gguf import GgufMetadata
 from xinfer.model.llama_cpp.binding import library

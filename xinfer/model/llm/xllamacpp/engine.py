@@ -27,6 +27,7 @@ from xinfer.model.llm.xllamacpp.sampling import HONOURED
 from xinfer.model.llm.xllamacpp.server import LlamaServer
 from xinfer.model.llm.xllamacpp.stream import PieceIndex
 from xinfer.model.memory import cache_bytes, estimate_gguf, rounded, type_bytes, type_number
+from xinfer.model.xllamacpp.server import backend
 from xinfer.types.model import Abilities, EngineStats, Loaded, Memory, ModelSpec, Progress
 
 _READ_AHEAD = 16 << 20
@@ -123,7 +124,7 @@ class XllamacppEngine:
             context_length=context,
             concurrency=self._options.n_parallel,
             abilities=Abilities(cancel="step", resume=True, sampling=HONOURED),
-            backend=_backend(),
+            backend=backend(),
             details={"threads": self._options.threads, "architecture": gguf.architecture},
         )
 
@@ -215,10 +216,3 @@ def _prompt_prefix(server: LlamaServer) -> list[int]:
     full = server.tokenize(text, False, prefix=True)
     starts = range(len(full) - len(plain) + 1)
     return next((full[:start] for start in starts if full[start:][: len(plain)] == plain), [])
-
-
-def _backend() -> str:
-    import xllamacpp
-
-    devices = [device["name"] for device in xllamacpp.get_device_info()]
-    return ", ".join(name for name in devices if name != "CPU") or "cpu"

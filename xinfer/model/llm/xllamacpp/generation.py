@@ -8,7 +8,7 @@ from typing import Any
 from xinfer.errors import EngineFailed
 from xinfer.model.engine import TokenEvent, TokenRequest
 from xinfer.model.llm.xllamacpp.sampling import request_fields
-from xinfer.model.llm.xllamacpp.server import Chunk, LlamaServer, failure_of
+from xinfer.model.llm.xllamacpp.server import Chunk, LlamaServer
 from xinfer.model.llm.xllamacpp.stream import (
     EXACT_BYTES,
     STREAM,
@@ -16,6 +16,7 @@ from xinfer.model.llm.xllamacpp.stream import (
     PieceIndex,
     Unreadable,
 )
+from xinfer.model.xllamacpp.server import failure_of
 from xinfer.types.failure import Failure
 
 

@@ -12,7 +12,8 @@ import pytest
 from tests.support.gguf_models import random_llama
 from xinfer.errors import EngineFailed, InvalidRequest
 from xinfer.model.llm.xllamacpp.options import XllamacppOptions
-from xinfer.model.llm.xllamacpp.server import LlamaServer, captured_stderr
+from xinfer.model.llm.xllamacpp.server import LlamaServer
+from xinfer.model.xllamacpp.server import captured_stderr
 
 OPTIONS = XllamacppOptions(n_threads=1, n_parallel=1)
 

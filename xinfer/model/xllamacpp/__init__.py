@@ -1,0 +1,1 @@
+"""What every engine on xllamacpp needs of it."""
