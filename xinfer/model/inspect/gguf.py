@@ -51,6 +51,8 @@ class Tensor(msgspec.Struct, frozen=True, gc=False):
     size: int | None
     offset: int
     """From the beginning of the tensor data."""
+    kind: str = ""
+    """ggml's name of its type, F16 or Q4_K; empty for one unknown here."""
 
 
 class GgufMetadata(msgspec.Struct, frozen=True):
@@ -273,10 +275,10 @@ class _Source:
         elements = math.prod(self.scalar("Q") for _ in range(dimensions))
         kind: int = self.scalar("I")
         offset: int = self.scalar("Q")
-        size = None
+        size, type_name = None, ""
         if kind in TENSOR_TYPES:
-            _, block, block_bytes = TENSOR_TYPES[kind]
+            type_name, block, block_bytes = TENSOR_TYPES[kind]
             if elements % block:
                 raise Malformed(f"tensor {name!r} does not fill whole blocks of its type")
             size = elements // block * block_bytes
-        return Tensor(name, elements, size, offset)
+        return Tensor(name, elements, size, offset, type_name)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xinfer.errors import Cancelled, EngineFailed, InvalidRequest, XinferError
+from xinfer.model.encode.batches import groups, refusal
 from xinfer.model.encode.llama_cpp.context import EncodeContext, plan_kv
 from xinfer.model.encode.llama_cpp.options import RerankOptions
 from xinfer.model.encode_engine import Encoded, Item, Result
@@ -182,8 +183,10 @@ class LlamaCppEncoder(ABC):
 
     def _encode(self, batch: Sequence[Encoded]) -> list[Result | XinferError]:
         options = self._options
-        results: list[Result | XinferError | None] = [self._refusal(item) for item in batch]
-        able = [index for index, refusal in enumerate(results) if refusal is None]
+        results: list[Result | XinferError | None] = [
+            refusal(item, self._longest, self._vocabulary_size) for item in batch
+        ]
+        able = [index for index, error in enumerate(results) if error is None]
         lengths = [len(batch[index]) for index in able]
         for group in groups(lengths, tokens=options.n_batch, items=options.items):
             indices = [able[member] for member in group]
@@ -201,21 +204,6 @@ class LlamaCppEncoder(ABC):
             for number in np.flatnonzero(~np.isfinite(rows).all(axis=1)):
                 rows[number] = self._context.compute([sequences[number]])[0]
         return rows
-
-    def _refusal(self, item: Encoded) -> XinferError | None:
-        """What llama.cpp would answer by ending the process, or for the whole batch."""
-        if not item.ids:
-            return InvalidRequest("A text without any token cannot be computed.")
-        if len(item) > self._longest:
-            return InvalidRequest(
-                f"{len(item)} tokens are more than the {self._longest} that one text may have.",
-                code="context_length_exceeded",
-            )
-        if min(item.ids) < 0 or max(item.ids) >= self._vocabulary_size:
-            return InvalidRequest(
-                f"A text has to have token ids from 0 to {self._vocabulary_size - 1}."
-            )
-        return None
 
     def _outcome(self, row: NDArray[np.float32]) -> Result | XinferError:
         if not np.isfinite(row).all():
@@ -249,23 +237,6 @@ class LlamaCppEncoder(ABC):
     @abstractmethod
     def _result(self, row: NDArray[np.float32]) -> Result:
         """Of what llama.cpp gave for a sequence."""
-
-
-def groups(lengths: Sequence[int], *, tokens: int, items: int) -> Iterator[list[int]]:
-    """What to compute together: indices in order, of at most so many tokens and items.
-
-    An item of more tokens than that is a group by itself.
-    """
-    group: list[int] = []
-    total = 0
-    for index, length in enumerate(lengths):
-        if group and (total + length > tokens or len(group) == items):
-            yield group
-            group, total = [], 0
-        group.append(index)
-        total += length
-    if group:
-        yield group
 
 
 def _check_kind(model: LlamaModel, path: str) -> None:

@@ -16,8 +16,8 @@ from tests.support.gguf_encoders import PIECES, Bert, Decoder, normalised
 from tests.support.waiting import eventually
 from tests.unit.model.encode.llama_cpp.opening import embedding, rerank, vectors
 from xinfer.errors import Cancelled, EngineFailed, InvalidRequest, Unavailable
+from xinfer.model.encode.batches import groups
 from xinfer.model.encode.llama_cpp.embedding import LlamaCppEmbedding
-from xinfer.model.encode.llama_cpp.engine import groups
 from xinfer.model.encode.llama_cpp.rerank import LlamaCppRerank
 from xinfer.model.encode_engine import Encoded, EncodeEngine, Pair
 from xinfer.types.model import ModelSpec

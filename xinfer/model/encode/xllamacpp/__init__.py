@@ -1,0 +1,1 @@
+"""Embedding and rerank models of .gguf files, through the wheel of the base install."""

@@ -1,0 +1,74 @@
+"""Embedding models of .gguf files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xinfer.errors import InvalidRequest
+from xinfer.model.encode.prompts import TextPrompt
+from xinfer.model.encode.xllamacpp.engine import XllamacppEncoder
+from xinfer.model.encode.xllamacpp.options import EmbeddingOptions
+from xinfer.model.encode.xllamacpp.tokenizer import GgufEncodeTokenizer
+from xinfer.model.encode_engine import EmbedResult, Encoded, Item, Pair
+from xinfer.model.inspect.gguf import GgufMetadata
+from xinfer.types.model import EncodeAbilities, ModelSpec
+
+POOLINGS: dict[Any, str] = {1: "mean", 2: "cls", 3: "last"}
+"""By their numbers in files."""
+
+
+class XllamacppEmbedding(XllamacppEncoder):
+    """Vectors of length 1, the same as llama-server's."""
+
+    model_type = "embedding"
+    options_class = EmbeddingOptions
+
+    def __init__(self, spec: ModelSpec, options: EmbeddingOptions) -> None:
+        super().__init__(spec, options)
+        self._asked = options.pooling
+        self._matryoshka = options.matryoshka
+        self._prompt: TextPrompt | None = None
+
+    def _pooling(self, parts: Sequence[GgufMetadata]) -> str:
+        gguf = parts[0]
+        said = gguf.values.get(f"{gguf.architecture}.pooling_type")
+        pooling = self._asked or POOLINGS.get(said)
+        if pooling is None:
+            raise InvalidRequest(
+                f"{gguf.path} does not say how its tokens make one vector. Give pooling: mean "
+                "or cls for an encoder, last for a language model.",
+                param="pooling",
+            )
+        return pooling
+
+    def _prepare(
+        self, parts: Sequence[GgufMetadata], tokenizer: GgufEncodeTokenizer, width: int
+    ) -> None:
+        self._prompt = TextPrompt(tokenizer)
+
+    def _abilities(self, gguf: GgufMetadata, pooling: str, width: int) -> EncodeAbilities:
+        return EncodeAbilities(
+            batch_tokens=self._options.n_batch,
+            batch_items=self._options.items,
+            pooling=pooling,
+            dimensions=width,
+            normalised=True,
+            matryoshka=self._matryoshka,
+        )
+
+    def _tokenize(self, items: Sequence[Item]) -> list[Encoded]:
+        assert self._prompt is not None
+        encoded = []
+        for item in items:
+            if isinstance(item, Pair):
+                raise InvalidRequest("An embedding model takes texts, not pairs of texts.")
+            encoded.append(self._prompt.encode(item))
+        return encoded
+
+    def _result(self, row: NDArray[np.float32]) -> EmbedResult:
+        norm = float(np.linalg.norm(row.astype(np.float64)))
+        return EmbedResult(row if norm == 0 else (row / norm).astype(np.float32))
