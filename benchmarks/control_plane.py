@@ -14,7 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -53,45 +54,61 @@ def measure(settings: Settings) -> Figure:
     """
     token = os.urandom(32)
     with tempfile.TemporaryDirectory(prefix="xinfer-scale-") as directory:
-        control = f"unix:{directory}/control.sock"
-        process = subprocess.Popen(
-            [sys.executable, "-m", "xinfer.core.supervisor"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            # Between two rounds of the plan nothing is to be measured but what is asked for.
-            env={
-                **os.environ,
-                "XINFERENCE_HOME": str(Path(directory) / "home"),
-                "XINFERENCE_HEARTBEAT_INTERVAL": "60",
-                "XINFERENCE_HEARTBEAT_TIMEOUT": "600",
-                "XINFERENCE_MASS_LOSS_TIMEOUT": "600",
-            },
-        )
-        try:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            config = {
-                "control": control,
-                "control_token": token.hex(),
-                "cluster_token": token.hex(),
-                "host": "127.0.0.1",
-                "port": 0,
-                "restarted": True,
-            }
-            process.stdin.write(json.dumps(config).encode() + b"\n")
-            process.stdin.flush()
-            ready = process.stdout.readline()
-            if not ready.startswith(b"ready "):
-                raise CannotMeasure("The supervisor did not start.")
-            address = json.loads(ready.removeprefix(b"ready "))["address"]
-            rows = asyncio.run(
-                _measure(address, control, token, psutil.Process(process.pid)), debug=False
-            )
-        finally:
-            process.kill()
-            process.wait()
+        with _supervisor(Path(directory), token) as (address, _):
+            asyncio.run(_bring(address, token))
+        with _supervisor(Path(directory), token) as (address, pid):
+            control = f"unix:{directory}/control.sock"
+            rows = asyncio.run(_measure(address, control, token, psutil.Process(pid)))
     return Figure("SCALE", "a supervisor of 1,000 workers and 10,000 replicas", rows)
+
+
+@contextmanager
+def _supervisor(directory: Path, token: bytes) -> Iterator[tuple[str, int]]:
+    """One that takes the place of another: its actor's address, and its pid."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "xinfer.core.supervisor"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        # Between two rounds of the plan nothing is to be measured but what is asked for.
+        env={
+            **os.environ,
+            "XINFERENCE_HOME": str(directory / "home"),
+            "XINFERENCE_HEARTBEAT_INTERVAL": "60",
+            "XINFERENCE_HEARTBEAT_TIMEOUT": "600",
+            "XINFERENCE_MASS_LOSS_TIMEOUT": "600",
+        },
+    )
+    try:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        config = {
+            "control": f"unix:{directory}/control.sock",
+            "control_token": token.hex(),
+            "cluster_token": token.hex(),
+            "host": "127.0.0.1",
+            "port": 0,
+            "restarted": True,
+        }
+        process.stdin.write(json.dumps(config).encode() + b"\n")
+        process.stdin.flush()
+        ready = process.stdout.readline()
+        if not ready.startswith(b"ready "):
+            raise CannotMeasure("The supervisor did not start.")
+        yield json.loads(ready.removeprefix(b"ready "))["address"], process.pid
+    finally:
+        process.kill()
+        process.communicate()
+
+
+async def _bring(address: str, token: bytes) -> None:
+    """Make every deployment known, so that the store has it."""
+    pool = await create_pool("127.0.0.1", 0, token, ServerSettings())
+    try:
+        actor = RemoteActor(address, SUPERVISOR_ACTOR, 60.0)
+        await _report(actor, [_worker(n, sequence=1) for n in range(_WORKERS)])
+    finally:
+        await pool.stop()
 
 
 async def _measure(
@@ -114,7 +131,7 @@ async def _measure(
         encoded = msgspec.msgpack.encode(Push(table.snapshot))
         memory = supervisor.memory_full_info()
         return [
-            Row("all workers join", "s", [joined]),
+            Row("a new supervisor takes over all workers", "s", [joined]),
             Row("heartbeats taken, with both processes on these cores", "/s", rates),
             Row("a heartbeat: supervisor", "µs", heartbeats),
             Row("a replica's change: until an API process knows", "ms", seen),

@@ -21,6 +21,7 @@ from tests.unit.core.supervisor.support import (
     replica,
     report,
     run,
+    turns,
     unreachable,
     until,
 )
@@ -392,5 +393,27 @@ def test_running_replicas_are_told_their_queue_once_and_again_when_that_failed()
             await room.round()
             assert room.workers.requeued == [("r", 9)]
             assert room.workers.started == room.workers.stopped == []
+
+    run(main)
+
+
+def test_a_storm_of_news_makes_few_rounds_where_one_takes_long() -> None:
+    async def main() -> None:
+        room = Room()
+        room.says()
+
+        def take_long(snapshot: Snapshot) -> None:
+            room.published.append(snapshot)
+            room.clock.now += 0.5
+
+        room.reconciler._publish = take_long
+        async with room.running():
+            await until(lambda: room.published)
+            for _ in range(100):
+                room.reconciler.wake()
+                await turns(3)
+            assert len(room.published) == 1
+            room.clock.now += 0.5
+            await until(lambda: len(room.published) == 2)
 
     run(main)
