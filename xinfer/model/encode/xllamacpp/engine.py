@@ -21,8 +21,9 @@ from xinfer.model.encode.xllamacpp.tokenizer import GgufEncodeTokenizer
 from xinfer.model.encode_engine import Encoded, Item, Result
 from xinfer.model.engine import EngineOptions, Support
 from xinfer.model.gguf_file import context_length, read_headers
-from xinfer.model.gguf_memory import estimate, kv_cache_bytes, type_number
 from xinfer.model.inspect.gguf import GgufMetadata
+from xinfer.model.inspect.gguf_shape import gguf_shape
+from xinfer.model.memory import cache_bytes, estimate_gguf, type_bytes, type_number
 from xinfer.model.xllamacpp.server import backend
 from xinfer.types.model import (
     Abilities,
@@ -84,16 +85,25 @@ class XllamacppEncoder(ABC):
     @classmethod
     def estimate(cls, spec: ModelSpec, options: RerankOptions) -> Memory:
         parts = read_headers(spec.path)
-        kv = kv_cache_bytes(
-            parts[0],
-            context_length(parts[0], options.n_ctx) + options.n_batch,
-            type_number(options.cache_type_k),
-            type_number(options.cache_type_v),
-        )
-        return estimate(
+        shape = gguf_shape(parts[0])
+        cells = context_length(parts[0], options.n_ctx) + options.n_batch
+        kv = 0
+        if shape is not None:
+            kv = sum(
+                cache_bytes(
+                    shape,
+                    cells,
+                    sequences=options.items,
+                    key_bytes=type_bytes(type_number(options.cache_type_k)),
+                    value_bytes=type_bytes(type_number(options.cache_type_v)),
+                    ahead=None,
+                )
+            )
+        return estimate_gguf(
             parts,
-            kv_cache=sum(kv) if _looks_backwards(parts[0]) else 0,
+            kv_cache=kv,
             ubatch=options.n_batch,
+            attended=options.n_batch,
             gpu_layers=options.n_gpu_layers,
         )
 
