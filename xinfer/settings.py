@@ -234,6 +234,12 @@ class Settings:
     restart_backoff_max: float = _setting(
         30.0, "XINFERENCE_RESTART_BACKOFF_MAX", "Longest wait between restarts of a replica."
     )
+    max_concurrent_launches: int = _setting(
+        5,
+        "XINFERENCE_MAX_CONCURRENT_LAUNCHES",
+        "Replicas that load at the same time on one worker; the others wait for their turn.",
+        positive=True,
+    )
     restart_limit: int = _setting(
         4,
         "XINFERENCE_RESTART_LIMIT",

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from xinfer.types.declaration import Declaration
-from xinfer.types.deployment import LaunchSpec, Snapshot
+from xinfer.types.deployment import LaunchSpec, Place, Snapshot
 from xinfer.types.device import Device
 from xinfer.types.failure import Failure
 
@@ -33,6 +33,23 @@ class Scale(msgspec.Struct, frozen=True, tag="scale"):
     uid: str
     replicas: int | None = None
     max_queue: int | None = None
+
+
+class AddReplicas(msgspec.Struct, frozen=True, tag="add replicas"):
+    """Want `count` replicas more. Result: their ordinals. Answered when that is committed."""
+
+    uid: str
+    count: int = 1
+    places: tuple[Place, ...] = ()
+    """One for each; none leaves them where the launch said."""
+
+
+class RemoveReplica(msgspec.Struct, frozen=True, tag="remove replica"):
+    """Want one replica no more; without any left, the model is terminated. Result: how many are
+    wanted still. Answered when that is committed."""
+
+    uid: str
+    ordinal: int
 
 
 class CancelLaunch(msgspec.Struct, frozen=True, tag="cancel"):
@@ -135,6 +152,8 @@ Operation = (
     Launch
     | Terminate
     | Scale
+    | AddReplicas
+    | RemoveReplica
     | CancelLaunch
     | ReadLogs
     | ReadNodes

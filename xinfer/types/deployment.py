@@ -50,6 +50,10 @@ class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Host or actor address of the only worker to use."""
     replica_config: tuple[Place, ...] = ()
     """A place for each replica, instead of the three fields above."""
+    worker_labels: dict[str, str] = {}
+    """Labels that a worker has to have, all of them."""
+    priority: int = 0
+    """Where room is short, or not everything may load at once, the larger one comes first."""
     adapters: dict[str, LoraAdapter] = {}
     """LoRA adapters by the names that requests give."""
     options: dict[str, Any] = {}
@@ -79,6 +83,16 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """What each replica is expected to take."""
     places: tuple[Place, ...] = (Place(),)
     """Where each ordinal may run; those beyond the end have the last one's place."""
+    removed: tuple[int, ...] = ()
+    """Numbers below the highest ordinal whose replicas were removed one by one."""
+
+    @property
+    def ordinals(self) -> tuple[int, ...]:
+        """The numbers of its replicas, in order."""
+        if not self.removed:
+            return tuple(range(self.replicas))
+        numbers = range(self.replicas + len(self.removed))
+        return tuple(number for number in numbers if number not in self.removed)
 
 
 class DeploymentState(str, Enum):

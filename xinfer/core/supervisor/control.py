@@ -17,6 +17,7 @@ from xinfer.core.supervisor.service import DeploymentService
 from xinfer.errors import InvalidRequest, XinferError
 from xinfer.settings import Settings
 from xinfer.types.control import (
+    AddReplicas,
     AwaitSeen,
     CancelLaunch,
     Declare,
@@ -32,6 +33,7 @@ from xinfer.types.control import (
     ReadRegistrations,
     Register,
     RemoveCached,
+    RemoveReplica,
     Reply,
     Scale,
     Seen,
@@ -179,6 +181,12 @@ class ControlServer:
             return await self._service.terminate(operation.uid)
         if isinstance(operation, Scale):
             return await self._service.scale(operation.uid, operation.replicas, operation.max_queue)
+        if isinstance(operation, AddReplicas):
+            return await self._service.add_replicas(
+                operation.uid, operation.count, operation.places
+            )
+        if isinstance(operation, RemoveReplica):
+            return await self._service.remove_replica(operation.uid, operation.ordinal)
         if isinstance(operation, CancelLaunch):
             return await self._service.cancel(operation.uid)
         if isinstance(operation, ReadLogs):

@@ -46,6 +46,8 @@ class ObservedWorker(msgspec.Struct, frozen=True, gc=False):
     devices: tuple[Device, ...] = ()
     engines: Mapping[str, tuple[str, ...]] = {}
     """Engines installed on it, each with the kinds of accelerator that it can compute on."""
+    labels: Mapping[str, str] = {}
+    """What its administrator calls it."""
 
 
 class ObservedReplica(msgspec.Struct, frozen=True, gc=False):

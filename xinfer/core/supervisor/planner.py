@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Set
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from xinfer.core.supervisor.keeping import find_unwanted, why_unwanted
 from xinfer.core.supervisor.observed import Observed, ObservedReplica, SlotHistory, SlotKey
-from xinfer.core.supervisor.placement import Placement, PlacementPolicy, Refusal, need_of
+from xinfer.core.supervisor.placement import Placed, Placement, PlacementPolicy, Refusal, need_of
 from xinfer.settings import Settings
 from xinfer.types.deployment import Deployment, DeploymentState
 from xinfer.types.device import DeviceShare
@@ -23,16 +25,11 @@ _PERMANENT = frozenset({"InvalidRequest", "NotFound", "Forbidden"})
 _PERMANENT_CODES = frozenset({"corrupt_file"})
 """Those of other kinds that would, too."""
 
+_LAUNCHING = (DeploymentState.PENDING, DeploymentState.DOWNLOADING, DeploymentState.LOADING)
+"""States of a replica that is on its way to serve."""
+
 _TELLABLE = (DeploymentState.LOADING, DeploymentState.READY)
 """States of a replica whose worker has it and does not end it."""
-
-BY_PROGRESS = (
-    DeploymentState.DRAINING,
-    DeploymentState.PENDING,
-    DeploymentState.LOADING,
-    DeploymentState.READY,
-)
-"""States of a replica that lives, those that serve soonest last."""
 
 
 class PlanPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +40,8 @@ class PlanPolicy(msgspec.Struct, frozen=True, kw_only=True):
     backoff_max: float
     limit: int
     window: float
+    launches: int = 5
+    """Replicas that may load on one worker at the same time."""
     placement: PlacementPolicy = PlacementPolicy()
 
     @classmethod
@@ -53,6 +52,7 @@ class PlanPolicy(msgspec.Struct, frozen=True, kw_only=True):
             backoff_max=settings.restart_backoff_max,
             limit=settings.restart_limit,
             window=settings.restart_window,
+            launches=settings.max_concurrent_launches,
             placement=PlacementPolicy.of(settings),
         )
 
@@ -104,78 +104,172 @@ def plan(
 ) -> Plan:
     """Decide. Starts what is missing where there is room for it, restarts what failed after a
     growing wait until it gives up, stops what nobody wants, and tells each replica its share of
-    the waiting places."""
-    occupants = {
-        (each.slot.uid, each.slot.ordinal): each
-        for each in observed.replicas
-        if each.worker_id not in observed.leaving
-    }
-    placement: Placement | None = None
-    actions: list[Action] = []
-    wakes: list[float] = []
-    reasons: dict[SlotKey, str] = {}
-    refusals: dict[SlotKey, Refusal] = {}
-    pursued: set[SlotKey] = set()  # slots that are to have a replica soon
-    for deployment in sorted(desired.values(), key=lambda each: (each.created, each.uid)):
-        for ordinal in range(deployment.replicas):
-            slot = SlotKey(deployment.uid, deployment.generation, ordinal)
-            occupant = occupants.get((slot.uid, ordinal))
-            if occupant is not None:
-                if occupant.state is not DeploymentState.READY:
-                    pursued.add(slot)
-                if occupant.slot != slot:
-                    reasons[slot] = "Waiting for the replica of an earlier launch to leave."
-                elif occupant.state in _TELLABLE:
-                    share = queue_share(deployment, ordinal)
-                    if occupant.max_queue != share:
-                        actions.append(_requeue(occupant, share))
-                continue
-            history = observed.histories.get(slot, SlotHistory())
-            if has_given_up(history, policy):
-                reasons[slot] = "Failed; not started again."
-                continue
-            due = restart_at(history, policy)
-            if due > now:
-                wakes.append(due)
-                pursued.add(slot)
-                count = len(history.failures)
-                wait = due - history.failures[-1].at
-                reasons[slot] = f"Failed {_times(count)}; starting again after {wait:g} s."
-                continue
-            if not observed.workers:
-                reasons[slot] = "Waiting for a worker: none is connected that takes models."
-                continue
-            if placement is None:
-                placement = Placement(observed.workers, observed.replicas, policy.placement)
-            next_id = replica_id(slot, history.starts, policy.epoch)
-            chosen = placement.choose(need_of(deployment, ordinal), slot, next_id)
-            if isinstance(chosen, Refusal):
-                refusals[slot] = chosen
-                reasons[slot] = chosen.message
-                continue
-            pursued.add(slot)
-            actions.append(
-                Start(
-                    replica_id=next_id,
-                    slot=slot,
-                    worker_id=chosen.worker_id,
-                    devices=chosen.devices,
-                    max_queue=queue_share(deployment, ordinal),
-                    restarts=history.starts,
-                    reason=chosen.reason,
-                )
-            )
-    stops = _plan_stops(desired, observed, pursued, now, wakes)
+    the waiting places.
+
+    Deployments come in turn, those of a larger priority first and then the older ones. What may
+    not start yet keeps its room from those that come later.
+    """
+    starts: list[Start] = []
+    while True:
+        look = _Look(desired, observed, starts, now, policy)
+        starts += look.starts
+        # Room that was kept is found elsewhere once others have started; that may help a third.
+        if not (look.starts and look.keeps_room):
+            break
+    unwanted = find_unwanted(desired, observed, look.pursued)
+    stops = [
+        Stop(replica_id=replica.replica_id, worker_id=replica.worker_id, reason=reason)
+        for replica, reason in unwanted
+        if observed.stops.get(replica.replica_id, -math.inf) <= now
+    ]
+    told = (observed.stops.get(replica.replica_id, math.inf) for replica, _ in unwanted)
+    wakes = [*look.wakes, *(again for again in told if now < again < math.inf)]
     return Plan(
-        actions=(*stops, *actions),
-        reasons=reasons,
-        refusals=refusals,
+        actions=(*stops, *_requeues(desired, observed), *starts),
+        reasons=look.reasons,
+        refusals=look.refusals,
         wake_at=min(wakes, default=None),
     )
 
 
-def _requeue(replica: ObservedReplica, max_queue: int) -> Requeue:
-    return Requeue(replica_id=replica.replica_id, worker_id=replica.worker_id, max_queue=max_queue)
+class _Look:
+    """One look at all slots: which start, and why the others do not.
+
+    Args:
+        started: what is to start beside what is observed.
+    """
+
+    def __init__(
+        self,
+        desired: Mapping[str, Deployment],
+        observed: Observed,
+        started: Sequence[Start],
+        now: float,
+        policy: PlanPolicy,
+    ) -> None:
+        self._observed = observed
+        self._now = now
+        self._policy = policy
+        self._replicas = (*observed.replicas, *map(_under_way, started))
+        self._placement: Placement | None = None
+        self._launching = Counter(
+            each.worker_id for each in self._replicas if each.state in _LAUNCHING
+        )
+        """Replicas on their way to serve, by the id of their worker."""
+        self.starts: list[Start] = []
+        self.reasons: dict[SlotKey, str] = {}
+        self.refusals: dict[SlotKey, Refusal] = {}
+        self.pursued: set[SlotKey] = set()
+        """Slots that are to have a replica soon."""
+        self.wakes: list[float] = []
+        self.keeps_room = False
+        """Whether a slot that does not start yet was given room."""
+        occupants = {
+            (each.slot.uid, each.slot.ordinal): each
+            for each in self._replicas
+            if each.worker_id not in observed.leaving
+        }
+        for deployment in sorted(desired.values(), key=_turn):
+            for ordinal in deployment.ordinals:
+                slot = SlotKey(deployment.uid, deployment.generation, ordinal)
+                occupant = occupants.get((slot.uid, ordinal))
+                if occupant is None:
+                    self._fill(deployment, slot)
+                    continue
+                if occupant.state is not DeploymentState.READY:
+                    self.pursued.add(slot)
+                if occupant.slot != slot:
+                    self.reasons[slot] = "Waiting for the replica of an earlier launch to leave."
+
+    def _fill(self, deployment: Deployment, slot: SlotKey) -> None:
+        """A slot has no replica."""
+        history = self._observed.histories.get(slot, SlotHistory())
+        if has_given_up(history, self._policy):
+            self.reasons[slot] = "Failed; not started again."
+            return
+        due = restart_at(history, self._policy)
+        if due > self._now:
+            count = len(history.failures)
+            wait = due - history.failures[-1].at
+            self.reasons[slot] = f"Failed {_times(count)}; starting again after {wait:g} s."
+            self.wakes.append(due)
+            self.pursued.add(slot)
+        if not self._observed.workers:
+            waiting = "Waiting for a worker: none is connected that takes models."
+            self.reasons.setdefault(slot, waiting)
+            return
+        chosen = self._choose(deployment, slot, history)
+        if isinstance(chosen, Refusal):
+            if due <= self._now:
+                self.refusals[slot] = chosen
+                self.reasons[slot] = chosen.message
+            return
+        self.pursued.add(slot)
+        loading = self._launching[chosen.worker_id]
+        if due > self._now:
+            self.keeps_room = True
+        elif loading >= self._policy.launches:
+            self.keeps_room = True
+            self.reasons[slot] = (
+                f"Waiting for its turn: {_count(loading, 'replica')} of this and other models "
+                f"load on worker {chosen.address} (XINFERENCE_MAX_CONCURRENT_LAUNCHES)."
+            )
+        else:
+            self._launching[chosen.worker_id] += 1
+            self.starts.append(
+                Start(
+                    replica_id=replica_id(slot, history.starts, self._policy.epoch),
+                    slot=slot,
+                    worker_id=chosen.worker_id,
+                    devices=chosen.devices,
+                    max_queue=queue_share(deployment, slot.ordinal),
+                    restarts=history.starts,
+                    reason=chosen.reason,
+                )
+            )
+
+    def _choose(
+        self, deployment: Deployment, slot: SlotKey, history: SlotHistory
+    ) -> Placed | Refusal:
+        if self._placement is None:
+            workers = self._observed.workers
+            self._placement = Placement(workers, self._replicas, self._policy.placement)
+        next_id = replica_id(slot, history.starts, self._policy.epoch)
+        return self._placement.choose(need_of(deployment, slot.ordinal), slot, next_id)
+
+
+def _under_way(start: Start) -> ObservedReplica:
+    return ObservedReplica(
+        start.replica_id,
+        start.slot,
+        start.worker_id,
+        DeploymentState.PENDING,
+        start.devices,
+        max_queue=start.max_queue,
+        starts=start.restarts + 1,
+    )
+
+
+def _requeues(desired: Mapping[str, Deployment], observed: Observed) -> Iterator[Requeue]:
+    """For the replicas whose share of the waiting places is another now."""
+    for replica in observed.replicas:
+        deployment = desired.get(replica.slot.uid)
+        if (
+            deployment is None
+            or replica.state not in _TELLABLE
+            or replica.worker_id in observed.leaving
+            or why_unwanted(desired, replica.slot) is not None
+        ):
+            continue
+        share = queue_share(deployment, replica.slot.ordinal)
+        if replica.max_queue != share:
+            yield Requeue(
+                replica_id=replica.replica_id, worker_id=replica.worker_id, max_queue=share
+            )
+
+
+def _turn(deployment: Deployment) -> tuple[int, int, str]:
+    return -deployment.spec.priority, deployment.created, deployment.uid
 
 
 def replica_id(slot: SlotKey, attempt: int, epoch: str) -> str:
@@ -188,7 +282,8 @@ def replica_id(slot: SlotKey, attempt: int, epoch: str) -> str:
 def queue_share(deployment: Deployment, ordinal: int) -> int:
     """This replica's part of the waiting places; the remainder goes to the lowest ordinals."""
     share, remainder = divmod(deployment.max_queue, deployment.replicas)
-    return share + (ordinal < remainder)
+    before = ordinal - sum(1 for removed in deployment.removed if removed < ordinal)
+    return share + (before < remainder)
 
 
 def has_given_up(history: SlotHistory, policy: PlanPolicy) -> bool:
@@ -214,77 +309,9 @@ def _recent(history: SlotHistory, policy: PlanPolicy) -> int:
     return sum(1 for each in history.failures if each.at >= since)
 
 
-def _plan_stops(
-    desired: Mapping[str, Deployment],
-    observed: Observed,
-    pursued: Set[SlotKey],
-    now: float,
-    wakes: list[float],
-) -> list[Stop]:
-    """Adds to `wakes` when to tell again who could not be told."""
-    unwanted: list[ObservedReplica] = []
-    kept = kept_replicas(desired, observed, pursued)
-    for replica in observed.replicas:
-        if replica.replica_id in kept or replica.state is DeploymentState.DRAINING:
-            continue
-        again = observed.stops.get(replica.replica_id, -math.inf)
-        if again <= now:
-            unwanted.append(replica)
-        elif again < math.inf:
-            wakes.append(again)
-    # Of a model that gets fewer replicas, the last go first.
-    unwanted.sort(key=lambda each: -each.slot.ordinal)
-    return [
-        Stop(
-            replica_id=replica.replica_id,
-            worker_id=replica.worker_id,
-            reason="its worker is leaving"
-            if replica.worker_id in observed.leaving
-            else _unwanted(desired, replica.slot) or "another replica has its place",
-        )
-        for replica in unwanted
-    ]
-
-
-def kept_replicas(
-    desired: Mapping[str, Deployment], observed: Observed, pursued: Set[SlotKey] = frozenset()
-) -> set[str]:
-    """Ids of the replicas that stay: of each slot the one that has come furthest, and on a worker
-    that is leaving those whose successors are yet to serve.
-
-    Args:
-        pursued: slots that are to have a replica soon.
-    """
-    best: dict[SlotKey, ObservedReplica] = {}
-    kept: set[str] = set()
-    for replica in observed.replicas:
-        if replica.replica_id in observed.stops or _unwanted(desired, replica.slot):
-            continue
-        if replica.worker_id in observed.leaving:
-            if replica.slot in pursued:
-                kept.add(replica.replica_id)
-            continue
-        rival = best.get(replica.slot)
-        if rival is None or _rank(replica) > _rank(rival):
-            best[replica.slot] = replica
-    return kept | {each.replica_id for each in best.values()}
-
-
-def _rank(replica: ObservedReplica) -> tuple[int, int, str]:
-    # Of two that serve, the later one was started because the earlier one was taken for lost.
-    return BY_PROGRESS.index(replica.state), replica.starts, replica.replica_id
-
-
-def _unwanted(desired: Mapping[str, Deployment], slot: SlotKey) -> str | None:
-    deployment = desired.get(slot.uid)
-    if deployment is None:
-        return "its model was terminated"
-    if slot.generation != deployment.generation:
-        return "its model was launched anew"
-    if slot.ordinal >= deployment.replicas:
-        return "its model has fewer replicas now"
-    return None
-
-
 def _times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

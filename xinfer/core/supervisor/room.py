@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from xinfer.core.supervisor.keeping import kept_replicas
 from xinfer.core.supervisor.observed import Observed, SlotKey
 from xinfer.core.supervisor.placement import Refusal, without
-from xinfer.core.supervisor.planner import PlanPolicy, has_given_up, kept_replicas, plan
+from xinfer.core.supervisor.planner import PlanPolicy, has_given_up, plan
 from xinfer.types.deployment import Deployment
 
 
@@ -43,6 +44,6 @@ def find_lack(
         stops={},
     )
     refusals = plan(wanted, settled, 0.0, policy).refusals
-    slots = [SlotKey(new.uid, new.generation, ordinal) for ordinal in range(new.replicas)]
+    slots = [SlotKey(new.uid, new.generation, ordinal) for ordinal in new.ordinals]
     refused = [refusals[slot] for slot in slots if slot in refusals]
     return Lack(refused[0], len(slots) - len(refused)) if refused else None

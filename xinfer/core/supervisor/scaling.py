@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
 import msgspec
 
-from xinfer.errors import InvalidRequest
+from xinfer.core.supervisor.placement import check_place
+from xinfer.errors import InvalidRequest, NotFound
 from xinfer.types.deployment import Deployment, Place
 
 MAX_REPLICAS = 256
@@ -37,7 +41,8 @@ def check_max_queue(max_queue: object) -> None:
 def rescaled(deployment: Deployment, replicas: int | None, max_queue: int | None) -> Deployment:
     """The deployment with these numbers; None leaves one as it is.
 
-    Where each replica was given a place of its own, further ones may run anywhere.
+    The replicas with the highest numbers go first, and the lowest free numbers come first. Where
+    each replica was given a place of its own, further ones may run anywhere.
 
     Raises:
         InvalidRequest: a number that cannot be.
@@ -45,13 +50,88 @@ def rescaled(deployment: Deployment, replicas: int | None, max_queue: int | None
     if replicas is not None:
         check_replicas(replicas)
     check_max_queue(max_queue)
+    there = deployment.ordinals
     wanted = deployment.replicas if replicas is None else replicas
+    ordinals = (*there, *_free(deployment, wanted - len(there)))[:wanted]
+    after = _numbered(deployment, ordinals, _places_up_to(deployment, ordinals))
+    return after if max_queue is None else msgspec.structs.replace(after, max_queue=max_queue)
+
+
+def with_replicas(
+    deployment: Deployment, count: int, places: Sequence[Place]
+) -> tuple[Deployment, tuple[int, ...]]:
+    """The deployment with so many more replicas, and their numbers: the lowest that are free.
+
+    Args:
+        places: one for each of them, or none: then they may run where the launch said.
+
+    Raises:
+        InvalidRequest: too many, or places that cannot be.
+    """
+    if places and len(places) != count:
+        raise InvalidRequest(
+            f"replica_config has {len(places)} entries for {count} replicas; give one for each.",
+            param="replica_config",
+        )
+    if type(count) is not int or not 1 <= count <= MAX_REPLICAS - deployment.replicas:
+        raise InvalidRequest(
+            f"replica is {count!r}; expected a whole number from 1 on, such that there are at "
+            f"most {MAX_REPLICAS} together with the {deployment.replicas} that there are.",
+            param="replica",
+        )
+    new = _free(deployment, count)
+    ordinals = (*deployment.ordinals, *new)
+    made = _places_up_to(deployment, ordinals)
+    if places:
+        for place in places:
+            check_place(place)
+        # Until now all may have shared one place.
+        own = [*made, *([made[-1]] * (max(ordinals) + 1 - len(made)))]
+        for ordinal, place in zip(new, places, strict=True):
+            own[ordinal] = place
+        made = tuple(own)
+    return _numbered(deployment, ordinals, made), new
+
+
+def without_replica(deployment: Deployment, ordinal: int) -> Deployment | None:
+    """The deployment without the replica of this number; the others keep theirs. None where it
+    was the last.
+
+    Raises:
+        NotFound: there is no such replica.
+    """
+    there = deployment.ordinals
+    if ordinal not in there:
+        raise NotFound(
+            f"Model {deployment.uid!r} has no replica {ordinal}; it has "
+            f"{', '.join(map(str, there))}.",
+            code="replica_not_found",
+            param="replica_id",
+        )
+    left = tuple(each for each in there if each != ordinal)
+    return _numbered(deployment, left, deployment.places) if left else None
+
+
+def _free(deployment: Deployment, count: int) -> tuple[int, ...]:
+    """The lowest numbers that no replica has."""
+    taken = set(deployment.ordinals)
+    free = (number for number in itertools.count() if number not in taken)
+    return tuple(itertools.islice(free, max(0, count)))
+
+
+def _places_up_to(deployment: Deployment, ordinals: Sequence[int]) -> tuple[Place, ...]:
     places = deployment.places
     if len(places) > 1:
-        places += (Place(),) * (wanted - len(places))
+        places += (Place(),) * (max(ordinals) + 1 - len(places))
+    return places
+
+
+def _numbered(
+    deployment: Deployment, ordinals: Sequence[int], places: tuple[Place, ...]
+) -> Deployment:
     return msgspec.structs.replace(
         deployment,
-        replicas=wanted,
-        max_queue=deployment.max_queue if max_queue is None else max_queue,
+        replicas=len(ordinals),
+        removed=tuple(sorted(set(range(max(ordinals))) - set(ordinals))),
         places=places,
     )

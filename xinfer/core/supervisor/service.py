@@ -1,17 +1,23 @@
-"""What can be asked of the supervisor about models: launch, terminate, cancel, logs."""
+"""What can be asked of the supervisor about models: launch, scale, terminate, cancel, logs."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from xinfer.core.gateway.table import unknown_model
 from xinfer.core.supervisor.locks import KeyedLocks
 from xinfer.core.supervisor.placement import places_of
 from xinfer.core.supervisor.room import find_lack
-from xinfer.core.supervisor.scaling import check_max_queue, check_replicas, rescaled
+from xinfer.core.supervisor.scaling import (
+    check_max_queue,
+    check_replicas,
+    rescaled,
+    with_replicas,
+    without_replica,
+)
 from xinfer.core.supervisor.state import ClusterState, LogTarget
 from xinfer.core.supervisor.store import Store
 from xinfer.core.supervisor.uids import check_uid, default_uid
@@ -142,21 +148,48 @@ class DeploymentService:
         self._refuse_while_draining()
         async with self._locks.hold(uid):
             self._require(uid)
-            before = self._state.desired[uid]
-            after = rescaled(before, replicas, max_queue)
-            if after == before:
-                return before.replicas
-            if after.replicas > before.replicas:
-                self._refuse_without_room(after)
-            await self._store.put(after)
-            self._want(after)
-            logger.info(
-                "Model %s is to have %d replica(s) and %d waiting places",
-                uid,
-                after.replicas,
-                after.max_queue,
-            )
-            self._changed()
+            after = rescaled(self._state.desired[uid], replicas, max_queue)
+            await self._change(after)
+            return after.replicas
+
+    async def add_replicas(
+        self, uid: str, count: int = 1, places: Sequence[Place] = ()
+    ) -> tuple[int, ...]:
+        """Want so many replicas more, each in a place of its own if `places` are given.
+
+        Returns:
+            Their numbers once that is committed, before any is started.
+
+        Raises:
+            InvalidRequest: too many, or a place that cannot be.
+            NotFound: there is no deployment of this uid.
+            Unavailable: as for `scale`.
+        """
+        self._refuse_while_draining()
+        async with self._locks.hold(uid):
+            self._require(uid)
+            after, ordinals = with_replicas(self._state.desired[uid], count, places)
+            await self._change(after)
+            return ordinals
+
+    async def remove_replica(self, uid: str, ordinal: int) -> int:
+        """Want this replica no more, and the deployment neither if it is the last.
+
+        Returns:
+            The number of replicas still wanted once that is committed, while it drains.
+
+        Raises:
+            NotFound: there is no deployment of this uid, or no such replica.
+            Unavailable: the server is stopping, or the change cannot be kept.
+        """
+        self._refuse_while_draining()
+        async with self._locks.hold(uid):
+            self._require(uid)
+            after = without_replica(self._state.desired[uid], ordinal)
+            if after is None:
+                await self._remove(uid)
+                return 0
+            await self._change(after)
             return after.replicas
 
     async def cancel(self, uid: str) -> None:
@@ -298,6 +331,23 @@ class DeploymentService:
             deployment.model.name,
             deployment.engine,
             deployment.replicas,
+        )
+        self._changed()
+
+    async def _change(self, after: Deployment) -> None:
+        """Want a deployment with other numbers than it has."""
+        before = self._state.desired[after.uid]
+        if after == before:
+            return
+        if after.replicas > before.replicas:
+            self._refuse_without_room(after)
+        await self._store.put(after)
+        self._want(after)
+        logger.info(
+            "Model %s is to have %d replica(s) and %d waiting places",
+            after.uid,
+            after.replicas,
+            after.max_queue,
         )
         self._changed()
 

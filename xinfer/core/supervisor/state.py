@@ -116,7 +116,7 @@ class ClusterState:
         for slot in [each for each in self._records if not self._is_current(each)]:
             del self._records[slot]
         for slot, record in self._records.items():
-            if slot.ordinal >= self.desired[slot.uid].replicas:
+            if not self._is_wanted(slot):
                 # Should it be wanted again, it begins anew, but for the ids of its replicas.
                 self._records[slot] = SlotRecord(SlotHistory(starts=record.history.starts))
 
@@ -125,7 +125,7 @@ class ClusterState:
         return deployment is not None and deployment.generation == slot.generation
 
     def _is_wanted(self, slot: SlotKey) -> bool:
-        return self._is_current(slot) and slot.ordinal < self.desired[slot.uid].replicas
+        return self._is_current(slot) and slot.ordinal in self.desired[slot.uid].ordinals
 
     # Workers
 
@@ -350,7 +350,11 @@ class ClusterState:
         return Observed(
             workers=tuple(
                 ObservedWorker(
-                    worker_id, worker.report.address, worker.report.devices, worker.report.engines
+                    worker_id,
+                    worker.report.address,
+                    worker.report.devices,
+                    worker.report.engines,
+                    worker.report.labels,
                 )
                 for worker_id, worker in self._workers.items()
                 if not worker.report.leaving
@@ -457,7 +461,7 @@ class ClusterState:
     def is_launching(self, uid: str) -> bool:
         """Whether a replica of this wanted deployment is yet to be READY for the first time."""
         deployment = self.desired[uid]
-        slots = (SlotKey(uid, deployment.generation, n) for n in range(deployment.replicas))
+        slots = (SlotKey(uid, deployment.generation, n) for n in deployment.ordinals)
         records = [self._records.get(slot, SlotRecord()) for slot in slots]
         return any(
             record.loaded is None and not has_given_up(record.history, self.policy)
@@ -470,7 +474,7 @@ class ClusterState:
         return bool(self._workers) and all(
             SlotKey(deployment.uid, deployment.generation, ordinal) in living
             for deployment in self.desired.values()
-            for ordinal in range(deployment.replicas)
+            for ordinal in deployment.ordinals
         )
 
     def has_failed(self, uid: str) -> bool:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from xinfer.core.supervisor.keeping import BY_PROGRESS
 from xinfer.core.supervisor.observed import SlotHistory, SlotKey
-from xinfer.core.supervisor.planner import BY_PROGRESS, PlanPolicy, has_given_up, replica_id
+from xinfer.core.supervisor.planner import PlanPolicy, has_given_up, replica_id
 from xinfer.types.cluster import ReplicaReport
 from xinfer.types.deployment import Deployment, DeploymentState, DeploymentStatus, ReplicaStatus
 from xinfer.types.failure import Failure
@@ -61,7 +62,7 @@ def desired_status(
     replicas: list[ReplicaStatus] = []
     failed: list[tuple[float, Failure]] = []
     loaded: Loaded | None = None
-    for ordinal in range(deployment.replicas):
+    for ordinal in deployment.ordinals:
         slot = SlotKey(deployment.uid, deployment.generation, ordinal)
         record = records.get(slot, SlotRecord())
         if slot in by_slot:

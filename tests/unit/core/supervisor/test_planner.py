@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 
+import msgspec
 import pytest
 
 from tests.unit.core.supervisor.support import (
     BAD_OPTION,
     CRASH,
     DRAINING,
+    GIB,
     LOADING,
     PENDING,
     POLICY,
@@ -37,6 +40,8 @@ from xinfer.core.supervisor.planner import (
 )
 from xinfer.settings import Settings
 from xinfer.types.deployment import Deployment, DeploymentState
+from xinfer.types.device import DeviceShare
+from xinfer.types.model import Memory
 
 NOW = 1000.0
 
@@ -67,6 +72,16 @@ def make_plan(
         stops=stops or {},
     )
     return plan({each.uid: each for each in wanted}, observed, now, POLICY)
+
+
+def prioritised(wanted: Deployment, priority: int) -> Deployment:
+    spec = msgspec.structs.replace(wanted.spec, priority=priority)
+    return msgspec.structs.replace(wanted, spec=spec)
+
+
+def sized(uid: str, gib: int) -> Deployment:
+    """One replica that takes so much of the 12 GiB that a worker has."""
+    return msgspec.structs.replace(deployment(uid), memory=Memory(weights=gib * GIB))
 
 
 def failed(*times: float) -> dict[SlotKey, SlotHistory]:
@@ -209,6 +224,69 @@ def test_a_model_that_shrinks_loses_the_replicas_that_came_last() -> None:
     assert stopped(make_plan(deployment(replicas=2), replicas=replicas)) == ["r3", "r2"]
 
 
+def test_a_replica_that_was_removed_leaves_the_numbers_of_the_others() -> None:
+    wanted = msgspec.structs.replace(deployment(replicas=2, max_queue=5), removed=(1,))
+    assert wanted.ordinals == (0, 2)
+    there = tuple(living(f"r{number}", number) for number in range(3))
+    planned = make_plan(wanted, replicas=there)
+    assert stopped(planned) == ["r1"]
+    told = {
+        each.replica_id: each.max_queue for each in planned.actions if isinstance(each, Requeue)
+    }
+    assert told == {"r0": 3, "r2": 2}
+
+
+@pytest.mark.parametrize("state", [PENDING, LOADING])
+def test_no_more_replicas_load_on_a_worker_than_the_limit(state: DeploymentState) -> None:
+    wanted = deployment(replicas=12)
+    planned = make_plan(wanted, workers=("w1", "w2"))
+    assert Counter(each.worker_id for each in starts(planned)) == {"w1": 5, "w2": 5}
+    assert planned.reasons[SlotKey("m", 1, 11)] == (
+        "Waiting for its turn: 5 replicas of this and other models load on worker w2:1 "
+        "(XINFERENCE_MAX_CONCURRENT_LAUNCHES)."
+    )
+    assert not planned.refusals
+    busy = tuple(living(f"r{n}", n, state) for n in range(4))
+    assert len(starts(make_plan(wanted, replicas=busy))) == 1
+
+
+def test_replicas_that_serve_do_not_count_as_loading() -> None:
+    ready = tuple(living(f"r{n}", n) for n in range(7))
+    assert len(starts(make_plan(deployment(replicas=12), replicas=ready))) == 5
+
+
+def test_a_larger_priority_starts_first_whenever_it_was_launched() -> None:
+    old = deployment("old", replicas=4, created=1)
+    new = prioritised(deployment("new", replicas=4, created=2), 1)
+    planned = make_plan(old, new)
+    assert [each.slot.uid for each in starts(planned)] == ["new"] * 4 + ["old"]
+
+
+def test_where_room_is_short_a_larger_priority_has_it() -> None:
+    plain, urgent = sized("a", 8), prioritised(sized("b", 8), 1)
+    planned = make_plan(plain, urgent)
+    assert [each.slot.uid for each in starts(planned)] == ["b"]
+    assert list(planned.refusals) == [SlotKey("a", 1, 0)]
+
+
+def test_what_runs_stays_whatever_the_priority_of_what_finds_no_room() -> None:
+    plain, urgent = sized("a", 8), prioritised(sized("b", 8), 9)
+    runs = ObservedReplica(
+        "r", SlotKey("a", 1, 0), "w1", READY, (DeviceShare("cpu", 0, 8 * GIB),), max_queue=10
+    )
+    planned = make_plan(plain, urgent, replicas=(runs,))
+    assert planned.actions == ()
+    assert list(planned.refusals) == [SlotKey("b", 1, 0)]
+
+
+def test_what_waits_to_be_started_again_keeps_its_room() -> None:
+    crashed, later = sized("m", 8), sized("n", 8)
+    planned = make_plan(crashed, later, histories=failed(NOW - 0.5))
+    assert planned.actions == ()
+    assert list(planned.refusals) == [SlotKey("n", 1, 0)]
+    assert [each.slot.uid for each in starts(make_plan(crashed, later))] == ["m"]
+
+
 def test_a_replica_that_was_told_is_not_told_again() -> None:
     gone = living("gone", uid="terminated")
     assert make_plan(replicas=(gone,), stops={"gone": math.inf}).actions == ()
@@ -230,7 +308,7 @@ def test_the_shares_of_the_queue_sum_to_the_deployments(max_queue: int, replicas
     assert sum(shares) == max_queue
     assert shares == sorted(shares, reverse=True)
     assert shares[0] - shares[-1] <= 1
-    planned = make_plan(wanted)
+    planned = make_plan(wanted, workers=("w1", "w2"))
     assert [each.max_queue for each in starts(planned)] == shares
 
 

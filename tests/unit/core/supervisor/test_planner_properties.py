@@ -31,7 +31,15 @@ from xinfer.core.supervisor.observed import (
     SlotKey,
 )
 from xinfer.core.supervisor.placement import PlacementPolicy
-from xinfer.core.supervisor.planner import Plan, Requeue, Start, has_given_up, plan, restart_at
+from xinfer.core.supervisor.planner import (
+    Plan,
+    PlanPolicy,
+    Requeue,
+    Start,
+    has_given_up,
+    plan,
+    restart_at,
+)
 from xinfer.types.deployment import Deployment, Place
 from xinfer.types.device import Device, DeviceShare
 from xinfer.types.model import Memory
@@ -55,6 +63,14 @@ slots = st.builds(
 
 
 sizes = st.integers(0, 6).map(lambda gib: gib * GIB)
+labels: st.SearchStrategy[dict[str, str]] = st.sampled_from([{}, {}, {"rack": "1"}])
+policies = st.builds(
+    lambda launches, pack: msgspec.structs.replace(
+        POLICY, launches=launches, placement=PlacementPolicy(pack=pack)
+    ),
+    st.integers(1, 3),
+    st.booleans(),
+)
 n_gpus: st.SearchStrategy[int | str | None] = st.sampled_from(["auto", "auto", None, 1, 2])
 
 
@@ -70,7 +86,13 @@ def desires(draw: st.DrawFn) -> Desired:
             spills=draw(st.booleans()),
         )
         place = Place(n_gpu=draw(n_gpus), worker=draw(st.sampled_from(["", "", "w1"])), gpu_idx=())
-        wanted[uid] = msgspec.structs.replace(made, memory=memory, places=(place,))
+        spec = msgspec.structs.replace(
+            made.spec, priority=draw(st.integers(-1, 1)), worker_labels=draw(labels)
+        )
+        removed = tuple(sorted(draw(st.sets(st.integers(0, made.replicas - 1), max_size=1))))
+        wanted[uid] = msgspec.structs.replace(
+            made, memory=memory, places=(place,), spec=spec, removed=removed
+        )
     return wanted
 
 
@@ -108,7 +130,9 @@ def observations(draw: st.DrawFn) -> Observed:
         past = tuple(FailedStart(at, draw(failures)) for at in draw(times))
         histories[slot] = SlotHistory(starts=len(past), failures=past)
     workers = tuple(
-        ObservedWorker(worker_id, f"{worker_id}:1", draw(machines()), {"echo": ("cuda",)})
+        ObservedWorker(
+            worker_id, f"{worker_id}:1", draw(machines()), {"echo": ("cuda",)}, draw(labels)
+        )
         for worker_id in sorted(draw(st.sets(st.sampled_from(WORKERS))))
     )
     return Observed(workers=workers, replicas=replicas, histories=histories, stops=stops)
@@ -162,17 +186,35 @@ def settled(observed: Observed) -> Observed:
     )
 
 
-@given(desires(), observations())
-def test_planning_again_after_applying_yields_nothing(desired: Desired, observed: Observed) -> None:
-    first = plan(desired, observed, NOW, POLICY)
-    second = plan(desired, applied(observed, first), NOW, POLICY)
+@given(desires(), observations(), policies)
+def test_planning_again_after_applying_yields_nothing(
+    desired: Desired, observed: Observed, policy: PlanPolicy
+) -> None:
+    first = plan(desired, observed, NOW, policy)
+    second = plan(desired, applied(observed, first), NOW, policy)
     assert second.actions == ()
     assert second.wake_at == first.wake_at
 
 
-@given(desires(), observations())
-def test_no_replica_is_started_where_one_lives(desired: Desired, observed: Observed) -> None:
-    planned = plan(desired, observed, NOW, POLICY)
+@given(desires(), observations(), policies)
+def test_no_more_replicas_load_on_a_worker_at_once_than_the_limit(
+    desired: Desired, observed: Observed, policy: PlanPolicy
+) -> None:
+    def loading(state: Observed) -> Counter[str]:
+        return Counter(
+            each.worker_id for each in state.replicas if each.state in (PENDING, LOADING)
+        )
+
+    before = loading(observed)
+    after = loading(applied(observed, plan(desired, observed, NOW, policy)))
+    assert all(after[each] <= max(before[each], policy.launches) for each in after)
+
+
+@given(desires(), observations(), policies)
+def test_no_replica_is_started_where_one_lives(
+    desired: Desired, observed: Observed, policy: PlanPolicy
+) -> None:
+    planned = plan(desired, observed, NOW, policy)
     occupied = {(each.slot.uid, each.slot.ordinal) for each in observed.replicas}
     started = [each for each in planned.actions if isinstance(each, Start)]
     ids = {each.worker_id for each in observed.workers}
@@ -231,6 +273,8 @@ def test_a_replica_has_the_devices_that_were_asked_for(
             assert len(start.devices) == len(accelerators) == n_gpu
         assert wanted.places[0].worker in ("", start.worker_id)
         assert sum(share.memory for share in start.devices) >= wanted.memory.weights
+        (worker,) = (each for each in observed.workers if each.worker_id == start.worker_id)
+        assert wanted.spec.worker_labels.items() <= worker.labels.items()
 
 
 @given(desires(), observations())
@@ -243,7 +287,7 @@ def test_whatever_waits_on_time_is_woken_in_time(desired: Desired, observed: Obs
         for slot, history in observed.histories.items()
         if slot.uid in desired
         and desired[slot.uid].generation == slot.generation
-        and slot.ordinal < desired[slot.uid].replicas
+        and slot.ordinal in desired[slot.uid].ordinals
         and (slot.uid, slot.ordinal) not in occupied
         and not has_given_up(history, POLICY)
     ]
@@ -269,16 +313,18 @@ def test_every_slot_that_is_missing_is_started_or_has_a_reason(
     wanted = {
         SlotKey(each.uid, each.generation, ordinal)
         for each in desired.values()
-        for ordinal in range(each.replicas)
+        for ordinal in each.ordinals
     }
     assert wanted <= covered
 
 
-@given(desires(), observations())
-def test_from_any_state_it_comes_to_what_is_desired(desired: Desired, observed: Observed) -> None:
+@given(desires(), observations(), policies)
+def test_from_any_state_it_comes_to_what_is_desired(
+    desired: Desired, observed: Observed, policy: PlanPolicy
+) -> None:
     now = NOW
-    for _ in range(20):
-        planned = plan(desired, observed, now, POLICY)
+    for _ in range(30):
+        planned = plan(desired, observed, now, policy)
         after = settled(applied(observed, planned))
         if after == observed and planned.wake_at is None:
             break
@@ -289,12 +335,12 @@ def test_from_any_state_it_comes_to_what_is_desired(desired: Desired, observed: 
     assert all(count == 1 for count in living.values())
     for slot in living:
         assert desired[slot.uid].generation == slot.generation
-        assert slot.ordinal < desired[slot.uid].replicas
+        assert slot.ordinal in desired[slot.uid].ordinals
     for wanted in desired.values():
         serving = [each for each in observed.replicas if each.slot.uid == wanted.uid]
         if len(serving) == wanted.replicas:
             assert sum(each.max_queue for each in serving) == wanted.max_queue
-        for ordinal in range(wanted.replicas):
+        for ordinal in wanted.ordinals:
             slot = SlotKey(wanted.uid, wanted.generation, ordinal)
             given_up = has_given_up(observed.histories.get(slot, SlotHistory()), POLICY)
             refused = slot in planned.refusals

@@ -2,7 +2,7 @@
 
 from xinfer.core.supervisor.placement.need import need_of
 from xinfer.core.supervisor.placement.placement import Placed, Placement, PlacementPolicy
-from xinfer.core.supervisor.placement.places import places_of
+from xinfer.core.supervisor.placement.places import check_place, places_of
 from xinfer.core.supervisor.placement.refusal import PREFIX, Refusal
 from xinfer.core.supervisor.placement.ways import without
 
@@ -12,6 +12,7 @@ __all__ = [
     "Placement",
     "PlacementPolicy",
     "Refusal",
+    "check_place",
     "need_of",
     "places_of",
     "without",

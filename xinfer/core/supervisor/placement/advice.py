@@ -34,6 +34,10 @@ def ways_out(need: Need, workers: Sequence[WorkerLedger], rules: Rules) -> Itera
         yield "without gpu_idx"
     if place.worker and fits(worker=""):
         yield "without naming the worker"
+    if need.labels:
+        anywhere = need._replace(labels={})
+        if any(isinstance(best_way(each, anywhere, rules), Candidate) for each in workers):
+            yield "without worker_labels"
     if place.n_gpu is not None and not place.gpu_idx:
         asked = 1 if place.n_gpu == AUTO else int(place.n_gpu)
         more = next((n for n in _COUNTS if n > asked and fits(n_gpu=n)), None)

@@ -24,6 +24,18 @@ class NamedWorker:
         return f"the launch asks for worker {wanted}"
 
 
+class HasLabels:
+    """The launch may name labels of its worker."""
+
+    def refuse(self, worker: ObservedWorker, need: Need) -> str | None:
+        lacking = [
+            f"{key}={value}"
+            for key, value in sorted(need.labels.items())
+            if worker.labels.get(key) != value
+        ]
+        return f"it has not the label {', '.join(lacking)}" if lacking else None
+
+
 class HasEngine:
     """The engine has to be installed where the replica runs."""
 
@@ -40,7 +52,7 @@ class HasDevices:
         return None if worker.devices else "it has told of no device"
 
 
-FILTERS: tuple[WorkerFilter, ...] = (NamedWorker(), HasEngine(), HasDevices())
+FILTERS: tuple[WorkerFilter, ...] = (NamedWorker(), HasLabels(), HasEngine(), HasDevices())
 
 
 def _host(address: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from xinfer.types.deployment import AUTO, Deployment, Place
@@ -19,6 +20,8 @@ class Need(NamedTuple):
     model_type: str
     memory: Memory
     place: Place
+    labels: Mapping[str, str] = {}
+    """That its worker has to have."""
 
     @property
     def on_processors(self) -> int:
@@ -49,4 +52,5 @@ def need_of(deployment: Deployment, ordinal: int) -> Need:
         deployment.model.type,
         deployment.memory,
         places[min(ordinal, len(places) - 1)],
+        deployment.spec.worker_labels,
     )

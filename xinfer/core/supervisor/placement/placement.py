@@ -36,6 +36,8 @@ class Placed(NamedTuple):
     """Where a replica goes."""
 
     worker_id: str
+    address: str
+    """The worker's."""
     devices: tuple[DeviceShare, ...]
     reason: str
 
@@ -83,7 +85,7 @@ class Placement:
             )
         )
         ranking.taken()
-        return Placed(view.worker_id, shares, f"{labels} of {view.address}: {words}")
+        return Placed(view.worker_id, view.address, shares, f"{labels} of {view.address}: {words}")
 
     def _ranked(self, need: Need) -> Ranking:
         if self._ranking is None or need != self._need:

@@ -49,15 +49,24 @@ def _configured(spec: LaunchSpec) -> tuple[Place, ...]:
             "replica_config",
         )
     for place in spec.replica_config:
-        _check_count(place.n_gpu, "replica_config")
-        _check_indices(place.gpu_idx, "replica_config")
-        if place.gpu_idx and place.n_gpu not in (AUTO, len(place.gpu_idx)):
-            _refuse(
-                f"replica_config asks for n_gpu {place.n_gpu} and names {len(place.gpu_idx)} "
-                "devices in gpu_idx; leave one of them out.",
-                "replica_config",
-            )
+        check_place(place)
     return spec.replica_config
+
+
+def check_place(place: Place) -> None:
+    """Let the place of one replica pass that can be.
+
+    Raises:
+        InvalidRequest: it cannot; `param` is `replica_config`.
+    """
+    _check_count(place.n_gpu, "replica_config")
+    _check_indices(place.gpu_idx, "replica_config")
+    if place.gpu_idx and place.n_gpu not in (AUTO, len(place.gpu_idx)):
+        _refuse(
+            f"replica_config asks for n_gpu {place.n_gpu} and names {len(place.gpu_idx)} "
+            "devices in gpu_idx; leave one of them out.",
+            "replica_config",
+        )
 
 
 def _check_count(n_gpu: int | str | None, param: str) -> None:

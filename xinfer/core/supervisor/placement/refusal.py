@@ -49,6 +49,8 @@ class Refusal:
         for worker, reason in self._reasons[:_SHOWN_WORKERS]:
             devices = "; ".join(self._describe(worker))
             lines.append(f"Worker {worker.view.address}: {reason} ({devices}).")
+        if self._unknown_labels:
+            lines.append(f"No worker has the label {', '.join(self._unknown_labels)}.")
         more = len(self._reasons) - _SHOWN_WORKERS
         if more > 0:
             lines.append(f"{more} more workers have no place for it either.")
@@ -70,6 +72,7 @@ class Refusal:
                 "overhead": memory.overhead,
                 "accelerator_overhead": memory.accelerator_overhead,
             },
+            **({"unknown_labels": self._unknown_labels} if self._need.labels else {}),
             "workers": [
                 {
                     "worker": worker.view.address,
@@ -79,6 +82,15 @@ class Refusal:
                 for worker, reason in self._reasons
             ],
         }
+
+    @cached_property
+    def _unknown_labels(self) -> list[str]:
+        """Those asked for that not a single worker has, as `key=value`."""
+        return [
+            f"{key}={value}"
+            for key, value in sorted(self._need.labels.items())
+            if all(worker.view.labels.get(key) != value for worker, _ in self._reasons)
+        ]
 
     def _describe(self, worker: WorkerLedger) -> list[str]:
         """The devices that count, those with the most room first."""
