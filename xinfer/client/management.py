@@ -101,6 +101,59 @@ def describe_model(model_uid: str) -> Call[JSON]:
     return Call("get the model description", "GET", _model(model_uid), result=dict)
 
 
+def scale_model(
+    model_uid: str, replica: int | None = None, max_queue: int | None = None
+) -> Call[JSON]:
+    """Change how many replicas a model has, and how many requests may wait for it; None leaves a
+    number as it is. Returns its instance, before replicas have started or left."""
+    wanted = {"replica": replica, "max_queue": max_queue}
+    return Call(
+        "scale model",
+        "PATCH",
+        _model(model_uid),
+        body={name: value for name, value in wanted.items() if value is not None},
+        result=dict,
+    )
+
+
+def add_model_replica(
+    model_uid: str,
+    replica_config: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+    replica: int = 1,
+    model_engine: str | None = None,
+    n_gpu: int | str | None = None,
+) -> Call[JSON]:
+    """Add replicas to a model, and return when they are ready: `replica_id`,
+    `replica_model_uid`, `worker_address`; of several, a list in `replicas`.
+
+    Args:
+        replica_config: where it runs, with `devices` and perhaps a `replica_uid`; one for each
+            of several.
+        n_gpu: GPUs of each, "auto", or 0 for the processor; None as in the launch.
+    """
+    given = {"replica_config": replica_config, "model_engine": model_engine, "n_gpu": n_gpu}
+    return Call(
+        "add model replica",
+        "POST",
+        _model(model_uid, "replicas"),
+        body={
+            **({"replica": replica} if replica != 1 else {}),
+            **{name: value for name, value in given.items() if value is not None},
+        },
+        result=dict,
+    )
+
+
+def terminate_model_replica(model_uid: str, replica_id: int) -> Call[int]:
+    """End one replica; how many are left, and with none the model is terminated."""
+    return Call(
+        "terminate model replica",
+        "DELETE",
+        _model(model_uid, "replicas", str(replica_id)),
+        result=lambda answer: int(answer["remaining_replicas"]),
+    )
+
+
 def get_instance_info(
     model_name: str | None = None, model_uid: str | None = None
 ) -> Call[list[JSON]]:

@@ -145,6 +145,7 @@ def replica(
         "gpu_idx": indices or None,
         "devices": {share.label: share.memory for share in one.devices},
         "state": one.state.value,
+        "info": one.progress.message,
         "pid": one.pid,
         "restarts": one.restarts,
     }
@@ -168,6 +169,8 @@ def instance(status: DeploymentStatus) -> dict[str, Any]:
         "model_version": None,
         "model_ability": _abilities(status),
         "replica": deployment.replicas,
+        "max_queue": deployment.max_queue,
+        "priority": deployment.spec.priority,
         "status": STATUS[status.state],
         "state": status.state.value,
         "error_message": status.failure.message if status.failure else None,

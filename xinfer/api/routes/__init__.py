@@ -14,6 +14,7 @@ from xinfer.api.routes import (
     models,
     registrations,
     rerank,
+    scale,
     workers,
 )
 
@@ -27,6 +28,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     registrations.router,
     models.router,
     launch.router,
+    scale.router,
+    registrations.router,
     autostart.router,
     cache.router,
     cluster.router,

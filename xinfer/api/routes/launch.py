@@ -1,9 +1,6 @@
 """Changing what runs: launch, terminate, cancel a launch, abort a request."""
 
-import asyncio
-import contextlib
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Mapping
 
 from fastapi import APIRouter, Request, Response
 
@@ -11,14 +8,13 @@ from xinfer.api.lifetime import within
 from xinfer.api.request_id import clean
 from xinfer.api.requests import JsonRoute
 from xinfer.api.routes.generation import ignored_fields
+from xinfer.api.routes.seeing import reaches_all, see
 from xinfer.api.schemas.answers import AbortAnswer, LaunchAnswer
 from xinfer.api.schemas.launch import AbortBody, LaunchBody
 from xinfer.api.services import Services, services
-from xinfer.errors import Cancelled, EngineFailed, Unavailable, XinferError
-from xinfer.types.control import AwaitSeen, CancelLaunch, Launch, Terminate
+from xinfer.errors import Cancelled, EngineFailed, XinferError
+from xinfer.types.control import CancelLaunch, Launch, Terminate
 from xinfer.types.deployment import Deployment, DeploymentState, DeploymentStatus, Snapshot
-
-T = TypeVar("T")
 
 router = APIRouter(route_class=JsonRoute, tags=["management"])
 
@@ -36,7 +32,7 @@ async def launch_model(
     launched = await _appears(here, uid, known.get(uid, -1))
     if wait_ready:
         await within(request.receive, here.drain, _becomes_ready(here, launched))
-    await _reaches_all(here)
+    await reaches_all(here)
     return {
         "model_uid": uid,
         "model_engine": launched.engine,
@@ -57,8 +53,8 @@ async def terminate_model(request: Request, model_uid: str) -> None:
             return True
         return status.deployment.generation > known.get(model_uid, -1) or None
 
-    await _see(here, gone)
-    await _reaches_all(here)
+    await see(here, gone)
+    await reaches_all(here)
 
 
 @router.post("/v1/models/{model_uid}/cancel")
@@ -106,7 +102,7 @@ async def _appears(here: Services, uid: str, after: int) -> Deployment:
             return None
         return status.deployment
 
-    found = await _see(here, launched)
+    found = await see(here, launched)
     if found is None:
         raise _terminated(uid)
     return found
@@ -143,22 +139,6 @@ def _outcome(status: DeploymentStatus) -> XinferError | bool | None:
         return failure.error() if failure else EngineFailed(f"Model {uid!r} failed to start.")
     ready = sum(one.state is DeploymentState.READY for one in status.replicas)
     return True if ready >= status.deployment.replicas else None
-
-
-async def _see(here: Services, predicate: Callable[[Snapshot], T | None]) -> T | None:
-    """Wait until the snapshot shows what was just done, so that the next call sees it too; None
-    when it does not in time."""
-    try:
-        return await here.table.wait_for(predicate, here.settings.control_timeout)
-    except asyncio.TimeoutError:
-        return None
-
-
-async def _reaches_all(here: Services) -> None:
-    """Wait until every API process sees what this one does: the next call may come to another."""
-    if here.table.snapshot is not None:
-        with contextlib.suppress(Unavailable):  # what was asked for is done nevertheless
-            await here.control.call(AwaitSeen(here.table.snapshot.version))
 
 
 def _terminated(uid: str) -> Cancelled:

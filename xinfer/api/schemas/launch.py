@@ -100,6 +100,16 @@ class LaunchBody(Body):
     replica_config: list[ReplicaPlace] | None = Field(
         None, description="A place for each replica, instead of the fields above."
     )
+    worker_labels: dict[str, str] | None = Field(
+        None, description="Labels that a worker has to have, all of them."
+    )
+    priority: int = Field(
+        0,
+        ge=-(10**6),
+        le=10**6,
+        description="Where room is short, or not everything may load at once, the larger one "
+        "comes first. Nothing that runs is ended for it.",
+    )
     request_limits: int | None = None
     keep_alive: int | float | str | None = None
     peft_model_config: PeftModelConfig | None = Field(
@@ -147,7 +157,9 @@ class LaunchBody(Body):
             n_gpu=self.n_gpu,
             gpu_idx=_indices(self.gpu_idx),
             worker_ip=self.worker_ip or None,
-            replica_config=tuple(_place(each) for each in self.replica_config or ()),
+            replica_config=tuple(place_of(each) for each in self.replica_config or ()),
+            worker_labels=self.worker_labels or {},
+            priority=self.priority,
             adapters=self._adapters(),
             options=dict(self.model_extra or {}),
         )
@@ -178,7 +190,8 @@ def _indices(given: int | list[int] | None) -> tuple[int, ...]:
     return (given,) if isinstance(given, int) else tuple(given or ())
 
 
-def _place(given: ReplicaPlace) -> Place:
+def place_of(given: ReplicaPlace) -> Place:
+    """The same as the control plane hears of it."""
     (device,) = given["devices"]
     return Place(
         worker=device.get("worker_ip") or "",
