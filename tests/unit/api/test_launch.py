@@ -98,6 +98,11 @@ async def test_a_launch_reaches_the_control_plane_with_its_options() -> None:
                 )
             },
         ),
+        ({"worker_labels": None, "priority": 0}, {}),
+        (
+            {"worker_labels": {"rack": "1"}, "priority": -2},
+            {"worker_labels": {"rack": "1"}, "priority": -2},
+        ),
     ],
 )
 async def test_where_a_launch_may_run_reaches_the_control_plane(
@@ -150,6 +155,8 @@ async def test_lora_adapters_reach_the_control_plane() -> None:
         ({"n_gpu": 1.5}, "n_gpu"),
         ({"gpu_idx": ["0"]}, "gpu_idx.0"),
         ({"n_worker": 2}, "n_worker"),
+        ({"priority": 1.5}, "priority"),
+        ({"worker_labels": {"rack": 1}}, "worker_labels.rack"),
         ({"replica_config": [{"devices": []}]}, "replica_config.0.devices"),
         ({"replica_config": [{"devices": [{"gpu": 1}]}]}, "replica_config.0.devices.0.gpu"),
         ({"envs": {"LD_PRELOAD": "/x.so"}}, "envs"),

@@ -113,6 +113,7 @@ async def test_replicas_have_the_incumbents_fields_and_ours() -> None:
         "gpu_idx": None,
         "devices": {},
         "state": "READY",
+        "info": "",
         "pid": 4322,
         "restarts": 1,
         "running": 1,

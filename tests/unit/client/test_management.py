@@ -56,6 +56,9 @@ def test_sizes_are_whole_numbers_or_text(size: int | str | float, sent: int | st
         (management.get_launch_model_progress("u"), "GET", "/v1/models/u/progress"),
         (management.cancel_launch_model("u"), "POST", "/v1/models/u/cancel"),
         (management.get_model_replicas("u"), "GET", "/v1/models/u/replicas"),
+        (management.scale_model("u", 2), "PATCH", "/v1/models/u"),
+        (management.add_model_replica("u"), "POST", "/v1/models/u/replicas"),
+        (management.terminate_model_replica("u", 3), "DELETE", "/v1/models/u/replicas/3"),
         (management.get_model_logs("u"), "GET", "/v1/models/u/logs"),
         (management.abort_request("u", "r/1"), "POST", "/v1/models/u/requests/r%2F1/abort"),
         (management.get_workers_info(), "GET", "/v1/workers"),
@@ -109,3 +112,16 @@ def test_models_are_listed_by_uid() -> None:
 def test_logs_are_one_entry_a_replica() -> None:
     answer = {"replicas": [{"replica_id": 0, "lines": ["x"]}]}
     assert management.get_model_logs("u").result(answer) == [{"replica_id": 0, "lines": ["x"]}]
+
+
+def test_scaling_sends_what_is_to_change_alone() -> None:
+    assert management.scale_model("u", 2).body == {"replica": 2}
+    assert management.scale_model("u", max_queue=0).body == {"max_queue": 0}
+
+
+def test_adding_a_replica_sends_what_xinferences_client_sends() -> None:
+    assert management.add_model_replica("u").body == {}
+    config = {"replica_uid": "mine", "devices": [{"worker_ip": "10.0.0.2"}]}
+    body = management.add_model_replica("u", config, replica=2, n_gpu=0).body
+    assert body == {"replica_config": config, "replica": 2, "n_gpu": 0}
+    assert management.terminate_model_replica("u", 0).result({"remaining_replicas": 1}) == 1

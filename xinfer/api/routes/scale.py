@@ -61,7 +61,8 @@ async def add_replicas(
     ordinals: list[int] = await here.control.call(AddReplicas(model_uid, count, places))
 
     def placed(status: DeploymentStatus) -> bool:
-        return all(each.worker for each in _new(status, ordinals))
+        new = _new(status, ordinals)
+        return len(new) == count and all(each.worker for each in new)
 
     await _see_of(here, model_uid, placed)
     if wait_ready:

@@ -546,3 +546,46 @@ def test_replicas_added_where_each_had_a_place_may_run_anywhere() -> None:
         assert desk.state.desired["n"].places == (Place(n_gpu=None),)
 
     run(main)
+
+
+def test_one_replica_is_added_in_its_place_and_one_is_removed() -> None:
+    async def main() -> None:
+        desk = Desk()
+        await desk.launch("m", replica=2)
+        place = Place(worker="a", replica_uid="mine")
+        assert await desk.service.add_replicas("m", places=(place,)) == (2,)
+        assert desk.state.desired["m"].places == (Place(), Place(), place)
+        assert await desk.service.remove_replica("m", 0) == 2
+        wanted = desk.state.desired["m"]
+        assert wanted.ordinals == (1, 2)
+        assert await desk.store.load() == [wanted]
+        with pytest.raises(NotFound, match="no replica 0"):
+            await desk.service.remove_replica("m", 0)
+        with pytest.raises(NotFound):
+            await desk.service.add_replicas("n")
+
+    run(main)
+
+
+def test_without_its_last_replica_a_model_is_terminated() -> None:
+    async def main() -> None:
+        desk = Desk()
+        await desk.launch("m")
+        assert await desk.service.remove_replica("m", 0) == 0
+        assert desk.state.desired == {}
+        assert await desk.store.load() == []
+
+    run(main)
+
+
+def test_a_replica_is_added_only_where_there_is_room() -> None:
+    async def main() -> None:
+        desk = Desk()
+        desk.memory = Memory(weights=7 * GIB)
+        desk.state.apply(report(), 1000.0)  # 12 GiB are free
+        await desk.launch("m")
+        with pytest.raises(Unavailable, match="Of 2 replicas 1 would fit"):
+            await desk.service.add_replicas("m")
+        assert desk.state.desired["m"].replicas == 1
+
+    run(main)
