@@ -131,3 +131,24 @@ def test_a_model_of_ones_own_is_registered_launched_and_let_go(client: Any) -> N
     assert "my-tiny" not in [one["model_name"] for one in client.list_model_registrations("LLM")]
     with pytest.raises(RuntimeError, match="model_specs"):
         client.register_model("LLM", '{"model_name": "x", "model_specs": 7}', persist=False)
+def test_replicas_are_added_and_removed_one_by_one(client: Any, server: Server) -> None:
+    uid = client.launch_model(model_name="echo", model_type="LLM", model_uid="grows")
+    added = client.add_model_replica(uid)
+    assert sorted(added) == ["replica_id", "replica_model_uid", "worker_address"]
+    assert added["replica_id"] == 1
+    named = client.add_model_replica(
+        uid, {"replica_uid": "mine", "devices": [{"worker_ip": "127.0.0.1"}]}
+    )
+    pids = {each["replica_id"]: each["pid"] for each in server.replicas(uid)}
+    assert client.terminate_model_replica(uid, 1) == 2
+    (instance,) = client.get_instance_info(model_name="echo", model_uid=uid)
+    assert (instance["status"], instance["replica"]) == ("READY", 2)
+    left = {each["replica_id"]: each for each in server.replicas(uid)}
+    assert left.keys() == {0, named["replica_id"]}
+    assert {number: left[number]["pid"] for number in left} == {n: pids[n] for n in left}
+    assert left[named["replica_id"]]["replica_uid"] == "mine"
+    with pytest.raises(RuntimeError, match="has no replica 1; it has 0, 2"):
+        client.terminate_model_replica(uid, 1)
+    assert client.terminate_model_replica(uid, 0) == 1
+    assert client.terminate_model_replica(uid, 2) == 0
+    assert uid not in client.list_models()

@@ -10,6 +10,8 @@ from xinfer import __version__
 
 _COMMANDS = {
     "launch": "xinfer.deploy.cli.launch:launch",
+    "scale": "xinfer.deploy.cli.scale:scale",
+    "ps": "xinfer.deploy.cli.scale:ps",
     "list": "xinfer.deploy.cli.models:list_models",
     "terminate": "xinfer.deploy.cli.models:terminate",
     "cancel": "xinfer.deploy.cli.models:cancel",

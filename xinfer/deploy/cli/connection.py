@@ -40,8 +40,17 @@ def with_client(command: Callable[Concatenate[Client, P], None]) -> Callable[...
 
 
 def model_uid_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--model-uid, which names a launched model."""
-    return click.option("--model-uid", required=True, help="Uid of the model.")(function)
+    """UID or --model-uid, which names a launched model."""
+
+    @click.option("--model-uid", help="Uid of the model.")
+    @click.argument("uid", required=False)
+    @functools.wraps(function)
+    def named(*args: Any, uid: str | None, model_uid: str | None, **kwargs: Any) -> None:
+        if (uid is None) == (model_uid is None):
+            raise click.UsageError("name one model, by its uid: UID, or --model-uid UID.")
+        function(*args, model_uid=uid or model_uid, **kwargs)
+
+    return named
 
 
 def explain(error: APIError) -> str:

@@ -11,6 +11,9 @@ import click
 from xinfer.client import APIConnectionError, APIError, Client
 from xinfer.deploy.cli.progress import Display, describe_download, open_display
 
+Instance = dict[str, Any]
+"""A deployment, as `get_instance_info` gives it."""
+
 _INTERVAL = 0.5
 # How long a launch may be unknown (it was only just made), or the server away (it restarts).
 _PATIENCE = 15.0
@@ -31,7 +34,7 @@ def follow(client: Client, model_uid: str, sleep: Callable[[float], None] = time
     while True:
         try:
             with open_display("Launching model") as display:
-                _wait_until_ready(client, model_uid, display, sleep)
+                _wait_until(_serves, client, model_uid, display, sleep)
             return
         except KeyboardInterrupt:
             if _asked_to_cancel(model_uid):
@@ -39,8 +42,43 @@ def follow(client: Client, model_uid: str, sleep: Callable[[float], None] = time
                 raise LaunchFailed(f"the launch of {model_uid} was cancelled.") from None
 
 
-def _wait_until_ready(
-    client: Client, model_uid: str, display: Display, sleep: Callable[[float], None]
+def follow_replicas(
+    client: Client, model_uid: str, count: int, sleep: Callable[[float], None] = time.sleep
+) -> None:
+    """Show on stderr how far a model is that was scaled, until it has so many replicas, all of
+    them ready, and no other. Ctrl-C leaves the change alone.
+
+    Raises:
+        LaunchFailed: a replica failed, or nobody waits any more.
+        APIError: the server is gone, or refuses to say.
+    """
+
+    def is_scaled(instance: Instance) -> bool:
+        states = [replica["state"] for replica in instance["replica_statuses"]]
+        if "ERROR" in states:
+            raise LaunchFailed(_failure(client, model_uid, instance))
+        return instance["replica"] != count or states == ["READY"] * count
+
+    try:
+        with open_display("Scaling model") as display:
+            _wait_until(is_scaled, client, model_uid, display, sleep)
+    except KeyboardInterrupt:
+        raise LaunchFailed(
+            f"no longer following; {model_uid} goes on to {count} replica(s). "
+            "See how far it is with `xinference ps`."
+        ) from None
+
+
+def _serves(instance: Instance) -> bool:
+    return bool(instance["status"] == "READY")
+
+
+def _wait_until(
+    reached: Callable[[Instance], bool],
+    client: Client,
+    model_uid: str,
+    display: Display,
+    sleep: Callable[[float], None],
 ) -> None:
     heard = time.monotonic()
     seen = False
@@ -49,7 +87,7 @@ def _wait_until_ready(
             instance = _instance(client, model_uid)
             if instance is not None:
                 heard, seen = time.monotonic(), True
-                if instance["status"] == "READY":
+                if reached(instance):
                     display.show(1.0, "ready")
                     return
                 if instance["status"] == "ERROR":
@@ -71,12 +109,12 @@ def _passing(error: APIError) -> bool:
     return isinstance(error, APIConnectionError) or error.status in {502, 503, 504}
 
 
-def _instance(client: Client, model_uid: str) -> dict[str, Any] | None:
+def _instance(client: Client, model_uid: str) -> Instance | None:
     instances = client.get_instance_info(model_uid=model_uid)
     return next((each for each in instances if each["model_uid"] == model_uid), None)
 
 
-def _failure(client: Client, model_uid: str, instance: dict[str, Any]) -> str:
+def _failure(client: Client, model_uid: str, instance: Instance) -> str:
     messages = [replica.get("error_message") for replica in instance["replica_statuses"]]
     reasons = list(dict.fromkeys(filter(None, messages))) or ["the server gave no reason"]
     return "\n".join(

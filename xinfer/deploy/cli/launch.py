@@ -14,6 +14,7 @@ from xinfer.deploy.cli.follow import LaunchFailed, follow
 from xinfer.deploy.cli.option_values import (
     gpu_count,
     gpu_indexes,
+    labels,
     model_size,
     typed,
     typed_pairs,
@@ -59,6 +60,16 @@ Pairs = tuple[tuple[str, str], ...]
 @click.option("--image-lora-fuse-kwargs", "-fd", nargs=2, multiple=True, metavar="KEY VALUE")
 @click.option("--quantization-config", "-qc", nargs=2, multiple=True, metavar="KEY VALUE")
 @click.option("--worker-ip", help="Worker to run on.")
+@click.option(
+    "--label", multiple=True, metavar="KEY=VALUE", help="Label that its workers have to have."
+)
+@click.option(
+    "--priority",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Where room is short, the larger one comes first.",
+)
 @click.option("--gpu-idx", type=gpu_indexes, metavar="NUMBER,...", help="GPUs to run on: 0,1.")
 @click.option("--trust-remote-code", type=bool, help="Run code that comes with the model.")
 @click.option("--model-path", "--model_path", "-mp", help="Path on the server of its files.")
@@ -89,6 +100,8 @@ def launch(
     virtual_env_find_link: tuple[str, ...],
     env: Pairs,
     exist_ok: bool,
+    label: tuple[str, ...],
+    priority: int,
     further: tuple[str, ...],
     **same_named: Any,
 ) -> None:
@@ -118,6 +131,10 @@ def launch(
         extra["trust_remote_code"] = trust_remote_code
     if exist_ok:
         extra["exist_ok"] = True
+    if label:
+        extra["worker_labels"] = labels(label)
+    if priority:
+        extra["priority"] = priority
     model_uid = client.launch_model(**request, **extra)
     try:
         follow(client, model_uid)

@@ -61,3 +61,18 @@ def gpu_indexes(text: str) -> list[int]:
         return [int(index) for index in text.split(",")]
     except ValueError:
         raise click.BadParameter(f"{text!r} is not a list of numbers such as 0,1") from None
+
+
+def labels(texts: Iterable[str]) -> dict[str, str]:
+    """Labels in the form KEY=VALUE.
+
+    Raises:
+        click.BadParameter: one is something else.
+    """
+    found = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (key and equals):
+            raise click.BadParameter(f"{text!r} is not of the form KEY=VALUE")
+        found[key] = value
+    return found

@@ -100,7 +100,7 @@ def server() -> Iterator[FakeServer]:
             else:
                 self.send_json(200, answer)
 
-        do_GET = do_POST = do_DELETE = answer
+        do_GET = do_POST = do_PATCH = do_DELETE = answer
 
         def send_json(self, status: int, value: Any) -> None:
             content = json.dumps(value).encode()

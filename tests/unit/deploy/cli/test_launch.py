@@ -72,7 +72,7 @@ def test_every_flag_reaches_the_server(ready: Any, xinference: Callable[..., Res
         "--gpu-idx 0,1 --trust-remote-code True --model_path /p --enable-thinking "
         "--disable-virtual-env --exist-ok -vp p==1 -vp r --virtual-env-find-link /l -ev A 1 "
         "-ev B b --n-ctx 2048 --request_limits=3 --temp -0.5 --cache None --sampling.top_k 4 "
-        "--fast true"
+        "--fast true --label rack=1 --label disk=a=b --priority 2"
     )
     result = xinference("launch", *flags.split())
     assert result.exit_code == 0, result.stderr
@@ -114,6 +114,8 @@ def test_every_flag_reaches_the_server(ready: Any, xinference: Callable[..., Res
             "cache": None,
             "sampling.top_k": 4,
             "fast": True,
+            "worker_labels": {"rack": "1", "disk": "a=b"},
+            "priority": 2,
         }
     ]
 
@@ -125,6 +127,7 @@ def test_every_flag_reaches_the_server(ready: Any, xinference: Callable[..., Res
         (["-n", "m", "stray"], "'stray' is neither an option nor the value of one"),
         (["-n", "m", "--model_engine", "vLLM"], "model_engine is no option of an engine"),
         (["-n", "m", "--n-gpu", "some"], "'some' is not a number"),
+        (["-n", "m", "--label", "rack"], "'rack' is not of the form KEY=VALUE"),
         (["--n-ctx", "1"], "--model-name"),
     ],
 )

@@ -62,7 +62,7 @@ def test_terminate_and_cancel_name_the_model_to_the_server(
     server.on("DELETE /v1/models/m", None)
     server.on("POST /v1/models/m/cancel", None)
     assert xinference("terminate", "--model-uid", "m").exit_code == 0
-    assert xinference("cancel", "--model-uid", "m").exit_code == 0
+    assert xinference("cancel", "m").exit_code == 0
     assert [request.route for request in server.requests if "auth" not in request.route] == [
         "DELETE /v1/models/m",
         "POST /v1/models/m/cancel",
