@@ -131,6 +131,8 @@ def test_a_model_of_ones_own_is_registered_launched_and_let_go(client: Any) -> N
     assert "my-tiny" not in [one["model_name"] for one in client.list_model_registrations("LLM")]
     with pytest.raises(RuntimeError, match="model_specs"):
         client.register_model("LLM", '{"model_name": "x", "model_specs": 7}', persist=False)
+
+
 def test_replicas_are_added_and_removed_one_by_one(client: Any, server: Server) -> None:
     uid = client.launch_model(model_name="echo", model_type="LLM", model_uid="grows")
     added = client.add_model_replica(uid)
