@@ -7,31 +7,55 @@
 The `RESTful*` names are the same classes, as existing programs spell them.
 """
 
-from xinfer.client.async_client import AsyncChatModelHandle, AsyncClient, AsyncGenerateModelHandle
+from xinfer.client.async_client import (
+    AsyncChatModelHandle,
+    AsyncClient,
+    AsyncEmbeddingModelHandle,
+    AsyncGenerateModelHandle,
+    AsyncRerankModelHandle,
+)
 from xinfer.client.errors import APIConnectionError, APIError, UnsupportedModelError
-from xinfer.client.sync_client import ChatModelHandle, Client, GenerateModelHandle
+from xinfer.client.sync_client import (
+    ChatModelHandle,
+    Client,
+    EmbeddingModelHandle,
+    GenerateModelHandle,
+    RerankModelHandle,
+)
 
 RESTfulClient = Client
 RESTfulGenerateModelHandle = GenerateModelHandle
 RESTfulChatModelHandle = ChatModelHandle
+RESTfulEmbeddingModelHandle = EmbeddingModelHandle
+RESTfulRerankModelHandle = RerankModelHandle
 AsyncRESTfulClient = AsyncClient
 AsyncRESTfulGenerateModelHandle = AsyncGenerateModelHandle
 AsyncRESTfulChatModelHandle = AsyncChatModelHandle
+AsyncRESTfulEmbeddingModelHandle = AsyncEmbeddingModelHandle
+AsyncRESTfulRerankModelHandle = AsyncRerankModelHandle
 
 __all__ = [
     "APIConnectionError",
     "APIError",
     "AsyncChatModelHandle",
     "AsyncClient",
+    "AsyncEmbeddingModelHandle",
     "AsyncGenerateModelHandle",
     "AsyncRESTfulChatModelHandle",
     "AsyncRESTfulClient",
+    "AsyncRESTfulEmbeddingModelHandle",
     "AsyncRESTfulGenerateModelHandle",
+    "AsyncRESTfulRerankModelHandle",
+    "AsyncRerankModelHandle",
     "ChatModelHandle",
     "Client",
+    "EmbeddingModelHandle",
     "GenerateModelHandle",
     "RESTfulChatModelHandle",
     "RESTfulClient",
+    "RESTfulEmbeddingModelHandle",
     "RESTfulGenerateModelHandle",
+    "RESTfulRerankModelHandle",
+    "RerankModelHandle",
     "UnsupportedModelError",
 ]

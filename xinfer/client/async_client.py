@@ -93,16 +93,14 @@ class AsyncClient:
     drain_worker = _method(management.drain_worker)
     abort_cluster = _method(management.abort_cluster)
 
-    async def get_model(self, model_uid: str) -> AsyncGenerateModelHandle:
-        """The handle that talks to a model: an `AsyncChatModelHandle` if the model can chat.
+    async def get_model(self, model_uid: str) -> AsyncModelHandle:
+        """The handle that talks to a model of this type, and can do what this one can.
 
         Raises:
             UnsupportedModelError: the model is of a type without a handle.
         """
         kind = inference.handle_kind(model_uid, await self.describe_model(model_uid))
-        return {"chat": AsyncChatModelHandle, "generate": AsyncGenerateModelHandle}[kind](
-            model_uid, self
-        )
+        return _HANDLES[kind](model_uid, self)
 
     async def send(self, call: Call[T]) -> T:
         await self._authorize()
@@ -183,3 +181,62 @@ class AsyncChatModelHandle(AsyncGenerateModelHandle):
         return await self._answer(
             inference.chat(self.model_uid, messages, tools, enable_thinking, generate_config)
         )
+
+
+class AsyncEmbeddingModelHandle:
+    """Talks to one model that makes vectors."""
+
+    def __init__(self, model_uid: str, client: AsyncClient) -> None:
+        self.model_uid = model_uid
+        self._client = client
+
+    async def create_embedding(self, input: str | Sequence[str], **kwargs: Any) -> JSON:
+        """Make vectors: OpenAI's list of embeddings. `kwargs` go into the request as they are."""
+        return await self._client.send(inference.create_embedding(self.model_uid, input, kwargs))
+
+    async def convert_ids_to_tokens(self, input: Sequence[Any], **kwargs: Any) -> list[Any]:
+        """What tokens are called in the model's vocabulary, of a list of ids or of such lists."""
+        return await self._client.send(
+            inference.convert_ids_to_tokens(self.model_uid, input, kwargs)
+        )
+
+
+class AsyncRerankModelHandle:
+    """Talks to one model that ranks documents."""
+
+    def __init__(self, model_uid: str, client: AsyncClient) -> None:
+        self.model_uid = model_uid
+        self._client = client
+
+    async def rerank(
+        self,
+        documents: Sequence[Any],
+        query: str,
+        top_n: int | None = None,
+        max_chunks_per_doc: int | None = None,
+        return_documents: bool | None = None,
+        return_len: bool | None = None,
+        **kwargs: Any,
+    ) -> JSON:
+        """Put documents in order of their relevance to `query`. `kwargs` go into the request as
+        they are; `max_chunks_per_doc` has no effect."""
+        return await self._client.send(
+            inference.rerank(
+                self.model_uid, documents, query, top_n, return_documents, return_len, kwargs
+            )
+        )
+
+
+AsyncModelHandle = (
+    AsyncChatModelHandle
+    | AsyncGenerateModelHandle
+    | AsyncEmbeddingModelHandle
+    | AsyncRerankModelHandle
+)
+
+_HANDLES: dict[inference.HandleKind, Callable[[str, AsyncClient], AsyncModelHandle]] = {
+    "chat": AsyncChatModelHandle,
+    "generate": AsyncGenerateModelHandle,
+    "embedding": AsyncEmbeddingModelHandle,
+    "rerank": AsyncRerankModelHandle,
+}

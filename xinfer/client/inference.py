@@ -41,7 +41,59 @@ def chat(
     )
 
 
-def handle_kind(model_uid: str, description: Mapping[str, Any]) -> Literal["chat", "generate"]:
+def create_embedding(
+    model_uid: str, input: str | Sequence[str], parameters: Mapping[str, Any]
+) -> Call[JSON]:
+    return Call(
+        "create the embeddings",
+        "POST",
+        "/v1/embeddings",
+        body={"model": model_uid, "input": input, **parameters},
+        result=dict,
+    )
+
+
+def convert_ids_to_tokens(
+    model_uid: str, input: Sequence[Any], parameters: Mapping[str, Any]
+) -> Call[list[Any]]:
+    return Call(
+        "decode token ids",
+        "POST",
+        "/v1/convert_ids_to_tokens",
+        body={"model": model_uid, "input": input, **parameters},
+        result=list,
+    )
+
+
+def rerank(
+    model_uid: str,
+    documents: Sequence[Any],
+    query: str,
+    top_n: int | None,
+    return_documents: bool | None,
+    return_len: bool | None,
+    parameters: Mapping[str, Any],
+) -> Call[JSON]:
+    optional = {"top_n": top_n, "return_documents": return_documents, "return_len": return_len}
+    return Call(
+        "rerank documents",
+        "POST",
+        "/v1/rerank",
+        body={
+            "model": model_uid,
+            "documents": documents,
+            "query": query,
+            **{name: value for name, value in optional.items() if value is not None},
+            **parameters,
+        },
+        result=dict,
+    )
+
+
+HandleKind = Literal["chat", "generate", "embedding", "rerank"]
+
+
+def handle_kind(model_uid: str, description: Mapping[str, Any]) -> HandleKind:
     """Which handle a model with this description gets.
 
     Raises:
@@ -53,8 +105,12 @@ def handle_kind(model_uid: str, description: Mapping[str, Any]) -> Literal["chat
         return "chat"
     if model_type == "LLM" and "generate" in abilities:
         return "generate"
+    if model_type == "embedding":
+        return "embedding"
+    if model_type == "rerank":
+        return "rerank"
     raise UnsupportedModelError(
         f"Model {model_uid!r} is of type {model_type!r} with abilities {abilities}: this client "
-        "has handles for models of type 'LLM' that can 'chat' or 'generate'. Call the others "
-        "over HTTP."
+        "has handles for models of type 'embedding' and 'rerank', and for those of type 'LLM' "
+        "that can 'chat' or 'generate'. Call the others over HTTP."
     )

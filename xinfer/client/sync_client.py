@@ -108,14 +108,14 @@ class Client:
     drain_worker = _method(management.drain_worker)
     abort_cluster = _method(management.abort_cluster)
 
-    def get_model(self, model_uid: str) -> GenerateModelHandle:
-        """The handle that talks to a model: a `ChatModelHandle` if the model can chat.
+    def get_model(self, model_uid: str) -> ModelHandle:
+        """The handle that talks to a model of this type, and can do what this one can.
 
         Raises:
             UnsupportedModelError: the model is of a type without a handle.
         """
         kind = inference.handle_kind(model_uid, self.describe_model(model_uid))
-        return {"chat": ChatModelHandle, "generate": GenerateModelHandle}[kind](model_uid, self)
+        return _HANDLES[kind](model_uid, self)
 
     def send(self, call: Call[T]) -> T:
         return wire.read_response(call, self._request(call))
@@ -182,3 +182,55 @@ class ChatModelHandle(GenerateModelHandle):
         return self._answer(
             inference.chat(self.model_uid, messages, tools, enable_thinking, generate_config)
         )
+
+
+class EmbeddingModelHandle:
+    """Talks to one model that makes vectors."""
+
+    def __init__(self, model_uid: str, client: Client) -> None:
+        self.model_uid = model_uid
+        self._client = client
+
+    def create_embedding(self, input: str | Sequence[str], **kwargs: Any) -> JSON:
+        """Make vectors: OpenAI's list of embeddings. `kwargs` go into the request as they are."""
+        return self._client.send(inference.create_embedding(self.model_uid, input, kwargs))
+
+    def convert_ids_to_tokens(self, input: Sequence[Any], **kwargs: Any) -> list[Any]:
+        """What tokens are called in the model's vocabulary, of a list of ids or of such lists."""
+        return self._client.send(inference.convert_ids_to_tokens(self.model_uid, input, kwargs))
+
+
+class RerankModelHandle:
+    """Talks to one model that ranks documents."""
+
+    def __init__(self, model_uid: str, client: Client) -> None:
+        self.model_uid = model_uid
+        self._client = client
+
+    def rerank(
+        self,
+        documents: Sequence[Any],
+        query: str,
+        top_n: int | None = None,
+        max_chunks_per_doc: int | None = None,
+        return_documents: bool | None = None,
+        return_len: bool | None = None,
+        **kwargs: Any,
+    ) -> JSON:
+        """Put documents in order of their relevance to `query`. `kwargs` go into the request as
+        they are; `max_chunks_per_doc` has no effect."""
+        return self._client.send(
+            inference.rerank(
+                self.model_uid, documents, query, top_n, return_documents, return_len, kwargs
+            )
+        )
+
+
+ModelHandle = ChatModelHandle | GenerateModelHandle | EmbeddingModelHandle | RerankModelHandle
+
+_HANDLES: dict[inference.HandleKind, Callable[[str, Client], ModelHandle]] = {
+    "chat": ChatModelHandle,
+    "generate": GenerateModelHandle,
+    "embedding": EmbeddingModelHandle,
+    "rerank": RerankModelHandle,
+}

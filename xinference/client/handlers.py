@@ -2,14 +2,22 @@
 
 from xinfer.client import (
     AsyncChatModelHandle,
+    AsyncEmbeddingModelHandle,
     AsyncGenerateModelHandle,
+    AsyncRerankModelHandle,
     ChatModelHandle,
+    EmbeddingModelHandle,
     GenerateModelHandle,
+    RerankModelHandle,
 )
 
 __all__ = [
     "AsyncChatModelHandle",
+    "AsyncEmbeddingModelHandle",
     "AsyncGenerateModelHandle",
+    "AsyncRerankModelHandle",
     "ChatModelHandle",
+    "EmbeddingModelHandle",
     "GenerateModelHandle",
+    "RerankModelHandle",
 ]

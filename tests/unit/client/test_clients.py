@@ -17,10 +17,14 @@ from xinfer.client import (
     APIError,
     AsyncChatModelHandle,
     AsyncClient,
+    AsyncEmbeddingModelHandle,
     AsyncGenerateModelHandle,
+    AsyncRerankModelHandle,
     ChatModelHandle,
     Client,
+    EmbeddingModelHandle,
     GenerateModelHandle,
+    RerankModelHandle,
     UnsupportedModelError,
 )
 
@@ -129,6 +133,8 @@ def test_both_clients_have_the_same_methods() -> None:
 
     assert signatures(Client) == signatures(AsyncClient)
     assert signatures(ChatModelHandle) == signatures(AsyncChatModelHandle)
+    assert signatures(EmbeddingModelHandle) == signatures(AsyncEmbeddingModelHandle)
+    assert signatures(RerankModelHandle) == signatures(AsyncRerankModelHandle)
 
 
 def test_methods_show_the_arguments_and_the_text_of_what_they_call(client: Client) -> None:
@@ -215,11 +221,60 @@ def test_the_handle_follows_the_abilities(
 
 
 def test_a_type_without_a_handle_is_named(server: Server, client: Client) -> None:
-    server.model(model_type="embedding")
-    with pytest.raises(UnsupportedModelError, match="'m' is of type 'embedding'"):
+    server.model(model_type="video")
+    with pytest.raises(UnsupportedModelError, match="'m' is of type 'video'"):
         client.get_model("m")
-    with pytest.raises(UnsupportedModelError, match="'m' is of type 'embedding'"):
+    with pytest.raises(UnsupportedModelError, match="'m' is of type 'video'"):
         in_async(server, lambda client: client.get_model("m"))
+
+
+def test_an_embedding_model_makes_vectors_and_tells_tokens(server: Server, client: Client) -> None:
+    server.model(model_type="embedding")
+    server.answers["POST /v1/embeddings"] = {"data": []}
+    server.answers["POST /v1/convert_ids_to_tokens"] = ["a"]
+    handle = client.get_model("m")
+    assert isinstance(handle, EmbeddingModelHandle)
+    assert handle.create_embedding(["a", "b"], dimensions=2) == {"data": []}
+    embedding = server.body()
+    assert handle.convert_ids_to_tokens([1]) == ["a"]
+    tokens = server.body()
+
+    async def ask(client: AsyncClient) -> Any:
+        handle = await client.get_model("m")
+        assert isinstance(handle, AsyncEmbeddingModelHandle)
+        assert await handle.create_embedding(["a", "b"], dimensions=2) == {"data": []}
+        assert server.body() == embedding
+        return await handle.convert_ids_to_tokens([1])
+
+    assert in_async(server, ask) == ["a"]
+    assert server.body() == tokens == {"model": "m", "input": [1]}
+    assert embedding == {"model": "m", "input": ["a", "b"], "dimensions": 2}
+
+
+def test_a_rerank_model_ranks_documents(server: Server, client: Client) -> None:
+    server.model(model_type="rerank")
+    server.answers["POST /v1/rerank"] = {"results": []}
+    handle = client.get_model("m")
+    assert isinstance(handle, RerankModelHandle)
+    ranked = handle.rerank(["a", "b"], "q", top_n=1, return_documents=True, truncate=False)
+    assert ranked == {"results": []}
+    body = server.body()
+
+    async def ask(client: AsyncClient) -> Any:
+        handle = await client.get_model("m")
+        assert isinstance(handle, AsyncRerankModelHandle)
+        return await handle.rerank(["a", "b"], "q", top_n=1, return_documents=True, truncate=False)
+
+    assert in_async(server, ask) == ranked
+    assert server.body() == body
+    assert body == {
+        "model": "m",
+        "documents": ["a", "b"],
+        "query": "q",
+        "top_n": 1,
+        "return_documents": True,
+        "truncate": False,
+    }
 
 
 def test_chat_sends_its_arguments_and_returns_the_answer(

@@ -10,7 +10,14 @@ from typing import Any
 
 import click
 
-from xinfer.client import APIError, ChatModelHandle, Client
+from xinfer.client import (
+    APIError,
+    ChatModelHandle,
+    Client,
+    EmbeddingModelHandle,
+    GenerateModelHandle,
+    RerankModelHandle,
+)
 from xinfer.client.wire import JSON
 from xinfer.deploy.cli.connection import explain, model_uid_option, with_client
 
@@ -43,6 +50,8 @@ def _sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def chat(client: Client, model_uid: str, max_tokens: int, stream: bool) -> None:
     """Chat with a model. An empty line ends it, Ctrl-C ends an answer."""
     handle = client.get_model(model_uid)
+    if not isinstance(handle, GenerateModelHandle):
+        raise _no_text(model_uid, handle)
     if not isinstance(handle, ChatModelHandle):
         raise click.ClickException(
             f"{model_uid} cannot chat. Use `xinference generate --model-uid {model_uid}`."
@@ -64,9 +73,19 @@ def chat(client: Client, model_uid: str, max_tokens: int, stream: bool) -> None:
 def generate(client: Client, model_uid: str, max_tokens: int, stream: bool) -> None:
     """Let a model continue a text. An empty line ends it, Ctrl-C ends a completion."""
     handle = client.get_model(model_uid)
+    if not isinstance(handle, GenerateModelHandle):
+        raise _no_text(model_uid, handle)
     config = {"max_tokens": max_tokens, "stream": stream}
     for prompt in _lines("Prompt: "):
         _print_answer(partial(handle.generate, prompt, config), "Completion: ", max_tokens)
+
+
+def _no_text(model_uid: str, handle: EmbeddingModelHandle | RerankModelHandle) -> Exception:
+    rerank = isinstance(handle, RerankModelHandle)
+    kind, route = ("rerank", "/v1/rerank") if rerank else ("embedding", "/v1/embeddings")
+    return click.ClickException(
+        f"{model_uid} is of type {kind!r} and makes no text. Call it over HTTP: {route}."
+    )
 
 
 def _interactive() -> bool:

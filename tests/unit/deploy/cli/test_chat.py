@@ -99,11 +99,15 @@ def test_a_model_that_cannot_chat_points_to_generate(
     assert "xinference generate --model-uid m" in result.stderr
 
 
-def test_a_model_of_another_type_is_named(server: Any, xinference: Callable[..., Result]) -> None:
-    server.on("GET /v1/models/m", {"model_type": "rerank"})
-    result = xinference("generate", *FLAGS, stdin="hi\n")
+@pytest.mark.parametrize("kind", ["embedding", "rerank", "video"])
+@pytest.mark.parametrize("command", ["chat", "generate"])
+def test_a_model_of_another_type_is_named(
+    server: Any, xinference: Callable[..., Result], kind: str, command: str
+) -> None:
+    server.on("GET /v1/models/m", {"model_type": kind})
+    result = xinference(command, *FLAGS, stdin="hi\n")
     assert result.exit_code == 1
-    assert "'rerank'" in result.stderr
+    assert f"{kind!r}" in result.stderr
 
 
 def test_generate_continues_each_line_by_itself(
