@@ -24,6 +24,7 @@ from xinfer.settings import Settings
 from xinfer.types.cluster import ReplicaReport
 from xinfer.types.deployment import DeploymentState
 from xinfer.types.device import Device, DeviceShare, Holder
+from xinfer.types.model import ModelSpec
 
 pytestmark = pytest.mark.anyio
 
@@ -33,7 +34,7 @@ READY, LOADING = DeploymentState.READY, DeploymentState.LOADING
 def replica(
     *shares: DeviceShare, state: DeploymentState = READY, pid: int = 500, replica_id: str = "r"
 ) -> ReplicaReport:
-    given = msgspec.structs.replace(assignment(replica_id, ""), devices=shares)
+    given = msgspec.structs.replace(assignment(replica_id, "", ModelSpec(name="m")), devices=shares)
     return ReplicaReport(assignment=given, state=state, pid=pid)
 
 
