@@ -47,6 +47,32 @@ def test_f31_a_blocked_api_process_is_named_and_the_other_answers() -> None:
         assert len(server.pids("xinfer.api")) == 2
 
 
+def test_f31_health_is_answered_while_the_only_api_process_is_blocked() -> None:
+    with running_server(PYTHONPATH=BLOCKABLE, XINFERENCE_BLOCKED_LOOP_THRESHOLD="1") as server:
+        uid = server.launch(model_uid="f31-alone")
+        body = {"model": uid, "messages": [{"role": "user", "content": "later"}]}
+
+        def ask() -> str:
+            with httpx.Client(base_url=server.url, timeout=20.0, trust_env=False) as http:
+                answer = http.post("/v1/chat/completions", json=body)
+            return str(answer.json()["choices"][0]["message"]["content"])
+
+        block(server, server.pids("xinfer.api")[0])
+        with ThreadPoolExecutor(4) as pool:
+            waiting = [pool.submit(ask) for _ in range(3)]
+            assert answers_in_time(server, "/livez")
+            for path in ("/readyz", "/health", "/readyz?model=" + uid):
+                refused = httpx.get(server.url + path, timeout=3.0, trust_env=False)
+                assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+                assert refused.json()["error"]["code"] == "blocked"
+            head = httpx.head(server.url + "/livez", timeout=3.0, trust_env=False)
+            assert (head.status_code, head.content) == (200, b"")
+            assert "goes on" not in server.log
+            # What came meanwhile is answered afterwards, on the connections that were taken.
+            assert [each.result() for each in waiting] == ["later"] * 3
+        eventually(lambda: answers_in_time(server, "/readyz"), 20)
+
+
 def test_f31_a_blocked_supervisor_holds_up_no_answer_and_loses_no_worker() -> None:
     with running_server(PYTHONPATH=BLOCKABLE, XINFERENCE_BLOCKED_LOOP_THRESHOLD="1") as server:
         uid = server.launch(model_uid="f31-supervisor")

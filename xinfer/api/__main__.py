@@ -17,8 +17,8 @@ def main() -> None:
     config = read_config(ApiConfig)
 
     async def run() -> None:
-        with watched(settings.blocked_loop_threshold):
-            await serve(config, settings)
+        with watched(settings.blocked_loop_threshold) as watchdog:
+            await serve(config, settings, watchdog)
 
     uvloop.run(run())
 

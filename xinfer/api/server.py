@@ -8,6 +8,7 @@ import gc
 import logging
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import uvicorn
@@ -15,9 +16,11 @@ import uvicorn
 from xinfer.api.app import create_app
 from xinfer.api.lifetime import Drain, cancel
 from xinfer.api.protocol import bounded_protocol
+from xinfer.api.stand_in import StandIn
 from xinfer.api.tracing import start_tracing
 from xinfer.core.child import Leave, announce_ready
 from xinfer.core.gateway import Control, Gateway, RoutingTable
+from xinfer.core.watchdog import LoopWatchdog
 from xinfer.settings import Settings
 
 logger = logging.getLogger("xinfer.api")
@@ -51,18 +54,37 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.up = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._taking: set[asyncio.Task[Any]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         self.up.set()
+
+    def hand_over(self, connection: socket.socket) -> None:
+        """Serve a connection that was accepted elsewhere; from any thread."""
+        self._loop.call_soon_threadsafe(self._take, connection)
+
+    def _take(self, connection: socket.socket) -> None:
+        def protocol() -> asyncio.Protocol:
+            return self.config.http_protocol_class(  # type: ignore[call-arg]
+                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+            )
+
+        taking = self._loop.create_task(self._loop.connect_accepted_socket(protocol, connection))
+        self._taking.add(taking)
+        taking.add_done_callback(self._taking.discard)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
 
-async def serve(config: ApiConfig, settings: Settings) -> None:
-    """Answer HTTP until asked to leave, then drain."""
+async def serve(
+    config: ApiConfig, settings: Settings, watchdog: LoopWatchdog | None = None
+) -> None:
+    """Answer HTTP until asked to leave, then drain; with a watchdog, health also while the loop is
+    blocked."""
     leave = Leave()
     drain = Drain()
     table = RoutingTable()
@@ -100,6 +122,7 @@ async def serve(config: ApiConfig, settings: Settings) -> None:
     gc.collect()
     gc.freeze()
     leaving = asyncio.create_task(leave.asked.wait(), name="leave")
+    stand_in: StandIn | None = None
     control.start()
     try:
         first = asyncio.create_task(table.wait_for(lambda snapshot: True, None), name="snapshot")
@@ -108,6 +131,9 @@ async def serve(config: ApiConfig, settings: Settings) -> None:
         if leaving.done():
             return
         sockets = [socket.socket(fileno=number) for number in config.sockets]
+        if watchdog is not None and config.workers == 1:
+            stand_in = StandIn(sockets, server.hand_over)
+            watchdog.while_blocked = stand_in.serve
         serving = asyncio.create_task(server.serve(sockets=sockets), name="http")
         up = asyncio.create_task(server.up.wait(), name="up")
         await asyncio.wait((serving, up), return_when=asyncio.FIRST_COMPLETED)
@@ -123,6 +149,9 @@ async def serve(config: ApiConfig, settings: Settings) -> None:
         await serving
     finally:
         await cancel(leaving)
+        if stand_in is not None and watchdog is not None:
+            watchdog.while_blocked = None
+            stand_in.close()
         await gateway.close()
         await control.close()
         if tracing is not None:

@@ -12,7 +12,7 @@ import logging
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from time import monotonic
 from types import FrameType
 
@@ -21,21 +21,25 @@ logger = logging.getLogger(__name__)
 _LOOKS = 4
 """Looks within the threshold."""
 
+WhileBlocked = Callable[[float, float, Callable[[], bool]], None]
+"""Given the seconds it has, when the loop was last seen (monotonic), and whether it still is
+blocked."""
+
 
 @contextlib.contextmanager
-def watched(threshold: float) -> Iterator[None]:
+def watched(threshold: float) -> Iterator[LoopWatchdog | None]:
     """Watch the running loop meanwhile; call it on the loop.
 
     Args:
         threshold: seconds for which one thing may run before its stack is logged; 0 never is.
     """
     if not threshold:
-        yield
+        yield None
         return
     watchdog = LoopWatchdog(asyncio.get_running_loop(), threshold)
     watchdog.start()
     try:
-        yield
+        yield watchdog
     finally:
         watchdog.stop()
 
@@ -46,6 +50,8 @@ class LoopWatchdog:
     def __init__(self, loop: asyncio.AbstractEventLoop, threshold: float) -> None:
         self._loop = loop
         self._threshold = threshold
+        self.while_blocked: WhileBlocked | None = None
+        """Called on the watchdog's thread, again and again while the loop is blocked."""
         self._interval = threshold / _LOOKS
         self._watched = threading.get_ident()
         self._beat_at = monotonic()
@@ -72,7 +78,7 @@ class LoopWatchdog:
     def _watch(self) -> None:
         blocked: float | None = None  # the sign after which none has come
         looked = monotonic()
-        while not self._stopped.wait(self._interval):
+        while not self._pause(blocked):
             now, beat = monotonic(), self._beat_at
             stood_still = now - looked > self._threshold
             looked = now
@@ -86,6 +92,13 @@ class LoopWatchdog:
             elif blocked is None and now - beat > self._threshold:
                 blocked = beat
                 self._report(now - beat)
+
+    def _pause(self, blocked: float | None) -> bool:
+        """Until the next look; whether there is none any more."""
+        until = monotonic() + self._interval
+        if blocked is not None and self.while_blocked is not None:
+            self.while_blocked(self._interval, blocked, lambda: self._beat_at == blocked)
+        return self._stopped.wait(max(0.0, until - monotonic()))
 
     def _report(self, seconds: float) -> None:
         frame: FrameType | None = sys._current_frames().get(self._watched)
