@@ -6,13 +6,18 @@ import gc
 import importlib
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.server import Server
+from tests.support.fake_hub import fake_hub
+from tests.support.server import Server, running_server
 from tests.support.waiting import eventually
 from xinfer.model.catalog.catalogue import find_builtin
+from xinfer.model.hub.fetch import fetch
+from xinfer.settings import Settings
+from xinfer.types.model import ModelSpec, Source
 
 # The third-party client leaves its connections to the garbage collector.
 pytestmark = [
@@ -154,3 +159,30 @@ def test_replicas_are_added_and_removed_one_by_one(client: Any, server: Server) 
     assert client.terminate_model_replica(uid, 0) == 1
     assert client.terminate_model_replica(uid, 2) == 0
     assert uid not in client.list_models()
+
+
+@pytest.mark.parametrize("module", ["xinference_client", "xinference.client"])
+def test_what_is_cached_is_listed_and_removed(module: str, tmp_path: Path) -> None:
+    with fake_hub() as hub, running_server(home=tmp_path) as server:
+        hub.add("owner/name", {"config.json": b"{}", "model.safetensors": b"weights"})
+        pull(Settings(home=str(tmp_path), hf_endpoint=hub.endpoint), "owner/name")
+        client = importlib.import_module(module).RESTfulClient(server.url)
+        (model,) = client.list_cached_models()
+        assert client.list_cached_models(model_name=model["model_name"]) == [model]
+        assert client.list_cached_models(model_name="another") == []
+        version = model["model_version"]
+        files = client.list_deletable_models(version)["paths"]
+        assert sorted(Path(each).name for each in files) == ["config.json", "model.safetensors"]
+        assert all(Path(each).is_file() for each in files)
+        assert client.confirm_and_remove_model(version) is True
+        assert client.list_cached_models() == []
+        with pytest.raises(RuntimeError, match="in its cache"):
+            client.confirm_and_remove_model(version)
+        client.close()
+        gc.collect()
+
+
+def pull(settings: Settings, repo: str) -> None:
+    source = Source(hub="huggingface", repo=repo)
+    model = ModelSpec(name="m", format="pytorch", sources=(source,))
+    fetch(model, settings, lambda _: None, lambda: False)

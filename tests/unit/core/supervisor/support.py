@@ -45,6 +45,7 @@ POLICY = PlanPolicy(epoch="epoch", backoff=1.0, backoff_max=5.0, limit=3, window
 LOADED = Loaded(context_length=128, concurrency=4, abilities=Abilities())
 CRASH = Failure("ReplicaLost", "It was killed by signal 9.", "replica_lost")
 BAD_OPTION = Failure("InvalidRequest", "There is no such option.", "invalid_request")
+CORRUPT = Failure("EngineFailed", "A file is not what it should be.", "corrupt_file")
 
 
 def deployment(

@@ -11,6 +11,7 @@ import pytest
 
 from tests.unit.core.supervisor.support import (
     BAD_OPTION,
+    CORRUPT,
     CRASH,
     DRAINING,
     GIB,
@@ -41,6 +42,7 @@ from xinfer.core.supervisor.planner import (
 from xinfer.settings import Settings
 from xinfer.types.deployment import Deployment, DeploymentState
 from xinfer.types.device import DeviceShare
+from xinfer.types.failure import Failure
 from xinfer.types.model import Memory
 
 NOW = 1000.0
@@ -164,9 +166,10 @@ def test_failures_outside_the_window_do_not_count() -> None:
     assert len(starts(planned)) == 1
 
 
-def test_what_would_fail_again_is_not_tried_again() -> None:
+@pytest.mark.parametrize("failure", [BAD_OPTION, CORRUPT], ids=["kind", "code"])
+def test_what_would_fail_again_is_not_tried_again(failure: Failure) -> None:
     slot = SlotKey("m", 1, 0)
-    history = SlotHistory(starts=1, failures=(FailedStart(NOW, BAD_OPTION),))
+    history = SlotHistory(starts=1, failures=(FailedStart(NOW, failure),))
     planned = make_plan(deployment(), histories={slot: history}, now=NOW + 1e6)
     assert planned.actions == ()
     assert planned.wake_at is None
