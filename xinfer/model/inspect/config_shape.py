@@ -189,8 +189,9 @@ def _pattern(text: Config) -> tuple[str, ...]:
         return tuple(_NEMOTRON.get(letter, "attention") for letter in letters)
     indices = text.get("attn_layer_indices")
     if isinstance(indices, list):
+        attend = {one for one in indices if type(one) is int}
         layers = min(number(text, *_LAYERS), _MOST_LAYERS)
-        return tuple("attention" if one in indices else "mamba" for one in range(layers))
+        return tuple("attention" if one in attend else "mamba" for one in range(layers))
     types = strings(text.get("block_types"))  # repeated over all layers
     return types * (min(number(text, *_LAYERS), _MOST_LAYERS) // len(types) + 1) if types else ()
 
@@ -219,8 +220,9 @@ def _kind_of(text: Config, layer: int, layers: int) -> str:
     period = period or _PERIODS.get(str(family), 0)
     if period:
         return "full_attention" if (layer + 1) % period == 0 else "sliding_attention"
-    if "max_window_layers" in text:  # Qwen2: the first so many see everything
-        return "sliding_attention" if layer >= text["max_window_layers"] else "full_attention"
+    whole = text.get("max_window_layers")  # Qwen2: the first so many see everything
+    if type(whole) is int and layer < whole:
+        return "full_attention"
     return "sliding_attention"
 
 

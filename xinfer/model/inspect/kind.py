@@ -41,6 +41,8 @@ _READS = ("ForMaskedLM", "ForTextEncoding", "Model", "TextEncoder", "ForPreTrain
 """Encoders without a head: their vectors are what one wants of them."""
 _RANKS = ("ForSequenceClassification", "ForRanking", "ForReranking")
 
+_LONGEST = 100  # characters of a name
+
 _VISION = ("vision_config", "visual", "vision_tower", "mm_vision_tower", "image_token_id")
 _SOUND = ("audio_config", "audio_encoder_config", "speech_config", "audio_processor")
 
@@ -48,7 +50,7 @@ _SOUND = ("audio_config", "audio_encoder_config", "speech_config", "audio_proces
 def architecture(config: Mapping[str, Any]) -> str:
     """The first that the configuration names; empty if it names none."""
     names = strings(config.get("architectures"))
-    return names[0] if names else ""
+    return names[0][:_LONGEST] if names else ""
 
 
 def type_of(config: Mapping[str, Any], files: Listing, card: Card, name: str) -> str:
@@ -78,7 +80,7 @@ def type_of(config: Mapping[str, Any], files: Listing, card: Card, name: str) ->
         return EMBEDDING
     if head:
         raise InvalidRequest(
-            f"{files.where} is a {head[:100]}, which is for none of the things that are served: "
+            f"{files.where} is a {head}, which is for none of the things that are served: "
             "language models, embedding, rerank, image and audio models."
         )
     raise InvalidRequest(

@@ -9,7 +9,7 @@ from xinfer.model.inspect.json_files import Listing
 
 _WEIGHTS = re.compile(
     r"\.(safetensors|bin|pt|pth|ckpt|pkl|pickle|h5|msgpack|onnx|onnx_data|tflite|ot|gguf|npz|mlmodel"
-    r"|nemo|engine|plan|xml|tar|zip|gz)$|\.safetensors\.index\.json$"
+    r"|nemo|engine|plan|xml|tar|zip|gz)$|\.index\.json$"
 )
 _SHOWN = re.compile(r"\.(png|jpe?g|gif|webp|svg|mp4|mov|wav|mp3|flac|pdf|ipynb|csv|parquet)$", re.I)
 _COPIES = (
@@ -47,5 +47,5 @@ def needed_files(files: Listing, weights: Collection[str], folders: Collection[s
 
 def _is_index(name: str, weights: set[str]) -> bool:
     """Whether it is the list of tensors of the weights that were chosen."""
-    stem = name.removesuffix(".safetensors.index.json")
-    return stem != name and any(one.startswith(f"{stem}-") for one in weights)
+    stem = name.rpartition(".index.json")[0].rpartition(".")[0]
+    return bool(stem) and any(one.startswith(f"{stem}-") for one in weights)
