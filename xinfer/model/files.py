@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
-from xinfer.errors import NotFound
+from xinfer.errors import InvalidRequest, NotFound
 
 
 class ModelFile(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -50,6 +51,10 @@ class ModelFiles(Protocol):
         ...
 
 
+MOST_FILES = 20_000
+"""Below a directory that can be a model's."""
+
+
 class LocalFiles:
     """The files below a directory of this machine. Links are followed, hidden files left out."""
 
@@ -58,7 +63,13 @@ class LocalFiles:
         self.where = str(directory)
 
     def list(self) -> tuple[ModelFile, ...]:
-        return tuple(sorted(self._walk(), key=lambda file: file.name))
+        files = list(islice(self._walk(), MOST_FILES + 1))
+        if len(files) > MOST_FILES:
+            raise InvalidRequest(
+                f"{self.where} holds more than {MOST_FILES} files, and so is no model's directory. "
+                "Give the directory of one model."
+            )
+        return tuple(sorted(files, key=lambda file: file.name))
 
     def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:
         try:

@@ -174,6 +174,11 @@ def _pickled(files: Listing, folder: str, allow_pickle: bool) -> Weights:
 
 def _none(files: Listing, folder: str) -> InvalidRequest:
     """Why there is nothing to load, by what there is instead."""
+    if folder:
+        return InvalidRequest(
+            f"{files.where} is incomplete: the folder {folder} of its model has no weights. "
+            "Expected a .safetensors file in it. Copy or download it too."
+        )
     names = sorted(files.by_name)
     wanted = "a .gguf file, or config.json with weights in .safetensors files"
     if not names:
@@ -183,8 +188,8 @@ def _none(files: Listing, folder: str) -> InvalidRequest:
             f"{files.where} holds a LoRA adapter and no model. Launch the model that it was made "
             "for, and name the adapter in peft_model_config."
         )
-    whole = folder or "config.json" in files
-    found = "config.json and no weights" if whole else f"no model but {_some(names)}"
+    configured = "config.json" in files
+    found = "config.json and no weights" if configured else f"no model but {_some(names)}"
     return InvalidRequest(f"{files.where} holds {found}. Expected {wanted}.")
 
 

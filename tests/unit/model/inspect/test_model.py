@@ -9,8 +9,10 @@ import gguf
 import pytest
 
 from tests.support.gguf_models import random_llama
+from tests.support.model_dirs import write_model
 from xinfer.errors import InvalidRequest, NotFound
-from xinfer.model.inspect.model import inspect_path
+from xinfer.model import files
+from xinfer.model.inspect.model import inspect_path, inspect_variants
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +71,41 @@ def test_directory_with_several_files_asks_which(model: Path) -> None:
 def test_empty_directory_says_what_was_expected(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match=r"is empty\. Expected a \.gguf file"):
         inspect_path(str(tmp_path))
+
+
+def test_a_directory_of_everything_is_refused_before_all_of_it_is_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "MOST_FILES", 10)
+    for number in range(11):
+        (tmp_path / f"{number}.txt").touch()
+    with pytest.raises(InvalidRequest, match="more than 10 files") as raised:
+        inspect_path(str(tmp_path))
+    assert raised.value.param == "model_path"
+
+
+def test_a_directory_of_safetensors_is_one_model_under_its_own_name(tmp_path: Path) -> None:
+    directory = write_model(tmp_path / "Some-Model", {"architectures": ["LlamaForCausalLM"]})
+    spec = inspect_path(str(directory))
+    assert (spec.name, spec.format, spec.hub) == ("Some-Model", "pytorch", "local")
+    assert spec.path == str(directory.resolve())
+
+
+def test_a_directory_with_a_model_in_two_formats_asks_which(model: Path) -> None:
+    write_model(model.parent, {"architectures": ["LlamaForCausalLM"]})
+    with pytest.raises(InvalidRequest, match="several models"):
+        inspect_path(str(model.parent))
+    both = inspect_variants(str(model.parent))
+    assert [spec.format for spec in both] == ["pytorch", "ggufv2"]
+    assert both[1].path == str(model.resolve())
+
+
+def test_pickled_weights_are_refused_unless_they_are_allowed(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"architectures": ["BertModel"]}')
+    (tmp_path / "pytorch_model.bin").write_bytes(b"x")
+    with pytest.raises(InvalidRequest, match=r"pytorch_model\.bin only"):
+        inspect_path(str(tmp_path))
+    assert inspect_path(str(tmp_path), allow_pickle=True).type == "embedding"
 
 
 def test_other_files_are_not_models(tmp_path: Path) -> None:
