@@ -6,8 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+import httpx
 
 from tests.support.server import Server
+from xinfer.model.catalog.catalogue import find_builtin
 
 
 def run(server: Server, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
@@ -63,3 +67,29 @@ def test_without_a_server_the_fix_is_named() -> None:
     )
     assert done.returncode == 1
     assert "xinference-local" in done.stderr
+
+
+def test_a_file_is_described_registered_launched_by_name_and_let_go(
+    server: Server, tmp_path: Path
+) -> None:
+    weights = find_builtin("tiny-chat").variants[0].local_path  # type: ignore[union-attr]
+    (tmp_path / "my-model.gguf").symlink_to(weights)  # type: ignore[arg-type]
+    answer = httpx.post(
+        f"{server.url}/v1/models/llm/auto-register",
+        json={"model_path": str(tmp_path / "my-model.gguf")},
+    )
+    description = {**answer.json(), "model_name": "my-model"}
+    file = tmp_path / "my-model.json"
+    file.write_text(json.dumps(description))
+    assert run(server, "register", "--file", str(file), "--persist").returncode == 0
+    try:
+        again = run(server, "register", "--file", str(file))
+        assert (again.returncode, "registered already" in again.stderr) == (1, True)
+        table = run(server, "registrations").stdout.splitlines()
+        (row,) = [line for line in table if "my-model" in line]
+        assert row.split()[-1] == "False"
+        assert run(server, "launch", "-n", "my-model").stdout == "Model uid: my-model\n"
+        server.terminate("my-model")
+    finally:
+        assert run(server, "unregister", "-n", "my-model").returncode == 0
+    assert "my-model" not in run(server, "registrations").stdout

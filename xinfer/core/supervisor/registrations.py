@@ -13,7 +13,7 @@ from xinfer.core.supervisor.store import Store, StoredRegistration
 from xinfer.core.supervisor.store.database import Damaged, TooNew, read_contents
 from xinfer.core.supervisor.store.opening import DIRECTORY as STATE
 from xinfer.core.supervisor.store.opening import NAME as DATABASE
-from xinfer.errors import InvalidRequest, NotFound
+from xinfer.errors import InvalidRequest
 from xinfer.model.catalog.catalogue import Catalogue, find_builtin
 from xinfer.model.catalog.registration import Registration, check_type, parse_registration
 from xinfer.model.catalog.schema import TYPES
@@ -79,7 +79,7 @@ class Registrations:
                     stored = StoredRegistration(entry.name, kind, text)
                     await self._store.put_registration(stored)
             except BaseException:
-                self._catalogue.remove(kind, entry.name)
+                self._catalogue.remove(entry)
                 raise
             self._known[entry.name.lower()] = _Known(registration)
         logger.info("Registered the model %s of type %s", entry.name, kind)
@@ -97,16 +97,13 @@ class Registrations:
         """
         check_type(kind)
         async with self._lock:
-            known = self._known.get(name.lower())
-            if known is None or known.registration.type != kind:
-                self._catalogue.remove(kind, name)  # says why not
-                raise NotFound(f"The model {name!r} is not registered.", param="model_name")
-            entry = known.registration.entry
+            entry = self._catalogue.registered(kind, name)
             await self._store.delete_registration(entry.name)
-            if known.file is not None:
-                await asyncio.to_thread(known.file.unlink, missing_ok=True)
-            self._catalogue.remove(kind, entry.name)
-            del self._known[name.lower()]
+            file = self._known[entry.name.lower()].file
+            if file is not None:
+                await asyncio.to_thread(file.unlink, missing_ok=True)
+            self._catalogue.remove(entry)
+            del self._known[entry.name.lower()]
         logger.info("Model %s is not registered any more", entry.name)
 
     def list(self) -> list[RegisteredModel]:

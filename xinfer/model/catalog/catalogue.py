@@ -64,31 +64,40 @@ class Catalogue:
             )
         self._custom = {**self._custom, entry.name.lower(): entry}
 
-    def remove(self, kind: str, name: str) -> Entry:
-        """Take a registered model away.
+    def remove(self, entry: Entry) -> None:
+        """Take a registered model away."""
+        self._custom = {key: one for key, one in self._custom.items() if one is not entry}
+
+    def registered(self, kind: str, name: str) -> Entry:
+        """The registered model of this type and name, in any case.
 
         Raises:
-            NotFound: there is none of this type and name.
+            NotFound: there is none.
             Conflict: it is a built-in one.
         """
         entry = self._custom.get(name.lower())
-        if entry is None and (builtin := find_builtin(name)) is not None:
+        if entry is not None and entry.type == kind:
+            return entry
+        builtin = find_builtin(name)
+        if entry is None and builtin is not None:
             raise Conflict(
                 f"The model {builtin.name} comes with xinfer and stays.", param="model_name"
             )
-        if entry is None or entry.type != kind:
-            raise self.unknown(name, kind)
-        self._custom = {key: one for key, one in self._custom.items() if one is not entry}
-        return entry
+        there = sorted(one.name for one in self._custom.values() if one.type == kind)
+        raise NotFound(
+            f"No model {name[:100]!r} of type {kind} is registered. "
+            f"Registered: {', '.join(there) or 'none'}.",
+            code="model_not_found",
+            param="model_name",
+        )
 
-    def unknown(self, name: str, kind: str | None = None) -> NotFound:
+    def unknown(self, name: str) -> NotFound:
         """The error for a name that nothing has."""
-        known = [one.name for each in ((kind,) if kind else TYPES) for one in self.list(each)]
+        known = [one.name for kind in TYPES for one in self.list(kind)]
         return NotFound(
-            f"There is no model {name[:100]!r}{f' of type {kind}' if kind else ''}. "
-            f"{_hint(name[:100], known)} Expected a name of the catalogue "
-            "(`xinference registrations` lists them), a repository as owner/name, or the path of a "
-            ".gguf file or of a directory that holds a model.",
+            f"There is no model {name[:100]!r}.{_hint(name[:100], known)} Expected a name of the "
+            "catalogue (`xinference registrations` lists them), a repository as owner/name, or the "
+            "path of a .gguf file or of a directory that holds a model.",
             code="model_not_found",
             param="model_name",
         )
@@ -117,9 +126,9 @@ def _hint(name: str, known: list[str]) -> str:
                 for source in model.sources:
                     if _key(source.repo.rpartition("/")[2]) == _key(name):
                         return (
-                            f"It is {source.repo} on {source.hub}, which can be launched by that "
+                            f" It is {source.repo} on {source.hub}, which can be launched by that "
                             f"name; the catalogue has it as {entry.name}."
                         )
     by_name = {one.lower(): one for one in known}
     near = difflib.get_close_matches(name.lower(), by_name, n=3)
-    return f"Did you mean {' or '.join(by_name[one] for one in near)}?" if near else ""
+    return f" Did you mean {' or '.join(by_name[one] for one in near)}?" if near else ""

@@ -79,16 +79,16 @@ def test_a_registered_model_can_take_the_place_of_a_built_in_one_on_demand() -> 
     catalogue = Catalogue()
     catalogue.add(own("Qwen3"), before_builtin=True)
     assert not catalogue.find("qwen3").builtin
-    catalogue.remove("LLM", "QWEN3")
+    catalogue.remove(catalogue.registered("LLM", "QWEN3"))
     assert catalogue.find("qwen3").builtin
 
 
 def test_only_registered_models_of_the_type_are_removed() -> None:
     catalogue = Catalogue([own("mine")])
-    with pytest.raises(NotFound, match="of type rerank"):
-        catalogue.remove("rerank", "mine")
+    with pytest.raises(NotFound, match="of type rerank is registered"):
+        catalogue.registered("rerank", "mine")
     with pytest.raises(Conflict, match="stays"):
-        catalogue.remove("LLM", "echo")
-    assert catalogue.remove("LLM", "mine").name == "mine"
+        catalogue.registered("LLM", "echo")
+    catalogue.remove(catalogue.registered("LLM", "Mine"))
     with pytest.raises(NotFound):
         catalogue.find("mine")
