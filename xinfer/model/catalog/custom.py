@@ -6,7 +6,7 @@ import msgspec
 
 from xinfer.errors import InvalidRequest, NotFound
 from xinfer.model.catalog.schema import Entry
-from xinfer.model.inspect.model import inspect_path
+from xinfer.model.inspect.model import inspect_variants
 from xinfer.types.model import ModelSpec
 
 _INSPECTED = ("LLM", "embedding", "rerank")
@@ -24,10 +24,11 @@ class CustomEntry(Entry, frozen=True, kw_only=True):
         Raises:
             NotFound, InvalidRequest: no variant can be had; `param` is model_uri.
         """
-        found, reasons = [], []
+        found: list[ModelSpec] = []
+        reasons = []
         for model in Entry.models(self):
             try:
-                found.append(_with_facts(model, self))
+                found += _with_facts(model, self)
             except (NotFound, InvalidRequest) as error:
                 reasons.append(error)
         if not found and reasons:
@@ -35,19 +36,27 @@ class CustomEntry(Entry, frozen=True, kw_only=True):
         return found
 
 
-def _with_facts(model: ModelSpec, entry: Entry) -> ModelSpec:
-    """What files on this machine say, with what was registered where that says more. Abilities
-    are those of both: whether a model calls tools or sees pictures is in its files."""
+def _with_facts(model: ModelSpec, entry: Entry) -> list[ModelSpec]:
+    """The variant by its files, or all that it may be if they hold several. What was registered
+    counts where it says more. Abilities are those of both: whether a model calls tools or sees
+    pictures is in its files."""
     if not model.path or model.type not in _INSPECTED:
-        return model
-    facts = inspect_path(model.path, param="model_uri")
+        return [model]
+    there = inspect_variants(model.path, param="model_uri")
+    there = [one for one in there if one.format == model.format] or there
+    named = model.quantization.lower()
+    there = [one for one in there if one.quantization.lower() == named] or there
+    return [_merged(model, entry, facts) for facts in there]
+
+
+def _merged(model: ModelSpec, entry: Entry, facts: ModelSpec) -> ModelSpec:
     return msgspec.structs.replace(
         facts,
         name=model.name,
         type=model.type,
         family=entry.family or facts.family,
         description=model.description or facts.description,
-        languages=entry.languages or facts.languages,
+        languages=model.languages,
         abilities=tuple(dict.fromkeys((*model.abilities, *facts.abilities))),
         context_length=model.context_length or facts.context_length,
         dimensions=model.dimensions or facts.dimensions,

@@ -52,6 +52,20 @@ def test_a_variant_whose_files_are_gone_is_left_out_unless_it_is_the_only_one(
     assert caught.value.param == "model_uri"
 
 
+def test_of_several_models_in_a_directory_the_variant_says_which(
+    model: Path, tmp_path: Path
+) -> None:
+    for name in ("mine-a.gguf", "mine-b.gguf"):
+        (tmp_path / name).symlink_to(model)
+    assert len(entry(tmp_path).models()) == 2
+    tiny = Catalogue().find("tiny-chat").variants[1].local_path
+    assert tiny is not None
+    for format in ("ggufv2", "pytorch"):
+        variant = Variant(format=format, path=str(tiny))
+        (one,) = CustomEntry(name="mine", type="LLM", variants=(variant,)).models()
+        assert one.format == format
+
+
 def test_a_registered_model_is_launched_by_its_name(model: Path) -> None:
     resolved = resolve(LaunchSpec(model_name="MINE"), Catalogue([entry(model)]))
     assert (resolved.model.name, resolved.model.path) == ("mine", str(model.resolve()))
