@@ -29,7 +29,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     models.router,
     launch.router,
     scale.router,
-    registrations.router,
     autostart.router,
     cache.router,
     cluster.router,
