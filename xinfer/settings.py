@@ -294,6 +294,40 @@ class Settings:
         "Several models share an accelerator when they fit. When 0, each replica of an LLM, image "
         "or audio model has its accelerators for itself; embedding and rerank models still share.",
     )
+    trust_remote_code: bool = _setting(
+        False,
+        "XINFERENCE_TRUST_REMOTE_CODE",
+        "Let engines run the program code that comes with a model, where there is no other way to "
+        "run it. It may do whatever the server's user may.",
+    )
+    enable_virtual_env: bool = _setting(
+        True,
+        "XINFERENCE_ENABLE_VIRTUAL_ENV",
+        "Launches may bring packages, which are installed in a virtual environment.",
+    )
+    allowed_envs: str = _setting(
+        "",
+        "XINFERENCE_ALLOWED_ENVS",
+        "Comma-separated names of environment variables that launches may set for their models, "
+        "besides those of libraries that only compute.",
+    )
+    virtual_env_offline: bool = _setting(
+        False,
+        "XINFERENCE_VIRTUAL_ENV_OFFLINE_INSTALL",
+        "Install packages of launches from directories (find-links) alone.",
+    )
+    find_links_roots: str = _setting(
+        "",
+        "XINFERENCE_VIRTUAL_ENV_FIND_LINKS_ALLOWED_ROOTS",
+        "Directories that a launch's find-links may lie in, with the system's separator of paths "
+        "between them; without it, wheels in XINFERENCE_HOME.",
+    )
+    virtual_env_timeout: float = _setting(
+        1800.0,
+        "XINFERENCE_VIRTUAL_ENV_TIMEOUT",
+        "Time that installing the packages of a launch may take.",
+        positive=True,
+    )
     driver_timeout: float = _setting(
         5.0,
         "XINFERENCE_DRIVER_TIMEOUT",

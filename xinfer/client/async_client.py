@@ -81,6 +81,7 @@ class AsyncClient:
     unregister_model = _method(management.unregister_model)
     list_model_registrations = _method(management.list_model_registrations)
     get_model_registration = _method(management.get_model_registration)
+    query_engine_by_model_name = _method(management.query_engine_by_model_name)
     get_autostart_config = _method(management.get_autostart_config)
     get_autostart_model_summary = _method(management.get_autostart_model_summary)
     upsert_autostart_model = _method(management.upsert_autostart_model)

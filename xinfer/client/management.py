@@ -234,6 +234,28 @@ def list_model_registrations(model_type: str, detailed: bool = False) -> Call[li
     )
 
 
+def query_engine_by_model_name(
+    model_name: str, model_type: str | None = "LLM", enable_virtual_env: bool | None = None
+) -> Call[dict[str, list[JSON] | str]]:
+    """By engine: the forms of the model that it can run, or why it cannot run any.
+
+    Args:
+        model_name: as for a launch.
+        model_type: None for whichever the model is of.
+        enable_virtual_env: changes nothing.
+    """
+    kind = f"{quote(model_type, safe='')}/" if model_type else ""
+    return Call(
+        "query engine",
+        "GET",
+        f"/v1/engines/{kind}{quote(model_name, safe='')}",
+        params=None
+        if enable_virtual_env is None
+        else {"enable_virtual_env": str(enable_virtual_env).lower()},
+        result=dict,
+    )
+
+
 def get_model_registration(model_type: str, model_name: str) -> Call[JSON]:
     """All that is registered of one model."""
     return Call(

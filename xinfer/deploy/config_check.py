@@ -27,7 +27,11 @@ from xinfer.core.supervisor.scaling import check_replicas
 from xinfer.core.supervisor.uids import check_uid, default_uid
 from xinfer.errors import InvalidRequest, NotFound, XinferError
 from xinfer.model.catalog.catalogue import Catalogue
-from xinfer.model.catalog.resolve import is_path, resolve
+from xinfer.model.catalog.forms import UNREACHABLE
+from xinfer.model.catalog.names import is_path
+from xinfer.model.catalog.remote import RemoteModels
+from xinfer.model.catalog.resolve import resolve
+from xinfer.model.catalog.surroundings import Surroundings
 from xinfer.settings import Settings
 from xinfer.types.deployment import LaunchSpec
 
@@ -114,11 +118,14 @@ def _launch(entry: Any, directory: str, catalogue: Catalogue) -> LaunchSpec:
     places_of(spec)
     spec = msgspec.structs.replace(spec, model_uid=uid)
     try:
-        resolve(spec, catalogue)
+        # No hub is asked: what has to come from one is looked at when it is launched.
+        hubs = RemoteModels(Settings.from_env(offline=True))
+        resolve(spec, Surroundings(catalogue, hubs))
     except (InvalidRequest, NotFound):
         raise
     except XinferError as error:  # of the moment: the server tries again
-        print(f"{uid}: {error.message}", file=sys.stderr)
+        if error.code != UNREACHABLE:
+            print(f"{uid}: {error.message}", file=sys.stderr)
     return spec
 
 

@@ -35,6 +35,8 @@ class Support(msgspec.Struct, frozen=True):
     ok: bool
     reason: str = ""
     extra: str | None = None
+    runs_code: bool = False
+    """It would run the program code that comes with this model, `ModelSpec.remote_code`."""
 
 
 class EngineOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

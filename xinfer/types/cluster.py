@@ -14,7 +14,9 @@ SUPERVISOR_ACTOR = "supervisor"
 WORKER_ACTOR = "worker"
 """The actor's uid; `start(Assignment)`, `stop(StopReplica)`, `set_queue(SetQueue)`,
 `logs(ReadReplicaLog) -> list[str]`, `leave()`, all of which answer at once, and `cached() ->
-list[CachedModel]`, `remove_cached(RemoveCached) -> int`, which take as long as the disk does."""
+list[CachedModel]`, `remove_cached(RemoveCached) -> int`, `environments() ->
+list[VirtualEnvironment]`, `remove_environments(RemoveEnvironments) -> bool`, which take
+as long as the disk does."""
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +115,27 @@ class ReadReplicaLog(msgspec.Struct, frozen=True, kw_only=True):
 
     replica_id: str
     lines: int
+
+
+class VirtualEnvironment(msgspec.Struct, frozen=True, kw_only=True):
+    """One on a worker, with what it was made for."""
+
+    path: str
+    packages: tuple[str, ...]
+    python_version: str
+    models: tuple[str, ...]
+    engines: tuple[str, ...]
+
+
+class RemoveEnvironments(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask a worker to remove a model's virtual environments; the answer is whether there was one.
+
+    `Conflict` where a replica runs in one.
+    """
+
+    model_name: str
+    engine: str | None = None
+    python_version: str | None = None
 
 
 class RemoveCached(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from xinfer.types.cluster import RemoveEnvironments, VirtualEnvironment
 from xinfer.types.declaration import Declaration
 from xinfer.types.deployment import LaunchSpec, Place, Snapshot
 from xinfer.types.device import Device
@@ -18,6 +19,13 @@ class Launch(msgspec.Struct, frozen=True, tag="launch"):
     spec: LaunchSpec
     exist_ok: bool = False
     """One of this uid and model that is there already will do."""
+
+
+class ReadEngines(msgspec.Struct, frozen=True, tag="engines"):
+    """Result: by engine, a list of the forms of the model that it runs, or a text why it runs
+    none. The spec names the model as a launch would."""
+
+    spec: LaunchSpec
 
 
 class Terminate(msgspec.Struct, frozen=True, tag="terminate"):
@@ -67,6 +75,22 @@ class ReadLogs(msgspec.Struct, frozen=True, tag="logs"):
 
 class ReadNodes(msgspec.Struct, frozen=True, tag="nodes"):
     """Result: a list of `Node`."""
+
+
+class ReadEnvironments(msgspec.Struct, frozen=True, tag="environments"):
+    """Result: a list of `NodeEnvironment`, of these models, engines and workers where given."""
+
+    model_name: str | None = None
+    engine: str | None = None
+    worker: str | None = None
+    """By its host or its address."""
+
+
+class DropEnvironments(msgspec.Struct, frozen=True, tag="drop environments"):
+    """Result: whether a virtual environment was removed. `Conflict` when a replica runs in one."""
+
+    request: RemoveEnvironments
+    worker: str | None = None
 
 
 class ReadEvents(msgspec.Struct, frozen=True, tag="events"):
@@ -150,6 +174,9 @@ class AwaitSeen(msgspec.Struct, frozen=True, tag="await seen"):
 
 Operation = (
     Launch
+    | ReadEngines
+    | ReadEnvironments
+    | DropEnvironments
     | Terminate
     | Scale
     | AddReplicas
@@ -209,6 +236,15 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     devices: tuple[Device, ...] = ()
     problems: tuple[str, ...] = ()
     """What keeps accelerators from being used."""
+
+
+class NodeEnvironment(msgspec.Struct, frozen=True, kw_only=True):
+    """A virtual environment on a worker, as one of its models has it."""
+
+    worker: str
+    """The worker's address."""
+    model_name: str
+    environment: VirtualEnvironment
 
 
 class ClusterEvent(msgspec.Struct, frozen=True, kw_only=True):

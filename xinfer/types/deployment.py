@@ -31,7 +31,7 @@ class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A launch as the user asked for it, with the incumbent's fields."""
 
     model_name: str
-    """Catalogue name, or path of a directory or a .gguf file."""
+    """Name in the catalogue, repository on a hub, or path of a directory or a .gguf file."""
     model_uid: str | None = None
     model_type: str | None = None
     model_engine: str | None = None
@@ -39,6 +39,17 @@ class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     model_size_in_billions: float | None = None
     quantization: str | None = None
     model_path: str | None = None
+    download_hub: str | None = None
+    """The only hub to ask; None for any."""
+    trust_remote_code: bool | None = None
+    """False runs no program code that comes with the model, even where the administrator lets
+    engines do so; nothing else allows it."""
+    envs: dict[str, str] = {}
+    """Environment variables of its replicas."""
+    packages: tuple[str, ...] = ()
+    """Requirements that its replicas run with, in a virtual environment."""
+    find_links: tuple[str, ...] = ()
+    """Directories that the packages may be had from."""
     replica: int = 1
     max_queue: int | None = None
     """None takes the setting of that name."""

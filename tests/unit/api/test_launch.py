@@ -125,6 +125,29 @@ async def test_what_xinferences_client_sends_by_default_is_accepted() -> None:
     assert response.status_code == 200, response.text
 
 
+async def test_what_a_launch_brings_for_its_model_reaches_the_control_plane() -> None:
+    api = Api()
+    bringing = {
+        "download_hub": "modelscope",
+        "trust_remote_code": False,
+        "envs": {"OMP_NUM_THREADS": "1"},
+        "virtual_env_packages": ["peft==0.17"],
+        "virtual_env_find_links": ["/wheels"],
+    }
+    assert (await _launch(api, **bringing)).status_code == 200
+    assert api.control.operations[0].spec == LaunchSpec(
+        model_name="tiny",
+        download_hub="modelscope",
+        trust_remote_code=False,
+        envs={"OMP_NUM_THREADS": "1"},
+        packages=("peft==0.17",),
+        find_links=("/wheels",),
+    )
+    api = Api()
+    assert (await _launch(api, **bringing, enable_virtual_env=False)).status_code == 200
+    assert api.control.operations[0].spec.packages == ()
+
+
 async def test_lora_adapters_reach_the_control_plane() -> None:
     api = Api()
     config = {
@@ -159,8 +182,8 @@ async def test_lora_adapters_reach_the_control_plane() -> None:
         ({"worker_labels": {"rack": 1}}, "worker_labels.rack"),
         ({"replica_config": [{"devices": []}]}, "replica_config.0.devices"),
         ({"replica_config": [{"devices": [{"gpu": 1}]}]}, "replica_config.0.devices.0.gpu"),
-        ({"envs": {"LD_PRELOAD": "/x.so"}}, "envs"),
-        ({"virtual_env_packages": ["x"]}, "virtual_env_packages"),
+        ({"envs": {"A": 1}}, "envs.A"),
+        ({"virtual_env_packages": "x"}, "virtual_env_packages"),
         ({"keep_alive": 60}, "keep_alive"),
         ({"peft_model_config": []}, "peft_model_config"),
         ({"peft_model_config": {"loras": []}}, "peft_model_config.loras"),

@@ -9,12 +9,14 @@ from xinfer.api.routes import (
     cluster,
     completions,
     embeddings,
+    engines,
     health,
     launch,
     models,
     registrations,
     rerank,
     scale,
+    virtualenvs,
     workers,
 )
 
@@ -26,12 +28,14 @@ ROUTERS: tuple[APIRouter, ...] = (
     embeddings.tokens,
     health.router,
     registrations.router,
+    engines.router,
     models.router,
     launch.router,
     scale.router,
     autostart.router,
     cache.router,
     cluster.router,
+    virtualenvs.router,
     workers.router,
 )
 """In the order in which they are matched; what is called most comes first."""

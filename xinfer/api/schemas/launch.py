@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, ConfigDict, Field, with_config
 from typing_extensions import NotRequired, TypedDict
 
-from xinfer.api.schemas.base import Body, Neutral, always, only
+from xinfer.api.schemas.base import Body, Neutral, only
 from xinfer.errors import InvalidRequest
 from xinfer.types.deployment import AUTO, LaunchSpec, Place
 from xinfer.types.model import LoraAdapter
@@ -65,19 +65,35 @@ class LaunchBody(Body):
     model_name: str = Field(
         min_length=1,
         max_length=4096,
-        description="A name of the catalogue, or the path of a .gguf file or model directory.",
+        description="A name of the catalogue (`qwen2.5-instruct`, `qwen2.5-instruct:7b`), a "
+        "repository (`owner/name`, `hf:owner/name:Q4_K_M`, `ms:owner/name@revision`, its address), "
+        "or the path of a .gguf file or model directory.",
     )
     model_uid: str | None = Field(
         None, description="Name to call it by; the model's own name where it is free."
     )
-    model_type: str | None = Field(None, description="LLM; read from the model when left out.")
+    model_type: str | None = Field(
+        None,
+        description="LLM, embedding, rerank, image or audio; the model's own when left out, and "
+        "for LLM, which clients send whatever the model is.",
+    )
     model_engine: str | None = Field(
         None, description="Engine to run it on; the best that can when left out."
     )
-    model_format: str | None = None
-    model_size_in_billions: Annotated[float | None, BeforeValidator(_size)] = None
-    quantization: str | None = None
-    model_path: str | None = None
+    model_format: str | None = Field(
+        None, description="ggufv2, pytorch, gptq, …; what suits the machines when left out."
+    )
+    model_size_in_billions: Annotated[float | None, BeforeValidator(_size)] = Field(
+        None, description="7, 1.8 or 0_5; the smallest when left out."
+    )
+    quantization: str | None = Field(
+        None,
+        description="Q4_K_M, Int4, …; 4-bit and 8-bit quantise a model in PyTorch's format while "
+        "it loads.",
+    )
+    model_path: str | None = Field(
+        None, description="Path on the server of the model's files; nothing is downloaded then."
+    )
     replica: int = Field(1, ge=1, le=1024)
     max_queue: int | None = Field(
         None, ge=0, le=10**6, description="Requests that may wait for a slot, in all replicas."
@@ -115,26 +131,33 @@ class LaunchBody(Body):
     peft_model_config: PeftModelConfig | None = Field(
         None, description="LoRA adapters, for engines that have them."
     )
-    download_hub: str | None = None
-    enable_virtual_env: bool | None = None
-    virtual_env_packages: list[str] | None = None
-    virtual_env_find_links: list[str] | None = None
-    envs: dict[str, str] | None = None
+    download_hub: str | None = Field(
+        None, description="huggingface or modelscope; auto asks both, in this order."
+    )
+    enable_virtual_env: bool | None = Field(
+        None, description="False runs the model without `virtual_env_packages`."
+    )
+    virtual_env_packages: list[str] | None = Field(
+        None, description="Requirements for the model's processes, such as `peft==0.17`."
+    )
+    virtual_env_find_links: list[str] | None = Field(
+        None, description="Directories of the server that packages may be had from."
+    )
+    envs: dict[str, str] | None = Field(
+        None, description="Environment variables of the model's processes, of an allow-list."
+    )
     enable_thinking: bool | None = None
-    trust_remote_code: bool | None = None
+    trust_remote_code: bool | None = Field(
+        None,
+        description="False never runs program code that comes with the model. True has no effect: "
+        "only the server's administrator can allow it.",
+    )
 
     unsupported: ClassVar[Mapping[str, Neutral]] = {
         "n_worker": only(1),
         "request_limits": only(),
         "keep_alive": only(-1, "-1"),
-        "download_hub": only("auto"),
-        "enable_virtual_env": only(False),
-        "virtual_env_packages": only([]),
-        "virtual_env_find_links": only([]),
-        "envs": only({}),
         "enable_thinking": only(False),
-        # Clients send it by default; no engine here runs a model's own code, whatever it says.
-        "trust_remote_code": always,
     }
 
     def spec(self) -> LaunchSpec:
@@ -143,6 +166,7 @@ class LaunchBody(Body):
         Raises:
             InvalidRequest: two adapters of one name, or what only image models have.
         """
+        has_packages = self.enable_virtual_env is not False
         return LaunchSpec(
             model_name=self.model_name,
             model_uid=self.model_uid,
@@ -152,6 +176,11 @@ class LaunchBody(Body):
             model_size_in_billions=self.model_size_in_billions,
             quantization=self.quantization,
             model_path=self.model_path,
+            download_hub=self.download_hub,
+            trust_remote_code=self.trust_remote_code,
+            envs=self.envs or {},
+            packages=tuple(self.virtual_env_packages or ()) if has_packages else (),
+            find_links=tuple(self.virtual_env_find_links or ()) if has_packages else (),
             replica=self.replica,
             max_queue=self.max_queue,
             n_gpu=self.n_gpu,

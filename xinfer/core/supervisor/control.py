@@ -11,6 +11,7 @@ import msgspec
 from xinfer.core.link import Link, LinkServer, serve
 from xinfer.core.supervisor.declarations import Declarations
 from xinfer.core.supervisor.events import EventLog
+from xinfer.core.supervisor.inquiries import Inquiries
 from xinfer.core.supervisor.members import Members
 from xinfer.core.supervisor.registrations import Registrations
 from xinfer.core.supervisor.service import DeploymentService
@@ -22,11 +23,14 @@ from xinfer.types.control import (
     CancelLaunch,
     Declare,
     DrainWorker,
+    DropEnvironments,
     Launch,
     Operation,
     Push,
     ReadCache,
     ReadDeclarations,
+    ReadEngines,
+    ReadEnvironments,
     ReadEvents,
     ReadLogs,
     ReadNodes,
@@ -77,6 +81,7 @@ class ControlServer:
         members: Members,
         registrations: Registrations,
         events: EventLog,
+        inquiries: Inquiries,
         settings: Settings,
     ) -> None:
         self._service = service
@@ -84,6 +89,7 @@ class ControlServer:
         self._members = members
         self._registrations = registrations
         self._events = events
+        self._inquiries = inquiries
         self._settings = settings
         self._snapshot: Snapshot | None = None
         self._pushed: Snapshot | None = None
@@ -177,6 +183,14 @@ class ControlServer:
     async def _run(self, operation: Operation) -> Any:
         if isinstance(operation, Launch):
             return await self._service.launch(operation.spec, exist_ok=operation.exist_ok)
+        if isinstance(operation, ReadEngines):
+            return await self._inquiries.engines(operation.spec)
+        if isinstance(operation, ReadEnvironments):
+            return await self._members.environments(
+                operation.model_name, operation.engine, operation.worker
+            )
+        if isinstance(operation, DropEnvironments):
+            return await self._members.remove_environments(operation.request, operation.worker)
         if isinstance(operation, Terminate):
             return await self._service.terminate(operation.uid)
         if isinstance(operation, Scale):

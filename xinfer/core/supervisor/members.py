@@ -9,8 +9,8 @@ from collections.abc import Callable
 from xinfer.core.supervisor.state import ClusterState
 from xinfer.core.supervisor.workers import WorkerPort
 from xinfer.errors import Conflict, NotFound, XinferError
-from xinfer.types.cluster import CachedModel, RemoveCached
-from xinfer.types.control import Node
+from xinfer.types.cluster import CachedModel, RemoveCached, RemoveEnvironments
+from xinfer.types.control import Node, NodeEnvironment
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +57,35 @@ class Members:
             )
         logger.info("Worker %s is asked to leave", address)
         await self._workers.leave(address)
+
+    async def environments(
+        self, model_name: str | None = None, engine: str | None = None, worker: str | None = None
+    ) -> list[NodeEnvironment]:
+        """The virtual environments on the workers, one entry for each model that has one.
+
+        Raises:
+            Unavailable: a worker cannot be reached.
+        """
+        addresses = [node.address for node in self.nodes() if _is(node.address, worker)]
+        found = await asyncio.gather(*(self._workers.environments(each) for each in addresses))
+        return [
+            NodeEnvironment(worker=address, model_name=model, environment=one)
+            for address, there in zip(addresses, found, strict=True)
+            for one in there
+            for model in one.models
+            if model_name in (None, model) and (engine is None or engine in one.engines)
+        ]
+
+    async def remove_environments(self, request: RemoveEnvironments, worker: str | None) -> bool:
+        """Remove a model's virtual environments from the workers; whether there was one.
+
+        Raises:
+            Conflict: a replica runs in one.
+            Unavailable: a worker cannot be reached.
+        """
+        addresses = [node.address for node in self.nodes() if _is(node.address, worker)]
+        calls = (self._workers.remove_environments(each, request) for each in addresses)
+        return any(await asyncio.gather(*calls))
 
     async def dismiss(self) -> None:
         """Have every worker leave; those that cannot be reached are named in the log."""
@@ -125,3 +154,8 @@ class Members:
         """Have everything end, on all machines."""
         logger.info("The cluster is asked to stop")
         self.stop_asked.set()
+
+
+def _is(address: str, worker: str | None) -> bool:
+    """Whether an address is the worker that is named, by its host or all of it."""
+    return worker in (None, "", address, address.rpartition(":")[0].strip("[]"))

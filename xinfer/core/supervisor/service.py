@@ -8,6 +8,8 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 
 from xinfer.core.gateway.table import unknown_model
+from xinfer.core.launch_environment import check_environment
+from xinfer.core.supervisor.host import host_of
 from xinfer.core.supervisor.locks import KeyedLocks
 from xinfer.core.supervisor.placement import places_of
 from xinfer.core.supervisor.room import find_lack
@@ -23,6 +25,7 @@ from xinfer.core.supervisor.store import Store
 from xinfer.core.supervisor.uids import check_uid, default_uid
 from xinfer.core.supervisor.workers import WorkerPort
 from xinfer.errors import Cancelled, Conflict, InvalidRequest, Unavailable
+from xinfer.model.catalog.host import Host
 from xinfer.model.catalog.resolve import Resolved
 from xinfer.settings import Settings
 from xinfer.types.cluster import ReadReplicaLog, WorkerReport
@@ -46,7 +49,8 @@ class DeploymentService:
     """Edits the desired state. What is done to one uid is done one after the other.
 
     Args:
-        resolve: model, engine and options of a launch; blocks, so it is called on a thread.
+        resolve: model, engine and options of a launch, on what the workers have; blocks, so it is
+            called on a thread.
         changed: called when the desired state has changed.
         monotonic, unix_now: clocks, in seconds.
     """
@@ -58,7 +62,7 @@ class DeploymentService:
         workers: WorkerPort,
         settings: Settings,
         *,
-        resolve: Callable[[LaunchSpec], Resolved],
+        resolve: Callable[[LaunchSpec, Host], Resolved],
         changed: Callable[[], None],
         monotonic: Callable[[], float],
         unix_now: Callable[[], float],
@@ -99,6 +103,7 @@ class DeploymentService:
         self._refuse_while_draining()
         check_replicas(spec.replica)
         check_max_queue(spec.max_queue)
+        check_environment(spec, self._settings)
         places = places_of(spec)
         if spec.model_uid is None:
             taken = () if exist_ok else {*self._state.desired, *self._launches}
@@ -273,7 +278,8 @@ class DeploymentService:
             del self._launches[uid]
 
     async def _resolve(self, launch: _Launch, uid: str, spec: LaunchSpec) -> Resolved:
-        work = asyncio.ensure_future(asyncio.to_thread(self._resolve_model, spec))
+        host = host_of(self._state.observed(self._monotonic()).workers, spec)
+        work = asyncio.ensure_future(asyncio.to_thread(self._resolve_model, spec, host))
         cancel = asyncio.ensure_future(launch.cancel.wait())
         try:
             await asyncio.wait({work, cancel}, return_when=asyncio.FIRST_COMPLETED)

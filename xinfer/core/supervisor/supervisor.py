@@ -11,6 +11,7 @@ from xinfer.core.supervisor.changes import describe_changes
 from xinfer.core.supervisor.control import ControlServer
 from xinfer.core.supervisor.declarations import Declarations
 from xinfer.core.supervisor.events import EventLog
+from xinfer.core.supervisor.inquiries import Inquiries
 from xinfer.core.supervisor.members import Members
 from xinfer.core.supervisor.planner import PlanPolicy
 from xinfer.core.supervisor.reconciler import Reconciler
@@ -21,7 +22,11 @@ from xinfer.core.supervisor.state import ClusterState
 from xinfer.core.supervisor.store import Store
 from xinfer.core.supervisor.workers import WorkerPort
 from xinfer.model.catalog.catalogue import Catalogue
+from xinfer.model.catalog.engines import engines_of
+from xinfer.model.catalog.host import Host
+from xinfer.model.catalog.remote import RemoteModels
 from xinfer.model.catalog.resolve import Resolved, resolve
+from xinfer.model.catalog.surroundings import Surroundings
 from xinfer.settings import Settings
 from xinfer.types.cluster import ReportReply, WorkerReport
 from xinfer.types.deployment import LaunchSpec, Snapshot
@@ -57,7 +62,7 @@ class Supervisor:
         restarted: bool = False,
         owns_workers: bool = True,
         declared: Sequence[LaunchSpec] | None = None,
-        resolve: Callable[[LaunchSpec, Catalogue], Resolved] = resolve,
+        resolve: Callable[[LaunchSpec, Surroundings], Resolved] = resolve,
         monotonic: Callable[[], float] = time.monotonic,
         unix_now: Callable[[], float] = time.time,
     ) -> None:
@@ -69,6 +74,11 @@ class Supervisor:
         )
         catalogue = Catalogue()
         self.registrations = Registrations(catalogue, store, settings.home_path)
+        hubs = RemoteModels(settings)
+
+        def around(host: Host) -> Surroundings:
+            return Surroundings(catalogue, hubs, host, settings.trust_remote_code)
+
         self._settings = settings
         self._restarted = restarted
         self._deserted = asyncio.Event()
@@ -91,7 +101,7 @@ class Supervisor:
             store,
             workers,
             settings,
-            resolve=lambda spec: resolve(spec, catalogue),
+            resolve=lambda spec, host: resolve(spec, around(host)),
             changed=self._reconciler.wake,
             monotonic=monotonic,
             unix_now=unix_now,
@@ -110,6 +120,7 @@ class Supervisor:
             self.members,
             self.registrations,
             self.events,
+            Inquiries(self.state, lambda spec, host: engines_of(spec, around(host)), monotonic),
             settings,
         )
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import string
 import unicodedata
 from collections.abc import Container
 
 from xinfer.errors import InvalidRequest
-from xinfer.model.catalog.resolve import is_path
+from xinfer.model.catalog.names import short_name
 
 MAX_LENGTH = 100
 _FORBIDDEN = frozenset("/?#%")
@@ -41,13 +40,13 @@ def check_uid(uid: str) -> None:
 
 
 def default_uid(model_name: str, taken: Container[str]) -> str:
-    """The model's name, or its file's, made a valid uid; with a random suffix if taken."""
-    name = model_name
-    if is_path(model_name):
-        name = os.path.abspath(os.path.expanduser(model_name))
-    name = name.rpartition("/")[2]
-    if name.lower().endswith(".gguf"):
-        name = name[: -len(".gguf")]
+    """The model's name, or its file's or repository's, made a valid uid; with a random suffix if
+    taken.
+
+    Raises:
+        InvalidRequest: it is no name of a model.
+    """
+    name = short_name(model_name)
     name = "".join("-" if _is_forbidden(character) else character for character in name)
     name = name[: MAX_LENGTH - 1 - _SUFFIX_LENGTH].strip()
     if name in _NO_NAMES:

@@ -12,8 +12,10 @@ from xinfer.types.cluster import (
     CachedModel,
     ReadReplicaLog,
     RemoveCached,
+    RemoveEnvironments,
     SetQueue,
     StopReplica,
+    VirtualEnvironment,
 )
 
 
@@ -31,6 +33,10 @@ class WorkerPort(Protocol):
     async def set_queue(self, address: str, request: SetQueue) -> None: ...
 
     async def logs(self, address: str, request: ReadReplicaLog) -> list[str]: ...
+
+    async def environments(self, address: str) -> list[VirtualEnvironment]: ...
+
+    async def remove_environments(self, address: str, request: RemoveEnvironments) -> bool: ...
 
     async def leave(self, address: str) -> None: ...
 
@@ -60,6 +66,15 @@ class ActorWorkers:
 
     async def logs(self, address: str, request: ReadReplicaLog) -> list[str]:
         return msgspec.msgpack.decode(await self._call(address, "logs", request), type=list[str])
+
+    async def environments(self, address: str) -> list[VirtualEnvironment]:
+        answer = await self._call(address, "environments", None)
+        return msgspec.msgpack.decode(answer, type=list[VirtualEnvironment])
+
+    async def remove_environments(self, address: str, request: RemoveEnvironments) -> bool:
+        return msgspec.msgpack.decode(
+            await self._call(address, "remove_environments", request), type=bool
+        )
 
     async def leave(self, address: str) -> None:
         await self._call(address, "leave", None)

@@ -10,13 +10,22 @@ import msgspec
 from xinfer.core.actors import xo
 from xinfer.core.worker.model_cache import ModelCache
 from xinfer.core.worker.replicas import Replicas
-from xinfer.types.cluster import Assignment, ReadReplicaLog, RemoveCached, SetQueue, StopReplica
+from xinfer.types.cluster import (
+    Assignment,
+    ReadReplicaLog,
+    RemoveCached,
+    RemoveEnvironments,
+    SetQueue,
+    StopReplica,
+    VirtualEnvironment,
+)
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_assignment = msgspec.msgpack.Decoder(Assignment).decode
 _decode_queue = msgspec.msgpack.Decoder(SetQueue).decode
 _decode_stop = msgspec.msgpack.Decoder(StopReplica).decode
 _decode_remove = msgspec.msgpack.Decoder(RemoveCached).decode
+_decode_environments = msgspec.msgpack.Decoder(RemoveEnvironments).decode
 _decode_read = msgspec.msgpack.Decoder(ReadReplicaLog).decode
 
 
@@ -56,6 +65,38 @@ class WorkerActor(xo.StatelessActor):  # type: ignore[misc]
         when each has a successor."""
         self._leave()
         return b""
+
+    async def environments(self, payload: bytes) -> bytes:
+        """The virtual environments there are, as a list of `VirtualEnvironment`."""
+        found = await asyncio.to_thread(self._replicas.environments.entries)
+        return _encode(
+            [
+                VirtualEnvironment(
+                    path=str(path),
+                    packages=one.packages,
+                    python_version=one.python_version,
+                    models=one.models,
+                    engines=one.engines,
+                )
+                for path, one in found
+            ]
+        )
+
+    async def remove_environments(self, payload: bytes) -> bytes:
+        """Remove what `RemoveEnvironments` says; whether there was one.
+
+        Raises:
+            Conflict: a replica runs in one.
+        """
+        request = _decode_environments(payload)
+        return _encode(
+            await asyncio.to_thread(
+                self._replicas.environments.remove,
+                request.model_name,
+                request.engine,
+                request.python_version,
+            )
+        )
 
     async def logs(self, payload: bytes) -> bytes:
         """The lines that `ReadReplicaLog` asks for, as a list of strings."""

@@ -7,14 +7,15 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from time import monotonic
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 
 from xinfer import system
 from xinfer.core.worker.downloads import SHARE, Downloads, downloaded_fraction, find_damage
+from xinfer.core.worker.environments import Environments
 from xinfer.core.worker.guard import Guard
 from xinfer.core.worker.links import LinkPlace
 from xinfer.core.worker.logs import LineLog, LogFile
@@ -51,6 +52,7 @@ class ReplicaProcess:
         links: where the replica's link listens.
         link_token: what it is opened with.
         downloads: has the model's files here, where they are not.
+        environments: where the packages that its launch brings are installed.
         on_change: called on the event loop whenever `report` has changed.
         command: program and arguments that start the replica.
     """
@@ -64,6 +66,7 @@ class ReplicaProcess:
         link_token: bytes,
         downloads: Downloads,
         guard: Guard,
+        environments: Environments,
         log: LineLog,
         on_change: Callable[[], None],
         command: Sequence[str] = COMMAND,
@@ -76,6 +79,7 @@ class ReplicaProcess:
         self._load_share = 1.0
         """Of the progress, what the load is; the rest is the download."""
         self._guard = guard
+        self._environments = environments
         self._log = log
         self._on_change = on_change
         self._command = command
@@ -113,9 +117,11 @@ class ReplicaProcess:
     async def run(self) -> None:
         """From start to end of the process; then `report` is final and nothing of it is left."""
         try:
-            if await self._obtain():
-                await self._run()
-                await self._look_for_damage()
+            async with AsyncExitStack() as stack:
+                command = await self._prepare(stack)
+                if command is not None and await self._obtain():
+                    await self._run(command)
+                    await self._look_for_damage()
         except XinferError as error:
             self._change(failure=Failure.of(error))
         except Exception as error:
@@ -137,15 +143,7 @@ class ReplicaProcess:
         if self.model.path or not self.model.sources:
             return True
         task = asyncio.create_task(self._downloads.obtain(self.model, self._take_files))
-        task.add_done_callback(lambda _: self._wake.set())
-        try:
-            while not task.done() and self._stop_at is None:
-                self._wake.clear()
-                await self._sleep(None)
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
-        if self._stop_at is not None:
+        if not await self._ends_first(task):
             return False
         self.model = task.result()
         self._change(progress=Progress(1.0 - self._load_share, "loading"))
@@ -165,17 +163,66 @@ class ReplicaProcess:
             if damage is not None:
                 self._change(failure=Failure.of(damage))
 
-    async def _run(self) -> None:
+    async def _prepare(self, stack: AsyncExitStack) -> Sequence[str] | None:
+        """The command to start, in a virtual environment where the launch brings packages; None
+        when it was asked to leave meanwhile.
+
+        Args:
+            stack: holds the environment.
+
+        Raises:
+            XinferError: the packages cannot be installed.
+        """
+        deployment = self.report.assignment.deployment
+        if not deployment.spec.packages:
+            return self._command
+        interpreter = self._environments.interpreter(
+            deployment.spec.packages,
+            deployment.spec.find_links,
+            model=deployment.model.name,
+            engine=deployment.engine,
+            say=self._say,
+        )
+        task = asyncio.create_task(stack.enter_async_context(interpreter))
+        return (task.result(), *self._command[1:]) if await self._ends_first(task) else None
+
+    def _say(self, line: str) -> None:
+        """An installer says something: it belongs to the log, and shows that it goes on."""
+        self._log.append(f"{line}\n".encode())
+        self._change(progress=Progress(0.0, "launching", line[:200]))
+
+    async def _ends_first(self, task: asyncio.Task[Any]) -> bool:
+        """Wait for it; False, with the task cancelled, when the replica was asked to leave
+        meanwhile."""
+        task.add_done_callback(lambda _: self._wake.set())
+        try:
+            while not task.done() and self._stop_at is None:
+                self._wake.clear()
+                await self._sleep(None)
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+        if self._stop_at is None:
+            return True
+        if not task.cancelled():
+            task.exception()  # it came too late to matter
+        return False
+
+    async def _run(self, command: Sequence[str]) -> None:
         async with read_pipe(_MAX_MESSAGE) as status, read_pipe(_LOG_CHUNK) as log:
             loop = asyncio.get_running_loop()
             transport, exit_ = await loop.subprocess_exec(
                 lambda: Exit(self._wake),
-                *self._command,
+                *command,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=log.write_fd,
                 stderr=log.write_fd,
                 pass_fds=(status.write_fd,),
-                env=replica_environment(os.environ, self.report.assignment.devices),
+                env=replica_environment(
+                    os.environ,
+                    self.report.assignment.devices,
+                    self.report.assignment.deployment.spec.envs,
+                ),
                 **system.own_session(),
             )
             assignment = self.report.assignment

@@ -7,7 +7,9 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 
 from xinfer.core.worker.downloads import Downloads
+from xinfer.core.worker.environments import Environments
 from xinfer.core.worker.guard import Guard
+from xinfer.core.worker.installer import Installer
 from xinfer.core.worker.links import LinkPlace
 from xinfer.core.worker.logs import LogBook
 from xinfer.core.worker.process import COMMAND, ReplicaProcess
@@ -42,6 +44,7 @@ class Replicas:
         self._command = command
         self._downloads = downloads or Downloads(settings)
         self._guard = Guard()
+        self.environments = Environments(settings, Installer(settings, self._guard))
         self._logs = LogBook(settings.log_lines)
         self._processes: dict[str, ReplicaProcess] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -74,6 +77,7 @@ class Replicas:
             link_token=self.link_token,
             downloads=self._downloads,
             guard=self._guard,
+            environments=self.environments,
             log=self._logs.open(replica_id),
             on_change=self._on_change,
             command=self._command,

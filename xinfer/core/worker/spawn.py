@@ -67,10 +67,10 @@ async def read_pipe(limit: int) -> AsyncIterator[ReadPipe]:
 
 
 def replica_environment(
-    environment: Mapping[str, str], devices: Sequence[DeviceShare]
+    environment: Mapping[str, str], devices: Sequence[DeviceShare], own: Mapping[str, str] = {}
 ) -> dict[str, str]:
     """What a replica process gets of ours: no secret of the cluster, nothing of xoscar's, and of
-    the accelerators those it was given."""
+    the accelerators those it was given. `own` are the variables of its launch."""
     kept = {
         name: value
         for name, value in environment.items()
@@ -80,4 +80,4 @@ def replica_environment(
     # Spinning OpenMP threads would starve the other processes of the node.
     kept.setdefault("OMP_WAIT_POLICY", "passive")
     kept["PYTHONUNBUFFERED"] = "1"
-    return {**kept, **visibility(devices)}
+    return {**kept, **own, **visibility(devices)}

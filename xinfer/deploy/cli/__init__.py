@@ -18,6 +18,7 @@ _COMMANDS = {
     "logs": "xinfer.deploy.cli.models:logs",
     "chat": "xinfer.deploy.cli.chat:chat",
     "generate": "xinfer.deploy.cli.chat:generate",
+    "engine": "xinfer.deploy.cli.engine:engine",
     "register": "xinfer.deploy.cli.registrations:register",
     "unregister": "xinfer.deploy.cli.registrations:unregister",
     "pull": "xinfer.deploy.cli.pull:pull",

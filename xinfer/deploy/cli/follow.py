@@ -24,8 +24,13 @@ class LaunchFailed(Exception):
     """The model is not going to be ready; the message says why and what to do."""
 
 
-def follow(client: Client, model_uid: str, sleep: Callable[[float], None] = time.sleep) -> None:
+def follow(
+    client: Client, model_uid: str, sleep: Callable[[float], None] = time.sleep
+) -> dict[str, Any]:
     """Show a launch's progress on stderr until the model is ready. Ctrl-C offers to cancel it.
+
+    Returns:
+        The instance, as the server describes it.
 
     Raises:
         LaunchFailed: the launch failed or was cancelled.
@@ -34,8 +39,7 @@ def follow(client: Client, model_uid: str, sleep: Callable[[float], None] = time
     while True:
         try:
             with open_display("Launching model") as display:
-                _wait_until(_serves, client, model_uid, display, sleep)
-            return
+                return _wait_until(_serves, client, model_uid, display, sleep)
         except KeyboardInterrupt:
             if _asked_to_cancel(model_uid):
                 client.cancel_launch_model(model_uid)
@@ -79,7 +83,7 @@ def _wait_until(
     model_uid: str,
     display: Display,
     sleep: Callable[[float], None],
-) -> None:
+) -> Instance:
     heard = time.monotonic()
     seen = False
     while True:
@@ -89,7 +93,7 @@ def _wait_until(
                 heard, seen = time.monotonic(), True
                 if reached(instance):
                     display.show(1.0, "ready")
-                    return
+                    return instance
                 if instance["status"] == "ERROR":
                     raise LaunchFailed(_failure(client, model_uid, instance))
                 progress = client.get_launch_model_progress(model_uid)

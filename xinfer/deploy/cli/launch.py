@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -28,16 +28,20 @@ Pairs = tuple[tuple[str, str], ...]
     "--model-name",
     "-n",
     required=True,
-    help="A name of the catalogue, a hub repository, or a path such as ./model.gguf.",
+    help="A name of the catalogue (qwen2.5-instruct, qwen2.5-instruct:7b), a repository "
+    "(owner/name, hf:owner/name:Q4_K_M, ms:owner/name@revision, its address), or a path such as "
+    "./model.gguf.",
 )
-@click.option("--model-type", "-t", default="LLM", show_default=True)
+@click.option(
+    "--model-type", "-t", help="LLM, embedding, rerank, image or audio; without it, the model's."
+)
 @click.option("--model-engine", "-en", help="Engine; without it, the best that can run the model.")
 @click.option("--model-uid", "-u", help="Name to call the model by; without it, the model's own.")
 @click.option(
     "--size-in-billions", "-s", type=model_size, metavar="SIZE", help="Parameters: 7, 1.8, 0_5."
 )
-@click.option("--model-format", "-f", help="Such as pytorch or ggufv2.")
-@click.option("--quantization", "-q", help="Such as none, Int4 or q4_0.")
+@click.option("--model-format", "-f", help="Such as pytorch or ggufv2; else what suits.")
+@click.option("--quantization", "-q", help="Such as none, Int4, Q4_K_M or 4-bit; else what suits.")
 @click.option("--replica", "-r", type=int, default=1, show_default=True)
 @click.option("--n-worker", type=int, default=1, show_default=True, help="Workers a replica spans.")
 @click.option(
@@ -71,8 +75,13 @@ Pairs = tuple[tuple[str, str], ...]
     help="Where room is short, the larger one comes first.",
 )
 @click.option("--gpu-idx", type=gpu_indexes, metavar="NUMBER,...", help="GPUs to run on: 0,1.")
-@click.option("--trust-remote-code", type=bool, help="Run code that comes with the model.")
+@click.option(
+    "--trust-remote-code",
+    type=bool,
+    help="false: never run code that comes with the model. Only the administrator can allow it.",
+)
 @click.option("--model-path", "--model_path", "-mp", help="Path on the server of its files.")
+@click.option("--download-hub", help="Only this hub: huggingface or modelscope.")
 @click.option("--enable-thinking", is_flag=True, default=None, help="Think before answering.")
 @click.option(
     "--enable-virtual-env/--disable-virtual-env",
@@ -95,6 +104,7 @@ def launch(
     image_lora_load_kwargs: Pairs,
     image_lora_fuse_kwargs: Pairs,
     quantization_config: Pairs,
+    download_hub: str | None,
     trust_remote_code: bool | None,
     virtual_env_package: tuple[str, ...],
     virtual_env_find_link: tuple[str, ...],
@@ -127,6 +137,8 @@ def launch(
         click.echo(f"Launch model name: {model_name} with kwargs: {extra}", err=True)
     if quantization_config:
         extra["quantization_config"] = typed_pairs(quantization_config)
+    if download_hub is not None:
+        extra["download_hub"] = download_hub
     if trust_remote_code is not None:
         extra["trust_remote_code"] = trust_remote_code
     if exist_ok:
@@ -137,10 +149,25 @@ def launch(
         extra["priority"] = priority
     model_uid = client.launch_model(**request, **extra)
     try:
-        follow(client, model_uid)
+        instance = follow(client, model_uid)
     except LaunchFailed as error:
         raise click.ClickException(str(error)) from error
+    if instance.get("engine_reason"):
+        click.echo(what_runs(instance), err=True)
     click.echo(f"Model uid: {model_uid}")
+
+
+def what_runs(instance: Mapping[str, Any]) -> str:
+    """The form and the engine that the server chose, and why."""
+    size, quantization = instance["model_size_in_billions"], instance["quantization"]
+    words = [
+        instance["model_name"],
+        f"{size:g}B" if size else "",
+        instance["model_format"],
+        "" if quantization == "none" else quantization,
+    ]
+    what = " ".join(word for word in words if word)
+    return f"{what} runs on {instance['model_engine']}. {instance['engine_reason']}"
 
 
 def absolute_path(model_name: str) -> str:

@@ -9,7 +9,7 @@ import click
 from xinfer.deploy.cli.option_values import model_size
 from xinfer.errors import XinferError
 from xinfer.model.catalog.catalogue import Catalogue
-from xinfer.model.catalog.resolve import is_path
+from xinfer.model.catalog.names import is_path
 from xinfer.model.inspect.gguf_model import GGUF_FORMAT
 from xinfer.model.inspect.model import inspect_variants
 from xinfer.model.memory import RESERVE, estimate

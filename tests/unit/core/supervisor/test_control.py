@@ -30,10 +30,12 @@ from xinfer.core.supervisor import control as control_module
 from xinfer.core.supervisor.control import ControlServer
 from xinfer.core.supervisor.declarations import Declarations
 from xinfer.core.supervisor.events import EventLog
+from xinfer.core.supervisor.inquiries import Inquiries
 from xinfer.core.supervisor.members import Members
 from xinfer.core.supervisor.registrations import Registrations
 from xinfer.core.supervisor.service import DeploymentService
 from xinfer.model.catalog.catalogue import Catalogue
+from xinfer.model.catalog.host import Host
 from xinfer.model.catalog.resolve import Resolved
 from xinfer.settings import Settings
 from xinfer.types.control import (
@@ -126,10 +128,11 @@ class House:
             self.members,
             Registrations(Catalogue(), store, path),
             self.events,
+            Inquiries(self.state, lambda spec, host: {spec.model_name: "no"}, lambda: 0.0),
             SETTINGS,
         )
 
-    def resolve(self, spec: LaunchSpec) -> Resolved:
+    def resolve(self, spec: LaunchSpec, host: Host) -> Resolved:
         self.resolving = True
         assert self.go.wait(10)
         if spec.model_name == "broken":

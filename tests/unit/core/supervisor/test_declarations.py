@@ -20,6 +20,7 @@ from tests.unit.core.supervisor.support import (
 from xinfer.core.supervisor.declarations import Declarations
 from xinfer.core.supervisor.service import DeploymentService
 from xinfer.errors import Conflict, InvalidRequest, NotFound, Unavailable, XinferError
+from xinfer.model.catalog.host import Host
 from xinfer.model.catalog.resolve import Resolved
 from xinfer.settings import Settings
 from xinfer.types.declaration import API, FILE, Declaration, Declared
@@ -39,7 +40,7 @@ class House:
         self.refusals: dict[str, list[XinferError]] = {}
         self.asked: list[str] = []
 
-    def resolve(self, spec: LaunchSpec) -> Resolved:
+    def resolve(self, spec: LaunchSpec, host: Host) -> Resolved:
         uid = spec.model_uid or ""
         self.asked.append(uid)
         if self.refusals.get(uid):

@@ -31,6 +31,7 @@ from tests.unit.core.supervisor.support import (
 from xinfer.core.supervisor.scaling import MAX_REPLICAS
 from xinfer.core.supervisor.service import DeploymentService
 from xinfer.errors import Cancelled, Conflict, InvalidRequest, NotFound, Unavailable
+from xinfer.model.catalog.host import Host
 from xinfer.model.catalog.resolve import Resolved
 from xinfer.settings import Settings
 from xinfer.types.deployment import DeploymentState, LaunchSpec, Place
@@ -61,8 +62,9 @@ class Desk:
             unix_now=lambda: 5.9,
         )
 
-    def resolve(self, spec: LaunchSpec) -> Resolved:
+    def resolve(self, spec: LaunchSpec, host: Host) -> Resolved:
         self.resolving += 1
+        self.host = host
         assert self.go.wait(10)
         if spec.model_name == "unknown":
             raise NotFound("There is no such model.", param="model_name")

@@ -24,8 +24,8 @@ from tests.unit.core.supervisor.support import (
     until,
 )
 from xinfer.core.supervisor.supervisor import Supervisor
-from xinfer.model.catalog.catalogue import Catalogue
 from xinfer.model.catalog.resolve import Resolved
+from xinfer.model.catalog.surroundings import Surroundings
 from xinfer.settings import Settings
 from xinfer.types.deployment import Deployment, LaunchSpec
 from xinfer.types.model import ModelSpec
@@ -33,7 +33,7 @@ from xinfer.types.model import ModelSpec
 BRINGS = deployment("kept", generation=3)
 
 
-def resolve(spec: LaunchSpec, catalogue: Catalogue) -> Resolved:
+def resolve(spec: LaunchSpec, around: Surroundings) -> Resolved:
     return Resolved(ModelSpec(name=spec.model_name), "echo", {})
 
 

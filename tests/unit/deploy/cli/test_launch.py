@@ -58,11 +58,27 @@ def test_a_launch_is_followed_until_it_is_ready(
     assert launch.query == {"wait_ready": "false"}
     assert launch.body == {
         "model_name": "tiny-chat",
-        "model_type": "LLM",
+        "model_type": None,
         "replica": 1,
         "n_worker": 1,
         "n_gpu": "auto",
     }
+
+
+def test_what_was_chosen_and_why_is_said(server: Any, xinference: Callable[..., Result]) -> None:
+    (chosen,) = instance("READY")
+    chosen |= {
+        "model_name": "qwen-chat",
+        "model_size_in_billions": 7.0,
+        "model_format": "ggufv2",
+        "quantization": "Q4_K_M",
+        "model_engine": "xllamacpp",
+        "engine_reason": "It is the best.",
+    }
+    server.on(LAUNCH, {"model_uid": "m"})
+    server.on(INSTANCES, [chosen])
+    result = xinference("launch", "-n", "qwen-chat")
+    assert "qwen-chat 7B ggufv2 Q4_K_M runs on xllamacpp. It is the best." in result.stderr
 
 
 def test_every_flag_reaches_the_server(ready: Any, xinference: Callable[..., Result]) -> None:
@@ -72,7 +88,7 @@ def test_every_flag_reaches_the_server(ready: Any, xinference: Callable[..., Res
         "--gpu-idx 0,1 --trust-remote-code True --model_path /p --enable-thinking "
         "--disable-virtual-env --exist-ok -vp p==1 -vp r --virtual-env-find-link /l -ev A 1 "
         "-ev B b --n-ctx 2048 --request_limits=3 --temp -0.5 --cache None --sampling.top_k 4 "
-        "--fast true --label rack=1 --label disk=a=b --priority 2"
+        "--fast true --label rack=1 --label disk=a=b --priority 2 --download-hub modelscope"
     )
     result = xinference("launch", *flags.split())
     assert result.exit_code == 0, result.stderr
@@ -106,6 +122,7 @@ def test_every_flag_reaches_the_server(ready: Any, xinference: Callable[..., Res
             "virtual_env_find_links": ["/l"],
             "envs": {"A": "1", "B": "b"},
             "quantization_config": {"load_in_4bit": True},
+            "download_hub": "modelscope",
             "trust_remote_code": True,
             "exist_ok": True,
             "n_ctx": 2048,

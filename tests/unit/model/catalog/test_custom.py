@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.gguf_models import random_llama
+from tests.unit.model.catalog.fakes import FakeHubs
 from xinfer.errors import NotFound
 from xinfer.model.catalog.catalogue import Catalogue
 from xinfer.model.catalog.custom import CustomEntry
 from xinfer.model.catalog.resolve import resolve
 from xinfer.model.catalog.schema import Variant
+from xinfer.model.catalog.surroundings import Surroundings
 from xinfer.model.inspect.model import inspect_path
 from xinfer.types.deployment import LaunchSpec
 
@@ -67,5 +69,7 @@ def test_of_several_models_in_a_directory_the_variant_says_which(
 
 
 def test_a_registered_model_is_launched_by_its_name(model: Path) -> None:
-    resolved = resolve(LaunchSpec(model_name="MINE"), Catalogue([entry(model)]))
+    resolved = resolve(
+        LaunchSpec(model_name="MINE"), Surroundings(Catalogue([entry(model)]), FakeHubs())
+    )
     assert (resolved.model.name, resolved.model.path) == ("mine", str(model.resolve()))

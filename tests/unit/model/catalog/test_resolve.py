@@ -9,10 +9,12 @@ import gguf
 import pytest
 
 from tests.support.gguf_models import random_llama
+from tests.unit.model.catalog.fakes import FakeHubs
 from xinfer.errors import InvalidRequest, NotFound
 from xinfer.model.catalog.catalogue import Catalogue
 from xinfer.model.catalog.resolve import Resolved
 from xinfer.model.catalog.resolve import resolve as resolve_launch
+from xinfer.model.catalog.surroundings import Surroundings
 from xinfer.model.engine import parse_options
 from xinfer.model.llm.llama_cpp.engine import LlamaCppEngine
 from xinfer.model.llm.llama_cpp.options import LlamaCppOptions
@@ -30,7 +32,7 @@ def launch(model_name: str | Path, **fields: Any) -> LaunchSpec:
 
 
 def resolve(spec: LaunchSpec) -> Resolved:
-    return resolve_launch(spec, Catalogue())
+    return resolve_launch(spec, Surroundings(Catalogue(), FakeHubs()))
 
 
 def refusal(spec: LaunchSpec) -> InvalidRequest:
@@ -49,6 +51,7 @@ def test_echo_runs_on_echo() -> None:
 def base_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the extra [llama-cpp]."""
     monkeypatch.setattr("xinfer.model.llm.llama_cpp.engine.installed", lambda: False)
+    monkeypatch.setattr("xinfer.model.encode.llama_cpp.engine.installed", lambda: False)
 
 
 @pytest.mark.usefixtures("base_install")
@@ -128,6 +131,7 @@ def test_wrong_type_names_the_field() -> None:
     assert "is a model of type LLM, not embedding" in error.message
 
 
+@pytest.mark.usefixtures("base_install")
 def test_model_that_no_engine_runs_lists_the_reasons(tmp_path: Path) -> None:
     writer = gguf.GGUFWriter(tmp_path / "bert.gguf", "bert")
     writer.add_pooling_type(gguf.PoolingType.MEAN)
@@ -138,12 +142,15 @@ def test_model_that_no_engine_runs_lists_the_reasons(tmp_path: Path) -> None:
     error = refusal(launch(tmp_path / "bert.gguf"))
     assert "No engine here can run bert (embedding, ggufv2)" in error.message
     assert "xllamacpp: it runs language models" in error.message
+    assert "llama-cpp-embedding: the package llama-cpp-python is not installed" in error.message
+    assert "pip install 'xinfer[llama-cpp]'" in error.message
 
 
 def test_format_that_needs_an_extra_names_it() -> None:
     error = refusal(launch("tiny-chat", model_format="pytorch"))
     assert error.param == "model_format"
-    assert "xinfer[transformers]" in error.message
+    assert "The engines transformers and vllm are not in this version" in error.message
+    assert "--model-format ggufv2" in error.message
 
 
 @pytest.mark.parametrize(
