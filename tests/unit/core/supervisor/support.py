@@ -17,9 +17,11 @@ from xinfer.types.cluster import (
     CachedModel,
     ReadReplicaLog,
     RemoveCached,
+    RemoveEnvironments,
     ReplicaReport,
     SetQueue,
     StopReplica,
+    VirtualEnvironment,
     WorkerReport,
 )
 from xinfer.types.declaration import Declaration
@@ -214,6 +216,7 @@ class FakeWorkers:
         self.dismissed: list[str] = []
         self.requeued: list[tuple[str, int]] = []
         self.caches: dict[str, list[CachedModel]] = {}
+        self.virtual: dict[str, list[VirtualEnvironment]] = {}
         self.failing: dict[str, Exception] = {}
         self.gate: asyncio.Event | None = None
 
@@ -234,6 +237,16 @@ class FakeWorkers:
     async def logs(self, address: str, request: ReadReplicaLog) -> list[str]:
         self._raise("logs")
         return [f"{request.replica_id} at {address}"][: request.lines]
+
+    async def environments(self, address: str) -> list[VirtualEnvironment]:
+        self._raise("environments")
+        return self.virtual.get(address, [])
+
+    async def remove_environments(self, address: str, request: RemoveEnvironments) -> bool:
+        self._raise("remove_environments")
+        there = self.virtual.get(address, [])
+        self.virtual[address] = [one for one in there if request.model_name not in one.models]
+        return len(self.virtual[address]) < len(there)
 
     async def leave(self, address: str) -> None:
         self._raise("leave")

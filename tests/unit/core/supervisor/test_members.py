@@ -13,7 +13,7 @@ from tests.unit.core.supervisor.support import (
 )
 from xinfer.core.supervisor.members import Members
 from xinfer.errors import Conflict, NotFound, Unavailable
-from xinfer.types.cluster import CachedModel
+from xinfer.types.cluster import CachedModel, RemoveEnvironments, VirtualEnvironment
 
 ONE, TWO = "10.0.0.1:1", "10.0.0.2:2"
 
@@ -158,5 +158,40 @@ def test_a_model_is_removed_from_all_workers_that_have_it() -> None:
         assert [each.worker for each in await cluster.members.cached(None)] == [TWO]
         with pytest.raises(NotFound, match="xinference cached"):
             await cluster.members.remove_cached("v", None)
+
+    run(main)
+
+
+def environment(*models: str) -> VirtualEnvironment:
+    return VirtualEnvironment(
+        path="/v/1", packages=("p",), python_version="3.11.7", models=models, engines=("echo",)
+    )
+
+
+def test_virtual_environments_are_told_by_worker_and_model() -> None:
+    async def main() -> None:
+        cluster = Cluster()
+        cluster.workers.virtual = {ONE: [environment("a", "b")], TWO: [environment("a")]}
+        members = cluster.members
+        found = await members.environments()
+        assert [(one.worker, one.model_name) for one in found] == [
+            (ONE, "a"), (ONE, "b"), (TWO, "a"),
+        ]  # fmt: skip
+        assert [one.worker for one in await members.environments("b")] == [ONE]
+        assert [one.worker for one in await members.environments(worker="10.0.0.2")] == [TWO]
+        assert await members.environments(engine="vllm") == []
+
+    run(main)
+
+
+def test_a_models_virtual_environments_go_from_all_workers_or_from_one() -> None:
+    async def main() -> None:
+        cluster = Cluster()
+        cluster.workers.virtual = {ONE: [environment("a")], TWO: [environment("a")]}
+        request = RemoveEnvironments(model_name="a")
+        assert await cluster.members.remove_environments(request, ONE)
+        assert [one.worker for one in await cluster.members.environments()] == [TWO]
+        assert await cluster.members.remove_environments(request, None)
+        assert not await cluster.members.remove_environments(request, None)
 
     run(main)
