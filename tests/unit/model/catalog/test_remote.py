@@ -1,0 +1,114 @@
+"""Models on hubs, looked into before anything is downloaded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.fake_hub import FakeHub, fake_hub
+from tests.support.gguf_models import random_llama
+from xinfer.errors import NotFound, Unavailable
+from xinfer.model.catalog.catalogue import Catalogue
+from xinfer.model.catalog.remote import RemoteModels
+from xinfer.model.catalog.resolve import Resolved, resolve
+from xinfer.model.catalog.surroundings import Surroundings
+from xinfer.model.hub.fetch import fetch
+from xinfer.settings import Settings
+from xinfer.types.deployment import LaunchSpec
+from xinfer.types.model import Source
+
+REPO = "lab/small-GGUF"
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return random_llama(tmp_path_factory.mktemp("models") / "small.gguf").read_bytes()
+
+
+@pytest.fixture
+def hub(weights: bytes) -> Iterator[FakeHub]:
+    with fake_hub() as hub:
+        hub.add(REPO, {"small-f32.gguf": weights, "README.md": b"# small", "other.bin": b"x" * 99})
+        yield hub
+
+
+@pytest.fixture
+def settings(hub: FakeHub, tmp_path: Path) -> Settings:
+    return Settings(
+        home=str(tmp_path / "home"),
+        hf_endpoint=hub.endpoint,
+        hf_home=str(tmp_path / "huggingface"),
+        modelscope_endpoint=hub.endpoint,
+        modelscope_cache=str(tmp_path / "modelscope"),
+        hub_detect_timeout=1.0,
+    )
+
+
+def launch(settings: Settings, name: str) -> Resolved:
+    around = Surroundings(Catalogue(), RemoteModels(settings))
+    return resolve(LaunchSpec(model_name=name), around)
+
+
+def test_a_repository_is_resolved_by_its_listing_and_a_header(
+    hub: FakeHub, settings: Settings, weights: bytes
+) -> None:
+    found = launch(settings, REPO)
+    assert found.model.path == ""
+    assert found.model.sources == (Source(hub="huggingface", repo=REPO, files=("small-f32.gguf",)),)
+    assert (found.model.quantization, found.model.size_bytes) == ("F32", len(weights))
+    assert found.memory.weights >= len(weights)
+    assert not (settings.home_path / "cache").exists()
+
+
+def test_a_hub_is_named_by_the_launch_or_by_the_setting(hub: FakeHub, settings: Settings) -> None:
+    assert launch(settings, f"ms:{REPO}").model.hub == "modelscope"
+    preferring = Settings(
+        home=settings.home,
+        hf_endpoint=settings.hf_endpoint,
+        modelscope_endpoint=settings.modelscope_endpoint,
+        model_src="MODELSCOPE",
+    )
+    assert launch(preferring, REPO).model.hub == "modelscope"
+    assert launch(preferring, f"hf:{REPO}").model.hub == "huggingface"
+
+
+def test_what_was_downloaded_is_found_without_a_request(hub: FakeHub, settings: Settings) -> None:
+    fetch(launch(settings, REPO).model, settings, lambda files: None, lambda: False)
+    hub.requests.clear()
+    again = launch(settings, REPO)
+    assert again.model.quantization == "F32"
+    assert again.memory.weights > 0
+    assert RemoteModels(settings).kept() == [f"hf:{REPO}:F32"]
+    assert hub.requests == []
+
+
+def test_a_repository_that_nobody_has_is_not_found(settings: Settings) -> None:
+    with pytest.raises(NotFound) as raised:
+        launch(settings, "lab/none")
+    assert (raised.value.code, raised.value.param) == ("model_not_found", "model_name")
+    assert "huggingface" in raised.value.message
+    assert "modelscope" in raised.value.message
+
+
+def test_without_a_route_a_launch_fails_in_time_with_both_hubs_and_the_cures(
+    hub: FakeHub, tmp_path: Path
+) -> None:
+    # Of the network for documentation: nothing answers, or the kernel knows no way.
+    nowhere = Settings(
+        home=str(tmp_path / "home"),
+        hf_endpoint="http://192.0.2.1:9",
+        modelscope_endpoint="http://192.0.2.2:9",
+        hf_home=str(tmp_path / "h"),
+        modelscope_cache=str(tmp_path / "m"),
+    )
+    for name in ("lab/none", "qwen2.5-instruct"):
+        began = time.monotonic()
+        with pytest.raises(Unavailable) as raised:
+            launch(nowhere, name)
+        assert time.monotonic() - began < 10
+        assert raised.value.code == "hub_unreachable"
+        for part in ("192.0.2.1", "192.0.2.2", "--model-path", "HF_ENDPOINT"):
+            assert part in raised.value.message
