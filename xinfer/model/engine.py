@@ -26,6 +26,11 @@ BUILTIN: dict[str, str] = {
     "llama-cpp-embedding": "xinfer.model.encode.llama_cpp.embedding:LlamaCppEmbedding",
     "llama-cpp-rerank": "xinfer.model.encode.llama_cpp.rerank:LlamaCppRerank",
     "xllamacpp": "xinfer.model.llm.xllamacpp.engine:XllamacppEngine",
+    "xllamacpp-embedding": "xinfer.model.encode.xllamacpp.embedding:XllamacppEmbedding",
+    "xllamacpp-rerank": "xinfer.model.encode.xllamacpp.rerank:XllamacppRerank",
+    "sentence_transformers": (
+        "xinfer.model.encode.sentence_transformers.engine:SentenceTransformersEngine"
+    ),
 }
 
 

@@ -27,18 +27,21 @@ _BITS = {"4-bit": 4, "4bit": 4, "8-bit": 8, "8bit": 8}
 BITS_OPTION = "load_in_bits"
 """Option of engines that quantise while they load, by bitsandbytes: 4 or 8."""
 
-_ENCODERS = ("llama-cpp-embedding", "llama-cpp-rerank")
-_LLAMA_CPP = ("llama-cpp-python", "xllamacpp", *_ENCODERS)
+_COMPILED = ("llama-cpp-python", "llama-cpp-embedding", "llama-cpp-rerank")
+_WHEEL = ("xllamacpp", "xllamacpp-embedding", "xllamacpp-rerank")
+_LLAMA_CPP = (*_COMPILED, *_WHEEL)
 _ENGINES = {
     "llama.cpp": _LLAMA_CPP,
     "llamacpp": _LLAMA_CPP,
     "llama-cpp": _LLAMA_CPP,
     "llama_cpp": _LLAMA_CPP,
-    "llama-cpp-python": ("llama-cpp-python", *_ENCODERS),
-    "llama_cpp_python": ("llama-cpp-python", *_ENCODERS),
+    "llama-cpp-python": _COMPILED,
+    "llama_cpp_python": _COMPILED,
+    "xllamacpp": _WHEEL,
     "hf": ("transformers",),
     "huggingface": ("transformers",),
     "sentence-transformers": ("sentence_transformers",),
+    "flag": ("sentence_transformers",),
 }
 """Names that stand for engines; the first that can is taken."""
 
@@ -51,7 +54,6 @@ _INSTEAD = {
     "sglang": _VLLM,
     "lmdeploy": _VLLM,
     "tgi": _VLLM,
-    "flag": "--model-engine sentence_transformers, or llama.cpp for .gguf files",
     "pytorch": "--model-engine transformers",
     "deepdoc": "a model that sees pictures, on transformers or vllm",
 }

@@ -1,0 +1,1 @@
+"""Embedding and rerank models in Hugging Face's formats, through sentence-transformers."""

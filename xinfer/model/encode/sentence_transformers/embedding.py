@@ -1,0 +1,72 @@
+"""Embedding models: an encoder, pooling, and whatever their files put behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xinfer.errors import InvalidRequest
+from xinfer.model.encode.sentence_transformers.device import Place
+from xinfer.model.encode.sentence_transformers.tokens import Tokens
+from xinfer.model.encode_engine import EmbedResult, Encoded, Item, Pair
+from xinfer.types.model import EncodeAbilities, ModelSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class EmbeddingModel:
+    """Vectors as `SentenceTransformer.encode` makes them, by all of the model's own steps."""
+
+    second_type = 0
+
+    def __init__(self, spec: ModelSpec, place: Place) -> None:
+        from sentence_transformers import SentenceTransformer
+
+        model: Any = SentenceTransformer(
+            spec.path,
+            device=place.device,
+            local_files_only=True,
+            model_kwargs={"dtype": place.dtype},
+        )
+        self._model = model.eval()
+        self._encode_spec = spec.encode
+        self.tokens = Tokens(model.tokenizer, spec.path)
+        self.longest = int(model.max_seq_length or spec.context_length)
+        self._lower = bool(getattr(model[0], "do_lower_case", False))
+
+    def abilities(self, *, tokens: int, items: int) -> EncodeAbilities:
+        told = self._encode_spec
+        return EncodeAbilities(
+            batch_tokens=tokens,
+            batch_items=items,
+            padded=True,
+            pooling=self._pooling(),
+            dimensions=int(self._model.get_embedding_dimension()),
+            normalised=type(self._model[-1]).__name__ == "Normalize",
+            matryoshka=bool(told and told.smaller_dimensions),
+            prompts={name: text for name, text in self._model.prompts.items() if text},
+        )
+
+    def tokenize(self, items: Sequence[Item]) -> list[Encoded]:
+        texts = [item for item in items if not isinstance(item, Pair)]
+        if len(texts) != len(items):
+            raise InvalidRequest("An embedding model takes texts, not pairs of texts.")
+        return self.tokens.texts(texts)
+
+    def compute(self, batch: dict[str, Tensor]) -> Tensor:
+        made: Tensor = self._model(batch)["sentence_embedding"]
+        return made
+
+    def result(self, row: NDArray[np.float32]) -> EmbedResult:
+        return EmbedResult(row)
+
+    def _pooling(self) -> str:
+        for module in self._model:
+            mode = getattr(module, "pooling_mode", None)
+            if mode is not None:
+                return mode if isinstance(mode, str) else "+".join(mode)
+        return ""

@@ -1,0 +1,43 @@
+"""Launch options of the sentence-transformers engine."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from xinfer import system
+from xinfer.model.engine import EngineOptions
+
+Positive = Annotated[int, Meta(ge=1)]
+
+MOST_THREADS = 16
+_CPU_TOKENS, _ACCELERATOR_TOKENS = 4096, 16384
+
+
+class SentenceTransformersOptions(EngineOptions, frozen=True, kw_only=True):
+    """Where the model is computed, how exactly, and how much of it at once."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where it is computed: on an accelerator if there is one, by default."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """What weights are kept and computed in. By default that of the files on an accelerator, and
+    float32 on processors, where bfloat16 is several times as fast if they have AMX."""
+    max_tokens: Positive | None = None
+    """The longest text or pair in tokens; as the model's files say by default."""
+    batch_tokens: Positive | None = None
+    """Tokens computed at once, with the padding; 4096 on processors and 16384 on an accelerator by
+    default. A longer text is computed alone."""
+    batch_items: Annotated[int, Meta(ge=1, le=1024)] = 64
+    """Texts or pairs computed at once."""
+    n_threads: Positive | None = None
+    """Threads that compute; the processors this process may use, but at most 16, by default."""
+    instruction: str | None = None
+    """What a language model that reranks is told to judge by; the model's own words by default."""
+
+    @property
+    def threads(self) -> int:
+        return self.n_threads or min(system.usable_cores(), MOST_THREADS)
+
+    def tokens_at_once(self, *, accelerator: bool) -> int:
+        return self.batch_tokens or (_ACCELERATOR_TOKENS if accelerator else _CPU_TOKENS)

@@ -1,0 +1,98 @@
+"""Texts and pairs in the model's tokens, all of a batch at once and on all cores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from xinfer.errors import InvalidRequest
+from xinfer.model.encode_engine import Encoded, Pair
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding, Tokenizer
+
+
+class Tokens:
+    """The fast tokenizer of a Transformers tokenizer, without its truncation and padding.
+
+    Args:
+        tokenizer: Transformers'; nobody else may use it meanwhile.
+        path: the model's, for messages.
+
+    Raises:
+        InvalidRequest: the model has none.
+    """
+
+    def __init__(self, tokenizer: Any, path: str) -> None:
+        fast: Tokenizer | None = getattr(tokenizer, "backend_tokenizer", None)
+        if fast is None:
+            raise InvalidRequest(
+                f"{path} has no tokenizer.json, and none that one can be made of.",
+                param="model_path",
+            )
+        fast.no_truncation()
+        fast.no_padding()
+        self._fast = fast
+        self.size = fast.get_vocab_size(with_added_tokens=True)
+        self.padding: int = tokenizer.pad_token_id or 0
+        self.second_type = 0
+        """What the model is told of the tokens of a pair's document; 0 if nothing."""
+        if "token_type_ids" in tokenizer.model_input_names:
+            self.second_type = max(fast.encode("a", "a").type_ids)
+
+    def texts(self, texts: Sequence[str]) -> list[Encoded]:
+        """With special tokens around each."""
+        found = self._fast.encode_batch(list(texts))
+        return [Encoded(one.ids, _inside(one, 0)) for one in found]
+
+    def pairs(self, pairs: Sequence[Pair]) -> list[Encoded]:
+        """With special tokens around and between."""
+        found = self._fast.encode_batch([(pair.query, pair.document) for pair in pairs])
+        return [Encoded(one.ids, _inside(one, 1)) for one in found]
+
+    def alone(self, texts: Sequence[str], *, control: bool) -> list[Encoding]:
+        """Without special tokens around them.
+
+        Args:
+            control: recognise control tokens that they spell.
+        """
+        self._fast.encode_special_tokens = not control
+        try:
+            found: list[Encoding] = self._fast.encode_batch(list(texts), add_special_tokens=False)
+        finally:
+            self._fast.encode_special_tokens = False
+        return found
+
+    def token(self, text: str) -> int:
+        """The id of a token by its name.
+
+        Raises:
+            InvalidRequest: there is none.
+        """
+        found: int | None = self._fast.token_to_id(text)
+        if found is None:
+            raise InvalidRequest(f"The model's vocabulary has no token {text!r}.")
+        return found
+
+    def spell(self, ids: Sequence[int]) -> list[str]:
+        """As `SpellingEngine.spell`."""
+        spelled = []
+        for token in ids:
+            text = self._fast.id_to_token(token) if 0 <= token < self.size else None
+            if text is None:
+                raise InvalidRequest(
+                    f"The model has no token {token}; its ids are 0 to {self.size - 1}.",
+                    param="input",
+                )
+            spelled.append(text)
+        return spelled
+
+
+def _inside(one: Encoding, sequence: int) -> tuple[int, int]:
+    """Where the text of this number lies between the special tokens."""
+    ids = one.sequence_ids
+    if sequence not in ids:  # nothing of it is left: before the last special token
+        end = len(ids) - 1 if ids and ids[-1] is None else len(ids)
+        return end, end
+    start = ids.index(sequence)
+    return start, len(ids) - ids[::-1].index(sequence)
