@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from tests.unit.api.fakes import Api, deployment
+from tests.unit.api.test_encode import ROWS, VECTORS, encoding
 from xinfer.api.cluster_metrics import ClusterCollector
 from xinfer.api.metrics import Metrics
 from xinfer.core.gateway import RoutingTable
@@ -207,12 +208,14 @@ def test_gauges_of_dead_processes_are_forgotten_and_counters_kept(tmp_path: Path
 
 @pytest.mark.anyio
 async def test_the_documentation_lists_every_metric_with_its_labels() -> None:
-    api = Api(deployment("a"))
+    api = Api(deployment("a"), deployment("embed", type="embedding", encode=VECTORS))
+    api.gateway.encodings.append(encoding(ROWS, 7, 1))
     gpu = Device(
         kind="cuda", index=0, name="H100", utilisation=0.5, holders=(Holder(1, 1, "a-0-abc"),)
     )
     api.control.nodes = [msgspec.structs.replace(NODE, devices=(gpu,))]
     await api.chat(model="a", stream=True)
+    await api.http.post("/v1/embeddings", json={"model": "embed", "input": ["a", "b"]})
     await api.http.get("/nowhere")
     text = (await api.http.get("/metrics")).text
     exposed = {}
