@@ -44,6 +44,44 @@ def test_a_stopped_supervisor_leaves_models_running_and_finds_them_when_it_is_ba
             assert {replica["restarts"] for replica in cluster.server.replicas(uid)} == {0}
 
 
+def test_a_changed_file_changes_what_it_says_and_nothing_else_that_runs(tmp_path: Path) -> None:
+    port = free_port()
+    token = {"XINFERENCE_CLUSTER_TOKEN": "t" * 32}
+    file = tmp_path / "models.yaml"
+    flags = ["-e", f"http://127.0.0.1:{port}", "-H", "127.0.0.2"]
+
+    def declare(*entries: str) -> None:
+        lines = [f"  - {{model_name: echo, {entry}}}" for entry in entries]
+        file.write_text("\n".join(["models:", *lines]))
+
+    def started(cluster: Cluster) -> dict[str, dict[str, int]]:
+        """The pids of what serves, by model and replica."""
+        found = {}
+        for instance in cluster.http.get("/v1/models/instances").json():
+            replicas = instance["replica_statuses"]
+            ready = {
+                one["replica_model_uid"]: one["pid"] for one in replicas if one["state"] == "READY"
+            }
+            if len(ready) == instance["replica"]:
+                found[instance["model_uid"]] = ready
+        return found
+
+    declare("model_uid: same", "model_uid: more", "model_uid: gone")
+    with running("worker", *flags, home=tmp_path, **QUICK, **token):
+        with running_cluster("--config", str(file), home=tmp_path, port=port, **token) as cluster:
+            # Declared before any worker was there.
+            eventually(lambda: started(cluster).keys() == {"same", "more", "gone"}, 20)
+            cluster.server.launch(model_uid="mine")
+            before = started(cluster)
+        declare("model_uid: same", "model_uid: more, replica: 2")
+        with running_cluster("--config", str(file), home=tmp_path, port=port, **token) as cluster:
+            eventually(lambda: started(cluster).keys() == {"same", "more", "mine"}, 20)
+            after = started(cluster)
+            assert (after["same"], after["mine"]) == (before["same"], before["mine"])
+            assert len(after["more"]) == 2
+            assert not after["more"].items() & before["more"].items()
+
+
 def stop_cluster(cluster: Cluster) -> None:
     command = [sys.executable, "-m", "xinfer.deploy.cli", "stop-cluster", "--check"]
     subprocess.run([*command, "-e", cluster.server.url], check=True, timeout=30)
