@@ -41,7 +41,7 @@ def _serve(options: argparse.Namespace, settings: Settings) -> int:
 
     def ready(url: str) -> None:
         logger.info("The page is at %s/ and the API documentation at %s/docs", url, url)
-        if not options.model:
+        if not (options.model or options.config or settings.config):
             logger.info("Next, in another terminal: xinference launch -n tiny-chat")
 
     return head.serve(
