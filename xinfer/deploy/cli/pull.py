@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -11,40 +11,23 @@ import msgspec
 from xinfer.deploy.cli.progress import describe_download, open_display
 from xinfer.errors import InvalidRequest, XinferError
 from xinfer.model.catalog.catalogue import Catalogue
+from xinfer.model.catalog.choose import choose
+from xinfer.model.catalog.forms import examine, find_forms
+from xinfer.model.catalog.remote import RemoteModels
+from xinfer.model.catalog.select import select
+from xinfer.model.catalog.surroundings import Surroundings
 from xinfer.model.hub.cache import entry_at, repair, verify
 from xinfer.model.hub.fetch import fetch
-from xinfer.model.hub.needed import GGUF, choose_gguf
-from xinfer.model.hub.sources import first_that_answers, order_sources
 from xinfer.settings import Settings
-from xinfer.types.model import FileProgress, ModelSpec, Source
-
-_PREFIXES = {
-    "hf": "huggingface",
-    "huggingface": "huggingface",
-    "ms": "modelscope",
-    "modelscope": "modelscope",
-}
-_HUBS = ("huggingface", "modelscope")
-
-
-@dataclasses.dataclass(frozen=True)
-class Form:
-    """Which form of a model is wanted; None leaves it open."""
-
-    format: str | None
-    quantization: str | None
-    size: float | None
-    revision: str | None
-    files: tuple[str, ...]
+from xinfer.types.deployment import LaunchSpec
+from xinfer.types.model import FileProgress, ModelSpec
 
 
 @click.command()
 @click.argument("model")
-@click.option("--model-format", "-f", help="ggufv2, pytorch, awq, …  [default: what there is]")
-@click.option("--quantization", "-q", help="Of those there are; a usual one without.")
+@click.option("--model-format", "-f", help="ggufv2, pytorch, awq, …  [default: what runs here]")
+@click.option("--quantization", "-q", help="Of those there are; without it, what suits this host.")
 @click.option("--size-in-billions", "-s", type=float, help="For a name that has several sizes.")
-@click.option("--revision", help="Branch, tag or commit; the hub's default without.")
-@click.option("--file", "files", multiple=True, help="Exactly this file; may be repeated.")
 @click.option("--download-hub", help="huggingface, modelscope or auto: the first that answers.")
 @click.option("--verify", "check", is_flag=True, help="Read again what is here, and mend it.")
 def pull(
@@ -52,24 +35,25 @@ def pull(
     model_format: str | None,
     quantization: str | None,
     size_in_billions: float | None,
-    revision: str | None,
-    files: tuple[str, ...],
     download_hub: str | None,
     check: bool,
 ) -> None:
-    """Download MODEL to this machine, without a server: a name of the catalogue, or owner/name on
-    a hub, with hf: or ms: before it for one of them. Prints the path.
+    """Download MODEL to this machine, without a server: a name as `launch` takes it, of the
+    catalogue or of a repository on a hub. Prints the path.
 
-    A download that was interrupted is continued.
+    A download that was interrupted is continued. What is here already is compared with the hub's
+    latest.
     """
     settings = Settings.from_env()
-    form = Form(model_format, quantization, size_in_billions, revision, files)
-    hub = download_hub or settings.model_src
+    spec = LaunchSpec(
+        model_name=model,
+        model_format=model_format,
+        quantization=quantization,
+        model_size_in_billions=size_in_billions,
+        download_hub=download_hub,
+    )
     try:
-        if ":" in model or "/" in model:
-            wanted = _in_repository(model, form, hub, settings)
-        else:
-            wanted = _in_catalogue(model, form, hub)
+        wanted = _resolve(spec, settings)
         found = _fetch(wanted, settings)
         if check and _mend(Path(found.path), settings):
             found = _fetch(wanted, settings)
@@ -78,44 +62,23 @@ def pull(
     click.echo(found.path)
 
 
-def _in_catalogue(name: str, form: Form, hub: str) -> ModelSpec:
-    for model in Catalogue().find(name).models():
-        fits = (
-            form.format in (None, model.format)
-            and (form.quantization or model.quantization).lower() == model.quantization.lower()
-            and form.size in (None, model.size_in_billions)
+def _resolve(spec: LaunchSpec, settings: Settings) -> ModelSpec:
+    """The form of the model that a launch here would take."""
+    around = Surroundings(Catalogue(), RemoteModels(settings))
+    forms = find_forms(spec, around)
+    selected = select(forms.spec, forms.models)
+    chosen = selected[0]
+    if len(selected) > 1:
+        # Where no engine here runs any of them, one of another machine may.
+        with suppress(InvalidRequest):
+            choice = choose(forms.spec, selected, forms.models, around.host, code_allowed=True)
+            chosen = choice.model
+    if not chosen.sources:
+        raise InvalidRequest(
+            f"{spec.model_name} is no model of a hub: "
+            + (f"it is at {chosen.path}." if chosen.path else "it needs no files.")
         )
-        if fits and model.path:
-            raise InvalidRequest(f"{name} comes with this package: {model.path}.")
-        if fits and model.sources:
-            return msgspec.structs.replace(model, sources=order_sources(model.sources, hub))
-    raise InvalidRequest(f"{name} is not there in this format, size and quantization.")
-
-
-def _in_repository(name: str, form: Form, hub: str, settings: Settings) -> ModelSpec:
-    prefix, colon, repo = name.partition(":")
-    if not colon:
-        repo = name
-    elif prefix.lower() in _PREFIXES:
-        hub = _PREFIXES[prefix.lower()]
-    else:
-        raise InvalidRequest(f"{prefix!r} is no hub; expected hf:owner/name or ms:owner/name.")
-    every = [Source(hub=each, repo=repo, revision=form.revision) for each in _HUBS]
-    repository = first_that_answers(order_sources(every, hub), settings)
-    listing = repository.list()
-    source, format = repository.source, form.format
-    if format is None:
-        has_weights = any(file.name.endswith((".safetensors", ".bin")) for file in listing)
-        format = "pytorch" if has_weights and not form.files else GGUF
-    files = form.files
-    if format == GGUF and not files:
-        files = (choose_gguf(listing, form.quantization),)
-    return ModelSpec(
-        name=repo.rpartition("/")[2],
-        format=format,
-        quantization=form.quantization or "none",
-        sources=(msgspec.structs.replace(source, files=files),),
-    )
+    return examine(chosen, around.hubs)
 
 
 def _fetch(model: ModelSpec, settings: Settings) -> ModelSpec:

@@ -20,7 +20,6 @@ _OTHER_FORMS = frozenset(
     {"original", "onnx", "openvino", "coreml", "tf", "flax", "jax", "gguf", "metal", "runs"}
 )
 """Directories that hold the same weights once more, or the history of a training."""
-_USUAL = ("Q4_K_M", "Q4_0", "Q8_0", "F16", "BF16")
 _PICKLED = frozenset({".bin", ".pt", ".pth", ".ckpt"})
 _DESCRIBING = frozenset(
     {
@@ -64,41 +63,6 @@ def needed_files(
     return _of_directory(names)
 
 
-def choose_gguf(listing: Sequence[ModelFile], quantization: str | None = None) -> str:
-    """The name of the file, or of the first part of it, in this quantisation; without one, in the
-    first of the usual ones that is there.
-
-    Raises:
-        NotFound: there is none; the message lists what there is.
-        InvalidRequest: there are several.
-    """
-    sets = _gguf_sets(file.name for file in listing)
-    if quantization is None and len(sets) > 1:
-        usual = (wanted for wanted in _USUAL if any(_is_quantised(each, wanted) for each in sets))
-        quantization = next(usual, None)
-    found = [each for each in sets if quantization is None or _is_quantised(each, quantization)]
-    there = ", ".join(list(sets)[:20])
-    if not found:
-        raise NotFound(
-            f"There is no .gguf file in {quantization or 'one piece'}."
-            + (f" There are: {there}." if there else ""),
-            code="file_not_found",
-            param="quantization",
-        )
-    if len(found) > 1:
-        raise InvalidRequest(
-            f"Several .gguf files could be meant: {', '.join(found[:20])}. Name one.",
-            code="ambiguous_file",
-            param="quantization",
-        )
-    return found[0]
-
-
-def _is_quantised(name: str, quantization: str) -> bool:
-    words = re.split(r"[.\-/]", name.lower())
-    return quantization.lower() in words
-
-
 def whole_sets(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Files that belong together by the first's name: the parts of one that is divided, where all
     of them are there, or just itself."""
@@ -132,7 +96,9 @@ def _with_parts(files: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _the_only_gguf(names: Sequence[str]) -> tuple[str, ...]:
-    sets = _gguf_sets(names)
+    sets = whole_sets(
+        name for name in names if name.lower().endswith(".gguf") and "mmproj" not in name.lower()
+    )
     if not sets:
         raise NotFound("There is no whole .gguf file.", code="no_weights")
     if len(sets) > 1:
@@ -143,13 +109,6 @@ def _the_only_gguf(names: Sequence[str]) -> tuple[str, ...]:
             param="quantization",
         )
     return next(iter(sets.values()))
-
-
-def _gguf_sets(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Models among the files; what only projects pictures is none."""
-    return whole_sets(
-        name for name in names if name.lower().endswith(".gguf") and "mmproj" not in name.lower()
-    )
 
 
 def _of_directory(names: Sequence[str]) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.support.fake_hub import FakeHub, fake_hub
+from tests.support.gguf_models import random_llama
+from tests.support.llama_files import llama_files
 from xinfer.deploy.cli import main
 from xinfer.deploy.cli.progress import describe_download, duration, size
 
@@ -25,7 +26,7 @@ ENTRY = {
     "actor_ip_address": "127.0.0.1:4000",
     "path": "/cache/one",
 }
-FILES = {"config.json": b"{}", "model.safetensors": os.urandom(100_000)}
+FILES = llama_files(100_000)
 
 
 def test_cached_prints_a_table(server: Any, xinference: Callable[..., Result]) -> None:
@@ -100,25 +101,23 @@ def test_pull_downloads_a_repository_and_prints_where(pull: Pulling, name: str) 
     assert "Pulling name: 100% downloading 100 kB of 100 kB" in result.stderr
 
 
-def test_pull_chooses_a_quantization(pull: Pulling) -> None:
-    files = {f"m-{each}.gguf": each.encode() for each in ("Q4_K_M", "Q8_0", "IQ3_XS")}
-    pull.hub.add("owner/name", {**files, "mmproj-F16.gguf": b"p", "README.md": b""})
-    assert Path(pull("owner/name").stdout.strip()).name == "m-Q4_K_M.gguf"
+def test_pull_chooses_a_quantization(pull: Pulling, tmp_path: Path) -> None:
+    weights = random_llama(tmp_path / "any.gguf").read_bytes()
+    files = {f"m-{each}.gguf": weights for each in ("Q4_K_M", "Q8_0", "F16")}
+    pull.hub.add("owner/name", {**files, "README.md": b""})
+    assert Path(pull("owner/name").stdout.strip()).name in files
     assert Path(pull("owner/name", "-q", "q8_0").stdout.strip()).name == "m-Q8_0.gguf"
-    file = pull("owner/name", "--file", "m-IQ3_XS.gguf", "--file", "mmproj-F16.gguf")
-    path = Path(file.stdout.strip())
-    assert path.name == "m-IQ3_XS.gguf"
-    assert (path.parent / "mmproj-F16.gguf").exists()
+    assert Path(pull("hf:owner/name:F16").stdout.strip()).name == "m-F16.gguf"
     refused = pull("owner/name", "-q", "Q2_K")
     assert refused.exit_code == 1
-    assert "There are: m-IQ3_XS.gguf, m-Q4_K_M.gguf, m-Q8_0.gguf" in refused.stderr
+    assert "Q4_K_M" in refused.stderr
 
 
 def test_pull_verifies_and_mends(pull: Pulling) -> None:
     pull.hub.add("owner/name", FILES)
     path = Path(pull("owner/name").stdout.strip())
     weights = path / "model.safetensors"
-    weights.write_bytes(b"x" + FILES["model.safetensors"][1:])
+    weights.write_bytes(FILES["model.safetensors"][:-1] + b"x")
     assert pull("owner/name").exit_code == 0
     assert weights.read_bytes() != FILES["model.safetensors"]
     result = pull("owner/name", "--verify")
@@ -131,10 +130,11 @@ def test_pull_verifies_and_mends(pull: Pulling) -> None:
     ("arguments", "says"),
     [
         (["owner/absent"], "huggingface (owner/absent): "),
-        (["xx:owner/name"], "'xx' is no hub"),
-        (["hf:../../etc"], "no repository of a hub"),
+        (["hf:../../etc"], "names no repository"),
         (["owner/name", "--download-hub", "csghub"], "no hub 'csghub'"),
-        (["owner/name", "--revision", "../x"], "is no revision"),
+        (["owner/name@../x"], "names no repository"),
+        (["echo"], "it needs no files"),
+        (["no-such-model"], "There is no model 'no-such-model'"),
     ],
 )
 def test_pull_refuses_in_one_line(pull: Pulling, arguments: list[str], says: str) -> None:
