@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.gguf_models import script_model
 from tests.support.markdown import Block, Page
+from tests.support.retrieval import retrieval_models
 from tests.support.server import Server
 
 BLOCKS = [block for block in Page.read("README.md").blocks if block.tested]
@@ -19,13 +20,14 @@ ADDRESS = "http://127.0.0.1:9997"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where a reader stands: `xinference` can be called, and there is a model.gguf."""
+    """Where a reader stands: `xinference` can be called, and there are files of models."""
     here = tmp_path_factory.mktemp("readme")
     command = here / "bin" / "xinference"
     command.parent.mkdir()
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m xinfer.deploy.cli "$@"\n')
     command.chmod(0o755)
     script_model(here / "model.gguf", [b"Hello", b" ", b"there"])
+    retrieval_models(here)
     return here
 
 
@@ -58,7 +60,24 @@ def test_every_block_does_what_the_readme_says(server: Server, folder: Path) -> 
         assert not server.instances("my-model")
         assert not server.instances("parrot")
     finally:
-        for uid in ("tiny-chat", "my-model", "parrot"):
+        for uid in ("tiny-chat", "my-model", "parrot", "my-embedding", "my-rerank"):
+            if server.instances(uid):
+                server.terminate(uid)
+
+
+def test_every_block_of_the_page_about_retrieval_does_what_it_says(
+    server: Server, folder: Path
+) -> None:
+    blocks = [block for block in Page.read("docs/retrieval.md").blocks if block.tested]
+    assert len(blocks) == len(Page.read("docs/retrieval.md").blocks)
+    try:
+        for block in blocks:
+            done = run(block, server, folder)
+            said = f"{block.code}\n{done.stdout}\n{done.stderr}"
+            assert done.returncode == 0, said
+            assert block.expected in done.stdout, said
+    finally:
+        for uid in ("my-embedding", "my-rerank"):
             if server.instances(uid):
                 server.terminate(uid)
 

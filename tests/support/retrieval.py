@@ -38,17 +38,23 @@ class Retrieval:
         return float(1 / (1 + np.exp(-self.ranker.scores(ids)[0])))
 
 
+def retrieval_models(folder: Path) -> tuple[Bert, Bert]:
+    """Write `embedding.gguf` and `rerank.gguf`; what they are."""
+    model, ranker = Bert(), Bert(seed=1, labels=["relevance"])
+    model.write(folder / "embedding.gguf", gguf.PoolingType.MEAN)
+    ranker.write(folder / "rerank.gguf", gguf.PoolingType.RANK)
+    return model, ranker
+
+
 @contextmanager
 def retrieval(server: Server, folder: Path, name: str, replica: int = 1) -> Iterator[Retrieval]:
     """Both models, launched under uids that begin with `name`; terminated on leaving."""
-    model, ranker = Bert(), Bert(seed=1, labels=["relevance"])
-    paths = (
-        model.write(folder / "embedding.gguf", gguf.PoolingType.MEAN),
-        ranker.write(folder / "rerank.gguf", gguf.PoolingType.RANK),
-    )
+    model, ranker = retrieval_models(folder)
     uids = [
-        server.launch(str(path), model_uid=f"{name}-{path.stem}", replica=replica, **EXACT)
-        for path in paths
+        server.launch(
+            str(folder / f"{kind}.gguf"), model_uid=f"{name}-{kind}", replica=replica, **EXACT
+        )
+        for kind in ("embedding", "rerank")
     ]
     yield Retrieval(server, uids[0], uids[1], model, ranker)
     for uid in uids:
