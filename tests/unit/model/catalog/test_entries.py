@@ -85,7 +85,7 @@ def test_names_are_unique_however_they_are_spelt_and_in_order() -> None:
     for kind in TYPES:
         names = [entry.name.lower() for entry in entries(kind)]
         assert names == sorted(set(names))
-    assert all(find_builtin(entry.name) is entry for entry in ALL)
+    assert all(find_builtin(entry.name) == entry for entry in ALL)
 
 
 @every_entry
@@ -129,6 +129,19 @@ def test_a_quantisation_that_one_hub_lacks_is_had_from_the_other() -> None:
     assert [(source.repo, source.revision) for source in sources["Int8"]] == [("c/b", "v1")]
 
 
+def test_what_a_hub_says_itself_counts_also_when_it_is_nothing() -> None:
+    variant = Variant(
+        format="pytorch",
+        quantizations=("int4",),
+        hf="a/b-int4",
+        ms=Repository(repo="a/b", quantizations=()),
+    )
+    assert {name: one[0].repo for name, one in variant.sources().items()} == {
+        "int4": "a/b-int4",
+        "none": "a/b",
+    }
+
+
 def test_files_of_the_catalogue_are_where_the_package_is_on_this_machine() -> None:
     for model in (model for entry in read_entries("shipped") for model in entry.models()):
         path = model.path and "/installed/elsewhere/" + model.path
@@ -151,6 +164,15 @@ def test_tiny_chat_is_what_its_file_says() -> None:
         assert set(model.abilities) <= set(file.abilities)
         assert model.size_bytes == file.size_bytes
         assert model.size_in_billions == pytest.approx(file.size_in_billions, rel=0.05)
+
+
+def test_only_the_type_that_is_asked_for_is_read_and_by_replicas_none() -> None:
+    read_entries.cache_clear()
+    (tiny, *_) = [entry for entry in read_entries("shipped") if entry.name == "tiny-chat"]
+    on_this_machine(tiny.models()[0])
+    assert read_entries.cache_info().currsize == 1
+    entries("embedding")
+    assert read_entries.cache_info().currsize == 2
 
 
 def test_all_shipped_weights_are_there() -> None:

@@ -179,6 +179,7 @@ def test_what_has_no_effect_is_told() -> None:
         ({"model_specs": [{}]}, "model_specs[0].model_uri"),
         ({"model_specs": [{"model_id": "no-owner"}]}, "model_specs[0].model_id"),
         ({"model_specs": [{"model_id": "../../etc"}]}, "model_specs[0].model_id"),
+        ({"model_specs": [{"model_id": "../etc"}]}, "model_specs[0].model_id"),
         ({"model_specs": [{"model_uri": "relative"}]}, "model_specs[0].model_uri"),
         ({"model_specs": [{"model_uri": "https://x/y"}]}, "model_specs[0].model_uri"),
         ({"model_specs": [{"model_uri": "file://host/y"}]}, "model_specs[0].model_uri"),
