@@ -94,12 +94,12 @@ async def test_without_the_supervisor_the_list_is_not_said_to_be_whole() -> None
 async def test_a_model_is_registered_and_what_had_no_effect_is_named() -> None:
     api = Api()
     api.control.handlers[Register] = lambda asked: RegisteredModel(
-        kind=asked.kind, text=asked.text, ignored=["virtualenv"]
+        kind=asked.kind, text=asked.text, ignored=["virtualenv", "model_specs[0].ü\nX: y"]
     )
     body = {"model": MINE, "persist": True, "worker_ip": None, "else": 1}
     answer = await api.http.post("/v1/model_registrations/LLM", json=body)
     assert (answer.status_code, answer.json()) == (200, None)
-    assert answer.headers["X-Ignored-Fields"] == "else, virtualenv"
+    assert answer.headers["X-Ignored-Fields"] == "else, virtualenv, model_specs[0].__X__y"
     assert api.control.operations == [Register("LLM", MINE, persist=True)]
 
 

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 IGNORED_FIELDS_HEADER = "X-Ignored-Fields"
 _MAX_NAMES = 32
-_NOT_A_NAME = re.compile(r"[^A-Za-z0-9_.-]")
+_NOT_A_NAME = re.compile(r"[^A-Za-z0-9_.\[\]-]")
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,11 @@ def require_ability(table: RoutingTable, uid: str, ability: str) -> DeploymentSt
 
 def ignored_fields(body: Body) -> dict[str, str]:
     """The header that names the fields which had no effect; no header when there are none."""
-    names = body.ignored_fields()
+    return ignored_header(body.ignored_fields())
+
+
+def ignored_header(names: list[str]) -> dict[str, str]:
+    """The same, of names wherever they come from."""
     if not names:
         return {}
     shown = [_NOT_A_NAME.sub("_", name)[:64] for name in names[:_MAX_NAMES]]

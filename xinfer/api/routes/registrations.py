@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from xinfer.api.catalogue import cache_status, read_catalogue
 from xinfer.api.requests import JsonRoute
-from xinfer.api.routes.generation import IGNORED_FIELDS_HEADER, ignored_fields
+from xinfer.api.routes.generation import ignored_fields, ignored_header
 from xinfer.api.schemas.registrations import AutoRegisterBody, RegisterBody
 from xinfer.api.services import services
 from xinfer.errors import InvalidRequest, NotFound
@@ -71,11 +71,7 @@ async def register_model(
     registered = await services(request).control.call(
         Register(model_type, body.model, persist=body.persist)
     )
-    headers = ignored_fields(body)
-    if registered["ignored"]:
-        names = [headers.get(IGNORED_FIELDS_HEADER, ""), *registered["ignored"]]
-        headers[IGNORED_FIELDS_HEADER] = ", ".join(filter(None, names))
-    response.headers.update(headers)
+    response.headers.update(ignored_header([*body.ignored_fields(), *registered["ignored"]]))
 
 
 @router.delete("/v1/model_registrations/{model_type}/{model_name:path}")
