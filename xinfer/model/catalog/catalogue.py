@@ -130,5 +130,5 @@ def _hint(name: str, known: list[str]) -> str:
                             f"name; the catalogue has it as {entry.name}."
                         )
     by_name = {one.lower(): one for one in known}
-    near = difflib.get_close_matches(name.lower(), by_name, n=3)
+    near = difflib.get_close_matches(name.lower(), by_name, n=3, cutoff=0.5)
     return f" Did you mean {' or '.join(by_name[one] for one in near)}?" if near else ""
