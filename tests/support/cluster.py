@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -65,11 +65,13 @@ class Cluster:
         endpoint: str = "",
         joins: bool = True,
         within: tuple[str, ...] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> Worker:
         """Start a worker and, if it `joins`, wait until it has."""
+        made = {**self._environment, **(environment or {})}
         flags = ["-e", endpoint or self.server.url, "-H", host, *arguments]
         program = self._stack.enter_context(
-            running("worker", *flags, home=self.server.home, within=within, **self._environment)
+            running("worker", *flags, home=self.server.home, within=within, **made)
         )
         worker = Worker(program.process, program._log_path)
         if joins:

@@ -15,8 +15,8 @@ WORKER_ACTOR = "worker"
 """The actor's uid; `start(Assignment)`, `stop(StopReplica)`, `set_queue(SetQueue)`,
 `logs(ReadReplicaLog) -> list[str]`, `leave()`, all of which answer at once, and `cached() ->
 list[CachedModel]`, `remove_cached(RemoveCached) -> int`, `environments() ->
-list[VirtualEnvironment]`, `remove_environments(RemoveEnvironments) -> bool`, which take
-as long as the disk does."""
+list[VirtualEnvironment]`, `remove_environments(RemoveEnvironments) -> bool`,
+`resolve(ResolveLaunch) -> Resolved`, which take as long as the disk does."""
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from xinfer.core.gateway.table import unknown_model
 from xinfer.core.launch_environment import check_environment
-from xinfer.core.supervisor.host import host_of
 from xinfer.core.supervisor.locks import KeyedLocks
 from xinfer.core.supervisor.placement import places_of
+from xinfer.core.supervisor.resolving import Resolver
 from xinfer.core.supervisor.room import find_lack
 from xinfer.core.supervisor.scaling import (
     check_max_queue,
@@ -71,7 +71,7 @@ class DeploymentService:
         self._store = store
         self._workers = workers
         self._settings = settings
-        self._resolve_model = resolve
+        self._resolver = Resolver(resolve, workers)
         self._changed = changed
         self._monotonic = monotonic
         self._unix_now = unix_now
@@ -278,8 +278,8 @@ class DeploymentService:
             del self._launches[uid]
 
     async def _resolve(self, launch: _Launch, uid: str, spec: LaunchSpec) -> Resolved:
-        host = host_of(self._state.observed(self._monotonic()).workers, spec)
-        work = asyncio.ensure_future(asyncio.to_thread(self._resolve_model, spec, host))
+        workers = self._state.observed(self._monotonic()).workers
+        work = asyncio.ensure_future(self._resolver.resolve(spec, workers))
         cancel = asyncio.ensure_future(launch.cancel.wait())
         try:
             await asyncio.wait({work, cancel}, return_when=asyncio.FIRST_COMPLETED)
@@ -288,7 +288,7 @@ class DeploymentService:
                 raise Cancelled(f"The launch of {uid!r} was cancelled.")
             return work.result()
         finally:
-            # The thread runs to its end; nobody waits for what it finds.
+            # A thread runs to its end; nobody waits for what it finds.
             for future in (work, cancel):
                 future.cancel()
             await asyncio.wait({work, cancel})

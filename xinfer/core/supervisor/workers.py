@@ -6,6 +6,8 @@ from typing import Protocol
 
 import msgspec
 
+from xinfer.core.launch_question import ResolveLaunch
+from xinfer.model.catalog.resolve import Resolved
 from xinfer.types.cluster import (
     WORKER_ACTOR,
     Assignment,
@@ -37,6 +39,8 @@ class WorkerPort(Protocol):
     async def environments(self, address: str) -> list[VirtualEnvironment]: ...
 
     async def remove_environments(self, address: str, request: RemoveEnvironments) -> bool: ...
+
+    async def resolve(self, address: str, question: ResolveLaunch) -> Resolved: ...
 
     async def leave(self, address: str) -> None: ...
 
@@ -75,6 +79,10 @@ class ActorWorkers:
         return msgspec.msgpack.decode(
             await self._call(address, "remove_environments", request), type=bool
         )
+
+    async def resolve(self, address: str, question: ResolveLaunch) -> Resolved:
+        answer = await self._call(address, "resolve", question)
+        return msgspec.msgpack.decode(answer, type=Resolved)
 
     async def leave(self, address: str) -> None:
         await self._call(address, "leave", None)

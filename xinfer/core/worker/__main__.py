@@ -16,11 +16,11 @@ import uvloop
 from xinfer.core import logs
 from xinfer.core.actors import create_pool, xo
 from xinfer.core.child import Leave, announce_ready, ask_to_stop, read_config
+from xinfer.core.engines import installed_engines
 from xinfer.core.exits import REFUSES_TO_START
 from xinfer.core.watchdog import watched
 from xinfer.core.worker.actor import WorkerActor
 from xinfer.core.worker.devices import Devices, drivers
-from xinfer.core.worker.engines import installed_engines
 from xinfer.core.worker.links import LinkPlace, TcpLinks, UnixLinks
 from xinfer.core.worker.locate import (
     Locate,
@@ -33,6 +33,11 @@ from xinfer.core.worker.model_cache import ModelCache
 from xinfer.core.worker.replicas import Replicas
 from xinfer.core.worker.reporter import Reporter
 from xinfer.errors import XinferError
+from xinfer.model.catalog.catalogue import Catalogue
+from xinfer.model.catalog.host import Host
+from xinfer.model.catalog.remote import RemoteModels
+from xinfer.model.catalog.resolve import resolve
+from xinfer.model.catalog.surroundings import Surroundings
 from xinfer.settings import Settings
 from xinfer.types.cluster import WORKER_ACTOR, ReportReply
 
@@ -96,12 +101,18 @@ async def serve(config: WorkerConfig, settings: Settings) -> None:
     )
     await devices.open()
     dismissed = asyncio.Event()
+    hubs = RemoteModels(settings)
+
+    def around(host: Host) -> Surroundings:
+        return Surroundings(Catalogue(), hubs, host, settings.trust_remote_code)
+
     cache = ModelCache(settings, pool.external_address, replicas.paths_in_use)
     await xo.create_actor(
         WorkerActor,
         replicas,
         cache,
         dismissed.set,
+        lambda question: resolve(question.spec, around(question.host)),
         uid=WORKER_ACTOR,
         address=pool.external_address,
     )

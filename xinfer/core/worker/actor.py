@@ -8,8 +8,10 @@ from collections.abc import Callable
 import msgspec
 
 from xinfer.core.actors import xo
+from xinfer.core.launch_question import ResolveLaunch
 from xinfer.core.worker.model_cache import ModelCache
 from xinfer.core.worker.replicas import Replicas
+from xinfer.model.catalog.resolve import Resolved
 from xinfer.types.cluster import (
     Assignment,
     ReadReplicaLog,
@@ -26,18 +28,30 @@ _decode_queue = msgspec.msgpack.Decoder(SetQueue).decode
 _decode_stop = msgspec.msgpack.Decoder(StopReplica).decode
 _decode_remove = msgspec.msgpack.Decoder(RemoveCached).decode
 _decode_environments = msgspec.msgpack.Decoder(RemoveEnvironments).decode
+_decode_launch = msgspec.msgpack.Decoder(ResolveLaunch).decode
 _decode_read = msgspec.msgpack.Decoder(ReadReplicaLog).decode
 
 
 class WorkerActor(xo.StatelessActor):  # type: ignore[misc]
-    """A thin door to `Replicas` and `ModelCache`; `leave` is called when the supervisor wants the
-    worker gone."""
+    """A thin door to `Replicas` and `ModelCache`.
 
-    def __init__(self, replicas: Replicas, cache: ModelCache, leave: Callable[[], None]) -> None:
+    Args:
+        leave: called when the supervisor wants the worker gone.
+        resolve: model, engine and options of a launch, by what is on this machine; blocks.
+    """
+
+    def __init__(
+        self,
+        replicas: Replicas,
+        cache: ModelCache,
+        leave: Callable[[], None],
+        resolve: Callable[[ResolveLaunch], Resolved],
+    ) -> None:
         super().__init__()
         self._replicas = replicas
         self._cache = cache
         self._leave = leave
+        self._resolve = resolve
 
     async def start(self, payload: bytes) -> bytes:
         """Begin to run an `Assignment`; answers at once, reports tell how it goes.
@@ -97,6 +111,14 @@ class WorkerActor(xo.StatelessActor):  # type: ignore[misc]
                 request.python_version,
             )
         )
+
+    async def resolve(self, payload: bytes) -> bytes:
+        """What a `ResolveLaunch` comes to on this machine, as a `Resolved`.
+
+        Raises:
+            NotFound, InvalidRequest: it cannot be run here.
+        """
+        return _encode(await asyncio.to_thread(self._resolve, _decode_launch(payload)))
 
     async def logs(self, payload: bytes) -> bytes:
         """The lines that `ReadReplicaLog` asks for, as a list of strings."""

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from xinfer.core.launch_question import ResolveLaunch
 from xinfer.core.supervisor.observed import ObservedWorker
 from xinfer.core.supervisor.planner import PlanPolicy
 from xinfer.core.supervisor.silence import LossPolicy
 from xinfer.core.supervisor.state import ClusterState
 from xinfer.core.supervisor.store import StoredRegistration
 from xinfer.errors import Unavailable, XinferError
+from xinfer.model.catalog.resolve import Resolved
 from xinfer.types.cluster import (
     Assignment,
     CachedModel,
@@ -217,6 +219,10 @@ class FakeWorkers:
         self.requeued: list[tuple[str, int]] = []
         self.caches: dict[str, list[CachedModel]] = {}
         self.virtual: dict[str, list[VirtualEnvironment]] = {}
+        self.resolving: dict[str, Resolved | Exception] = {}
+        """What a launch comes to on a worker, by address."""
+        self.asked: list[str] = []
+        """Addresses of the workers that were asked for that."""
         self.failing: dict[str, Exception] = {}
         self.gate: asyncio.Event | None = None
 
@@ -247,6 +253,13 @@ class FakeWorkers:
         there = self.virtual.get(address, [])
         self.virtual[address] = [one for one in there if request.model_name not in one.models]
         return len(self.virtual[address]) < len(there)
+
+    async def resolve(self, address: str, question: ResolveLaunch) -> Resolved:
+        self.asked.append(address)
+        found = self.resolving[address]
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     async def leave(self, address: str) -> None:
         self._raise("leave")

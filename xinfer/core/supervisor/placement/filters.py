@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from xinfer.core.supervisor.observed import ObservedWorker
 from xinfer.core.supervisor.placement.need import Need
+from xinfer.types.deployment import Place
+from xinfer.types.model import Memory
 
 
 class WorkerFilter(Protocol):
@@ -50,6 +53,12 @@ class HasDevices:
 
     def refuse(self, worker: ObservedWorker, need: Need) -> str | None:
         return None if worker.devices else "it has told of no device"
+
+
+def may_run_on(worker: ObservedWorker, place: Place, labels: Mapping[str, str]) -> bool:
+    """Whether a launch leaves this worker to a replica with this place, whatever it needs."""
+    need = Need("", "", "", Memory(), place, labels)
+    return all(each.refuse(worker, need) is None for each in (NamedWorker(), HasLabels()))
 
 
 FILTERS: tuple[WorkerFilter, ...] = (NamedWorker(), HasLabels(), HasEngine(), HasDevices())

@@ -1,4 +1,4 @@
-"""Which engines this worker can run, and what they can compute on here."""
+"""Which engines can run on this machine, and what they can compute on here."""
 
 from __future__ import annotations
 

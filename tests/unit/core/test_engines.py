@@ -1,4 +1,4 @@
-"""Which engines a worker says it has."""
+"""Which engines a machine says it has."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from importlib.util import find_spec
 
 import pytest
 
-from xinfer.core.worker import engines
-from xinfer.core.worker.engines import installed_engines
+from xinfer.core import engines
+from xinfer.core.engines import installed_engines
 from xinfer.model.llm.echo import EchoEngine
 
 

@@ -1,0 +1,16 @@
+"""What the supervisor asks a worker of a launch."""
+
+from __future__ import annotations
+
+import msgspec
+
+from xinfer.model.catalog.host import Host
+from xinfer.types.deployment import LaunchSpec
+
+
+class ResolveLaunch(msgspec.Struct, frozen=True):
+    """What a launch comes to on the worker's machine. The answer is a `Resolved`."""
+
+    spec: LaunchSpec
+    host: Host
+    """What the worker can give, by what it has reported."""
