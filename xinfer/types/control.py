@@ -166,10 +166,12 @@ class ReadRegistrations(msgspec.Struct, frozen=True, tag="registrations"):
 
 
 class AwaitSeen(msgspec.Struct, frozen=True, tag="await seen"):
-    """Result: None. Answered when every API process knows this version of the snapshot or a later
-    one, so that the next request may come to any of them; one that hangs is not waited for long."""
+    """Result: the version. Answered when every API process knows this version of the snapshot or a
+    later one, so that the next request may come to any of them; one that hangs is not waited for
+    long."""
 
-    version: int
+    version: int | None = None
+    """None for the one that holds all that has been done until now."""
 
 
 Operation = (

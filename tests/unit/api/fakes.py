@@ -17,7 +17,7 @@ from xinfer.api.lifetime import Drain
 from xinfer.core.gateway import Completion, Encoding, RoutingTable
 from xinfer.errors import XinferError
 from xinfer.settings import Settings
-from xinfer.types.control import Launch, Node, Operation, ReadNodes, ReadRegistrations
+from xinfer.types.control import AwaitSeen, Launch, Node, Operation, ReadNodes, ReadRegistrations
 from xinfer.types.deployment import (
     Deployment,
     DeploymentState,
@@ -231,6 +231,7 @@ class FakeControl:
         self.handlers: dict[type, Callable[[Any], Any]] = {
             Launch: self._launch,
             ReadNodes: lambda _: self.nodes,
+            AwaitSeen: self._await_seen,
             ReadRegistrations: lambda _: [],
         }
 
@@ -244,6 +245,12 @@ class FakeControl:
         uid = operation.spec.model_uid or operation.spec.model_name
         self.show(deployment(uid, replicas=operation.spec.replica))
         return uid
+
+    def _await_seen(self, operation: AwaitSeen) -> int:
+        """What was done is in the next snapshot."""
+        if operation.version is not None:
+            return operation.version
+        return self.table.snapshot.version + 1 if self.table.snapshot else 1
 
     def show(self, *statuses: DeploymentStatus) -> None:
         """Push a snapshot in which these have changed."""

@@ -241,6 +241,19 @@ async def test_the_answer_comes_when_every_api_process_knows() -> None:
     assert asked == [2, 3, 4]
 
 
+async def test_a_launch_that_was_terminated_before_it_could_be_seen_ends_at_once() -> None:
+    api = Api()
+    api.control.handlers[Launch] = lambda _: "tiny"
+
+    def await_seen(_: AwaitSeen) -> int:
+        api.control.show()  # it came and went between two snapshots
+        return 2
+
+    api.control.handlers[AwaitSeen] = await_seen
+    response = await asyncio.wait_for(_launch(api), 10)
+    assert (response.status_code, response.json()["error"]["code"]) == (499, "cancelled")
+
+
 async def test_what_was_launched_is_told_though_the_supervisor_has_left_since() -> None:
     api = Api()
 

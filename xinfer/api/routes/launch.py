@@ -1,5 +1,7 @@
 """Changing what runs: launch, terminate, cancel a launch, abort a request."""
 
+import contextlib
+import math
 from collections.abc import Mapping
 
 from fastapi import APIRouter, Request, Response
@@ -12,8 +14,8 @@ from xinfer.api.routes.seeing import reaches_all, see
 from xinfer.api.schemas.answers import AbortAnswer, LaunchAnswer
 from xinfer.api.schemas.launch import AbortBody, LaunchBody
 from xinfer.api.services import Services, services
-from xinfer.errors import Cancelled, EngineFailed, XinferError
-from xinfer.types.control import CancelLaunch, Launch, Terminate
+from xinfer.errors import Cancelled, EngineFailed, Unavailable, XinferError
+from xinfer.types.control import AwaitSeen, CancelLaunch, Launch, Terminate
 from xinfer.types.deployment import Deployment, DeploymentState, DeploymentStatus, Snapshot
 
 router = APIRouter(route_class=JsonRoute, tags=["management"])
@@ -94,16 +96,24 @@ def _generations(snapshot: Snapshot | None, *, only_failed: bool = False) -> Map
 
 
 async def _appears(here: Services, uid: str, after: int) -> Deployment:
-    """A launch that was committed, later than generation `after`, once this process knows of it."""
+    """A launch that was committed, later than generation `after`, once this process knows of it.
 
-    def launched(snapshot: Snapshot) -> Deployment | None:
+    Raises:
+        Cancelled: it was terminated before this process could see it.
+    """
+    newest = math.inf
+
+    def launched(snapshot: Snapshot) -> Deployment | bool | None:
         status = snapshot.deployments.get(uid)
-        if status is None or status.deployment.generation <= after:
-            return None
-        return status.deployment
+        if status is not None and status.deployment.generation > after:
+            return status.deployment
+        return False if snapshot.version >= newest else None
 
+    if here.table.snapshot is None or launched(here.table.snapshot) is None:
+        with contextlib.suppress(Unavailable):
+            newest = await here.control.call(AwaitSeen())
     found = await see(here, launched)
-    if found is None:
+    if not isinstance(found, Deployment):
         raise _terminated(uid)
     return found
 

@@ -234,16 +234,19 @@ class ControlServer:
         assert isinstance(operation, StopCluster)
         return self._members.stop()
 
-    async def _await_seen(self, version: int) -> None:
+    async def _await_seen(self, version: int | None) -> int:
+        if version is None:
+            version = self._service.version()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + SEEN_WITHIN
         while any(seen < version for seen in self._seen.values()):
             left = deadline - loop.time()
             if left <= 0:
-                return
+                break
             if self._seen_changed is None:
                 self._seen_changed = loop.create_future()
             await asyncio.wait({self._seen_changed}, timeout=left)
+        return version
 
     def _wake_awaiters(self) -> None:
         changed, self._seen_changed = self._seen_changed, None

@@ -220,6 +220,10 @@ class DeploymentService:
                 )
             await self._remove(uid)
 
+    def version(self) -> int:
+        """Of the snapshot that holds all that has been done until now."""
+        return self._state.snapshot().version
+
     async def logs(self, uid: str, lines: int) -> list[ReplicaLog]:
         """The last `lines` lines of each ordinal's newest replica.
 

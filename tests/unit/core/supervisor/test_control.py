@@ -279,7 +279,24 @@ def test_it_tells_when_every_api_process_knows_a_snapshot() -> None:
             assert 1 not in quick.replies
             slow.seen(5)
             await until(lambda: 1 in quick.replies)
-            assert await quick.ask(4, AwaitSeen(5)) == Reply(4)
+            assert await quick.ask(4, AwaitSeen(5)) == Reply(4, result=5)
+
+    run(main)
+
+
+def test_without_a_version_it_tells_when_all_that_was_done_is_known() -> None:
+    async def main() -> None:
+        async with house() as home:
+            peer = await home.peer()
+            done = await peer.ask(1, Launch(LaunchSpec(model_name="echo")))
+            assert done.failure is None
+            peer.send(2, AwaitSeen())
+            await peer.ask(3, ReadNodes())
+            assert 2 not in peer.replies
+            version = home.state.snapshot().version
+            peer.seen(version)
+            await until(lambda: 2 in peer.replies)
+            assert peer.replies[2] == Reply(2, result=version)
 
     run(main)
 
@@ -299,7 +316,7 @@ def test_an_api_process_that_leaves_or_hangs_is_not_waited_for_long(
             await until(lambda: 1 in asking.replies)
             await home.peer()  # one that never says that it knows anything
             monkeypatch.setattr(control_module, "SEEN_WITHIN", 0.02)
-            assert await asking.ask(3, AwaitSeen(5)) == Reply(3)
+            assert await asking.ask(3, AwaitSeen(5)) == Reply(3, result=5)
 
     monkeypatch.setattr(control_module, "SEEN_WITHIN", 600.0)
     run(main)
