@@ -6,13 +6,11 @@ from collections.abc import Mapping
 
 import msgspec
 
+from xinfer.model.memory import weight_bytes
 from xinfer.types.model import ModelSpec
 
 _OVERHEAD = 1.2
 """What a model takes beside its weights, as a share of them: cache and buffers."""
-_FULL_BITS = 16
-_BITS = {"Int8": 8.5, "Int4": 4.5, "Int3": 3.5, "fp8": 8, "fp4": 4.5, "nf4": 4.5}
-_GGUF_BITS = {"1": 2, "2": 3, "3": 3.9, "4": 4.85, "5": 5.7, "6": 6.6, "8": 8.5}
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,22 +38,5 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def expected_bytes(model: ModelSpec) -> int:
-    """What a model takes, by its size on disk or else by its parameters; 0 when neither is
-    known."""
-    if model.size_bytes:
-        return int(model.size_bytes * _OVERHEAD)
-    billions = model.size_in_billions or 0.0
-    return int(billions * 1e9 * bits_of(model) / 8 * _OVERHEAD)
-
-
-def bits_of(model: ModelSpec) -> float:
-    """Bits that each parameter takes, by the name of the quantisation."""
-    name = model.quantization
-    if model.format == "ggufv2":
-        digits = [character for character in name if character.isdigit()]
-        is_float = name.lower().lstrip("b").startswith("f")
-        return _FULL_BITS if is_float or not digits else _GGUF_BITS.get(digits[0], _FULL_BITS)
-    for known, bits in _BITS.items():
-        if known.lower() in name.lower():
-            return bits
-    return {"fp8": 8, "fp4": 4.5, "bnb": 4.5}.get(model.format, _FULL_BITS)
+    """What a model takes at the least, by its weights; 0 when nothing is known of them."""
+    return int(weight_bytes(model) * _OVERHEAD)

@@ -8,8 +8,8 @@ import msgspec
 
 from xinfer.model.catalog.adapters import adapter_options
 from xinfer.model.catalog.choose import Choice, choose, has_option
+from xinfer.model.catalog.expected import expected_memory
 from xinfer.model.catalog.forms import examine, find_forms
-from xinfer.model.catalog.host import expected_bytes
 from xinfer.model.catalog.select import select
 from xinfer.model.catalog.support import ask_engines, ordered_engines
 from xinfer.model.catalog.surroundings import Surroundings
@@ -71,5 +71,5 @@ def _finish(spec: LaunchSpec, choice: Choice, model: ModelSpec, around: Surround
     if here.path or not here.sources:
         memory = kind.estimate(here, checked)
     else:
-        memory = Memory(weights=expected_bytes(model), divides=True)
+        memory = expected_memory(model, checked)
     return Resolved(model, choice.engine, options, choice.reason, memory)

@@ -17,10 +17,12 @@ from tests.unit.model.catalog.fakes import (
 )
 from xinfer.errors import InvalidRequest
 from xinfer.model.catalog.catalogue import Catalogue
-from xinfer.model.catalog.host import Host, bits_of, expected_bytes
+from xinfer.model.catalog.expected import expected_memory
+from xinfer.model.catalog.host import Host, expected_bytes
 from xinfer.model.catalog.resolve import Resolved, resolve
 from xinfer.model.catalog.surroundings import Surroundings
 from xinfer.model.engine import BUILTIN, Support
+from xinfer.model.llm.llama_cpp.options import LlamaCppOptions
 from xinfer.types.deployment import LaunchSpec
 from xinfer.types.model import ModelSpec
 
@@ -247,11 +249,18 @@ class TestCodeThatComesWithAModel:
         assert launch(plain, trust_remote_code=True) == launch(plain)
 
 
-def test_the_names_of_quantisations_tell_how_large_a_model_is() -> None:
-    bits = {word: bits_of(gguf("m", word)) for word in ("Q4_K_M", "IQ2_XXS", "Q8_0", "F16", "BF16")}
-    assert bits == {"Q4_K_M": 4.85, "IQ2_XXS": 3, "Q8_0": 8.5, "F16": 16, "BF16": 16}
-    gptq = ModelSpec(name="m", format="gptq", quantization="Int4", size_in_billions=8)
-    assert expected_bytes(gptq) == int(8e9 * 4.5 / 8 * 1.2)
-    assert bits_of(ModelSpec(name="m", format="fp8", quantization="fp8")) == 8
-    assert bits_of(pytorch(7)) == 16
+def test_a_model_is_expected_to_take_more_than_its_weights() -> None:
     assert expected_bytes(ModelSpec(name="m", size_bytes=10, size_in_billions=7)) == 12
+    assert 4e9 < expected_bytes(gguf("m", "Q4_K_M", size_in_billions=7)) < 6e9
+    assert expected_bytes(ModelSpec(name="m")) == 0
+
+
+def test_memory_of_files_on_a_hub_follows_the_options() -> None:
+    model = gguf("m", "Q4_K_M", size_in_billions=7, context_length=32768)
+    usual = expected_memory(model, LlamaCppOptions())
+    less = expected_memory(model, LlamaCppOptions(n_ctx=1024, n_parallel=1, n_gpu_layers=0))
+    assert usual.weights == less.weights > 4e9
+    assert usual.kv_cache == 32 * less.kv_cache > 0
+    assert (usual.spills, usual.processors_only) == (True, False)
+    assert less.processors_only
+    assert not expected_memory(pytorch(7), LlamaCppOptions()).spills

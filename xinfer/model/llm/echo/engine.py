@@ -48,7 +48,7 @@ class EchoEngine:
 
     @classmethod
     def support(cls, spec: ModelSpec) -> Support:
-        if spec.path or spec.format:
+        if spec.path or spec.format or spec.sources:
             return Support(
                 False, f"it repeats prompts and loads no model files, and {spec.name} has some"
             )
