@@ -99,6 +99,7 @@ def launch(
     /,
     *,
     model_name: str,
+    model_path: str | None,
     size_in_billions: int | str | None,
     lora_modules: Pairs,
     image_lora_load_kwargs: Pairs,
@@ -121,6 +122,7 @@ def launch(
     """
     request = {
         "model_name": absolute_path(model_name),
+        "model_path": absolute_path(model_path) if model_path else None,
         "model_size_in_billions": size_in_billions,
         "peft_model_config": _lora(lora_modules, image_lora_load_kwargs, image_lora_fuse_kwargs),
         "virtual_env_packages": list(virtual_env_package) or None,
@@ -167,7 +169,7 @@ def what_runs(instance: Mapping[str, Any]) -> str:
         "" if quantization == "none" else quantization,
     ]
     what = " ".join(word for word in words if word)
-    return f"{what} runs on {instance['model_engine']}. {instance['engine_reason']}"
+    return f"{what}: {instance['engine_reason']}"
 
 
 def absolute_path(model_name: str) -> str:

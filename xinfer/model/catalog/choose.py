@@ -130,13 +130,17 @@ def _reasons(
     same = [each for each in able if each.model.size_in_billions == model.size_in_billions]
     if len(_distinct(same, lambda one: (one.format, one.quantization))) > 1:
         where = "accelerators" if host.room(best.kinds) is not None else "processors"
-        if not host.fits(model, best.kinds):
-            yield f"None of its forms is sure to fit the {where}; {model.quantization} is tried."
+        formats = _distinct(same, lambda one: one.format)
+        several = len(formats) > 1
+
+        def form_of(one: ModelSpec) -> str:
+            return f"{one.format} {one.quantization}" if several else one.quantization
+
+        kinds = _listed(_distinct(same, form_of))
+        if host.fits(model, best.kinds):
+            yield f"Of {kinds}, {form_of(model)} suits the {where} best."
         else:
-            kinds = _distinct(same, lambda one: f"{one.format} {one.quantization}".strip())
-            yield (
-                f"Of {_listed(kinds)}, {model.quantization} suits the {where} best that it runs on."
-            )
+            yield f"Of {kinds}, none is sure to fit the {where}; {form_of(model)} is tried."
 
 
 def _engines_of(able: Sequence[EngineSupport], model: ModelSpec) -> set[str]:

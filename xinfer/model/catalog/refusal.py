@@ -56,7 +56,7 @@ def nothing_runs(
     if bits is not None and any(each.support.ok for each in asked):
         reasons = [f"none of its engines quantises to {bits} bits while it loads ({BITS_OPTION})"]
     else:
-        reasons = [f"{each.engine}: {reason_of(each.support)}" for each in _telling(spec, asked)]
+        reasons = _reasons(_telling(spec, asked))
     subject = (
         "No engine here can" if spec.model_engine is None else f"Engine {spec.model_engine} cannot"
     )
@@ -85,6 +85,14 @@ def _telling(spec: LaunchSpec, asked: Sequence[EngineSupport]) -> list[EngineSup
     return telling if telling and spec.model_engine is None else list(asked)
 
 
+def _reasons(asked: Sequence[EngineSupport]) -> list[str]:
+    """Each reason once, behind the engines that gave it."""
+    engines: dict[str, dict[str, None]] = {}
+    for each in asked:
+        engines.setdefault(reason_of(each.support), {})[each.engine] = None
+    return [f"{', '.join(names)}: {reason}" for reason, names in engines.items()]
+
+
 def _param(spec: LaunchSpec, missing: Sequence[str]) -> str:
     if spec.model_engine is not None:
         return "model_engine"
@@ -99,8 +107,9 @@ def _would_run(model: ModelSpec, others: Sequence[EngineSupport]) -> str:
     if not others:
         return "No other engine here can run it, in any of its forms."
     engines = dict.fromkeys(each.engine for each in others)
-    forms = dict.fromkeys(_form(each.model, model) for each in others)
-    return f"Engines that can: {', '.join(engines)}, in the form {_joined(forms)}."
+    # Those of the size that was asked for come first.
+    forms = sorted(dict.fromkeys(_form(each.model, model) for each in others), key=len)
+    return f"Engines that can: {', '.join(engines)}, in the form {' or '.join(forms)}."
 
 
 def _form(model: ModelSpec, asked: ModelSpec) -> str:

@@ -78,7 +78,7 @@ def test_what_was_chosen_and_why_is_said(server: Any, xinference: Callable[..., 
     server.on(LAUNCH, {"model_uid": "m"})
     server.on(INSTANCES, [chosen])
     result = xinference("launch", "-n", "qwen-chat")
-    assert "qwen-chat 7B ggufv2 Q4_K_M runs on xllamacpp. It is the best." in result.stderr
+    assert "qwen-chat 7B ggufv2 Q4_K_M: It is the best." in result.stderr
 
 
 def test_every_flag_reaches_the_server(ready: Any, xinference: Callable[..., Result]) -> None:

@@ -72,7 +72,7 @@ class TestAForm:
         forms = [pytorch(7), *(gguf("m", each, size_in_billions=7) for each in QUANTS)]
         chosen = launch(forms)
         assert (chosen.engine, chosen.model.quantization) == ("llama-cpp-python", "Q4_K_M")
-        assert "Q4_K_M suits the processors best" in chosen.reason
+        assert "and 1 more, ggufv2 Q4_K_M suits the processors best." in chosen.reason
 
     def test_without_the_usual_one_the_nearest_is_taken(self) -> None:
         forms = [gguf("m", each) for each in ("F16", "Q8_0", "Q4_0", "Q2_K")]
@@ -123,7 +123,7 @@ class TestAForm:
         forms = [gguf("m", each, size_in_billions=400) for each in QUANTS]
         chosen = launch(forms)
         assert chosen.model.quantization == "Q4_K_M"
-        assert "None of its forms is sure to fit" in chosen.reason
+        assert "none is sure to fit the processors; Q4_K_M is tried." in chosen.reason
 
     def test_the_smallest_size_is_taken_and_the_others_are_named(self) -> None:
         forms = [gguf("m", "Q4_K_M", size_in_billions=size) for size in (14.0, 7.0, 72.0)]
