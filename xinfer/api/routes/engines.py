@@ -15,7 +15,8 @@ TYPES = ("LLM", "embedding", "rerank", "image", "audio", "video", "flexible")
 Answers = dict[str, list[dict[str, Any]] | str]
 
 
-@router.get("/v1/engines/{model_name:path}", response_model=Answers)
+@router.get("/v1/engines/{model_name}", response_model=Answers)
+@router.get("/v1/engines/{model_name:path}", response_model=Answers, include_in_schema=False)
 async def list_engines(
     request: Request, model_name: str, enable_virtual_env: bool | None = Query(None)
 ) -> Answers:

@@ -19,6 +19,7 @@ from xinfer.deploy.cli.option_values import (
     typed,
     typed_pairs,
 )
+from xinfer.model.catalog.names import is_path
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -174,7 +175,7 @@ def what_runs(instance: Mapping[str, Any]) -> str:
 
 def absolute_path(model_name: str) -> str:
     """A name that is a path, made absolute: the server's working directory is another one."""
-    if model_name.startswith((".", "~", "/")) or model_name.lower().endswith(".gguf"):
+    if is_path(model_name):
         return os.path.abspath(os.path.expanduser(model_name))
     return model_name
 
