@@ -132,18 +132,23 @@ def test_wrong_type_names_the_field() -> None:
 
 
 @pytest.mark.usefixtures("base_install")
-def test_model_that_no_engine_runs_lists_the_reasons(tmp_path: Path) -> None:
+def test_model_that_no_engine_runs_lists_the_reasons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     writer = gguf.GGUFWriter(tmp_path / "bert.gguf", "bert")
     writer.add_pooling_type(gguf.PoolingType.MEAN)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+    for binding in ("llama_cpp.engine.installed", "xllamacpp.engine.find_spec"):
+        monkeypatch.setattr(f"xinfer.model.encode.{binding}", lambda *_: None)
     error = refusal(launch(tmp_path / "bert.gguf"))
     assert "No engine here can run bert (embedding, ggufv2)" in error.message
     assert "xllamacpp: it runs language models" in error.message
     assert "llama-cpp-embedding: the package llama-cpp-python is not installed" in error.message
     assert "pip install 'xinfer[llama-cpp]'" in error.message
+    assert "xllamacpp-embedding: the package xllamacpp is not installed" in error.message
 
 
 def test_format_that_needs_an_extra_names_it() -> None:

@@ -16,6 +16,7 @@ from xinfer.model.encode.sentence_transformers.device import (
     choose_place,
     memory_errors,
 )
+from xinfer.model.encode.sentence_transformers.files import is_language_model, with_facts
 from xinfer.model.encode.sentence_transformers.model import EncodeModel
 from xinfer.model.encode.sentence_transformers.options import SentenceTransformersOptions
 from xinfer.model.encode.sentence_transformers.padding import features, padded_groups
@@ -105,12 +106,12 @@ class SentenceTransformersEngine:
         )
 
     def _load_model(self, place: Place) -> EncodeModel:
-        spec = self._spec
+        spec = with_facts(self._spec)
         if spec.type == "embedding":
             from xinfer.model.encode.sentence_transformers.embedding import EmbeddingModel
 
             return EmbeddingModel(spec, place)
-        if spec.encode is not None and spec.encode.generative:
+        if is_language_model(spec.path):
             from xinfer.model.encode.sentence_transformers.generative import GenerativeModel
 
             return GenerativeModel(spec, place, instruction=self._options.instruction)

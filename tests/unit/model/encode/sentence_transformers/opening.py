@@ -14,19 +14,18 @@ from xinfer.errors import XinferError
 from xinfer.model.encode.sentence_transformers.engine import SentenceTransformersEngine
 from xinfer.model.encode_engine import EmbedResult, RankResult, Result
 from xinfer.model.engine import parse_options
-from xinfer.types.model import EncodeSpec, Loaded, ModelSpec
+from xinfer.types.model import Loaded, ModelSpec
 
 
 @contextmanager
 def opened(
-    path: Path, kind: str, *, encode: EncodeSpec | None = None, context: int = 0, **options: Any
+    path: Path, kind: str, *, context: int = 0, **options: Any
 ) -> Iterator[tuple[SentenceTransformersEngine, Loaded]]:
     spec = ModelSpec(
         name="m",
         type=kind,
         format="pytorch",
         path=str(path),
-        encode=encode,
         context_length=context,
     )
     own = {"n_threads": 1, "device": "cpu", **options}

