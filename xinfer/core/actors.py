@@ -74,6 +74,12 @@ with _without_dataframes():
     from xoscar.backends.communication.base import ChannelType
     from xoscar.backends.communication.socket import SocketClient, SocketServer
     from xoscar.errors import XoscarError
+    from xoscar.serialization.core import Serializer
+
+for _type in ("torch.Tensor", "cupy.ndarray", "cudf.DataFrame", "cudf.Series", "cudf.Index"):
+    # Where these packages are installed, the first pool would import them: seconds, and hundreds
+    # of megabytes, for types that nobody sends here.
+    Serializer.unregister(_type)
 
 
 async def create_pool(

@@ -322,3 +322,33 @@ assert sys.modules["pandas"] is pandas and pandas.DataFrame
 
 def test_an_already_loaded_pandas_stays() -> None:
     subprocess.run([sys.executable, "-c", IMPORTED_AFTER], check=True)
+
+
+POOL = """
+import asyncio, sys
+from xinfer.core.actors import create_pool
+from xinfer.settings import Settings
+
+async def main():
+    pool = await create_pool("127.0.0.1", 0, bytes(32), Settings())
+    await pool.stop()
+
+asyncio.run(main())
+print(sorted(sys.modules.keys() & {"torch", "cupy", "cudf"}))
+"""
+
+
+def test_a_pool_imports_no_library_of_tensors(tmp_path: Path) -> None:
+    for package in ("torch", "cupy", "cudf"):
+        (tmp_path / f"{package}.py").write_text(
+            "Tensor = ndarray = DataFrame = Series = Index = int"
+        )
+    path = os.pathsep.join([str(tmp_path), os.getcwd()])
+    done = subprocess.run(
+        [sys.executable, "-c", POOL],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert done.stdout == "[]\n"
