@@ -45,7 +45,8 @@ class Listing:
         if self.size(name) > most:
             raise self.refusal(name, f"it has {self.size(name)} bytes; expected {most} at most")
         data = self.read(name)
-        self.check_length(name, len(data))
+        if len(data) != self.size(name):
+            raise self.cut_off(name, len(data))
         try:
             return data.decode()
         except UnicodeDecodeError as error:
@@ -81,14 +82,9 @@ class Listing:
             reason = str(error)
         raise self.refusal(name, f"it is damaged JSON: {reason}")
 
-    def check_length(self, name: str, actual: int) -> None:
-        """
-        Raises:
-            InvalidRequest: a file that was read to its end is shorter than the list says.
-        """
-        expected = self.size(name)
-        if actual != expected:
-            raise self.refusal(name, f"it has {actual} bytes; expected {expected}")
+    def cut_off(self, name: str, actual: int) -> InvalidRequest:
+        """For a file whose end came before the list says."""
+        return self.refusal(name, f"it has {actual} bytes; expected {self.size(name)}")
 
     def refusal(self, name: str, reason: str) -> InvalidRequest:
         return InvalidRequest(

@@ -64,7 +64,7 @@ def read_safetensors(files: Listing, name: str) -> SafetensorsHeader:
         raise files.refusal(name, f"it has {size} bytes, too few for a safetensors file")
     data = files.read(name, 0, min(_FIRST, size))
     if len(data) < 8:
-        files.check_length(name, len(data))
+        raise files.cut_off(name, len(data))
     length = int.from_bytes(data[:8], "little")
     if not 2 <= length <= min(MAX_HEADER, size - 8):
         raise files.refusal(
@@ -73,7 +73,7 @@ def read_safetensors(files: Listing, name: str) -> SafetensorsHeader:
     while len(data) < 8 + length:
         more = files.read(name, len(data), 8 + length - len(data))
         if not more:
-            files.check_length(name, len(data))
+            raise files.cut_off(name, len(data))
         data += more
     return _decode(files, name, data[8 : 8 + length], size - 8 - length)
 

@@ -119,6 +119,11 @@ def test_a_dense_step_makes_vectors_of_another_length(tmp_path: Path) -> None:
     assert model.size_bytes == both
 
 
+def test_vectors_are_normalised_where_that_is_the_last_step(tmp_path: Path) -> None:
+    write_model(tmp_path, BERT, modules=steps("Transformer", "Pooling", "Normalize", "Other"))
+    assert not inspect(tmp_path)[1].normalised
+
+
 def test_the_transformer_may_lie_in_a_folder_of_its_own(tmp_path: Path) -> None:
     write_model(tmp_path / "0_Transformer", BERT)
     modules = steps("Transformer", "Pooling")

@@ -329,8 +329,15 @@ def test_windows_bound_what_a_long_text_keeps(tmp_path: Path) -> None:
     mistral = shape_of(tmp_path / "mistral", MISTRAL)
     assert (mistral.sliding_window, mistral.sliding_layers) == (4096, 32)
     assert shape_of(tmp_path / "qwen", QWEN2).sliding_layers == 0
+    off = {**QWEN2, "max_window_layers": 0}
+    assert shape_of(tmp_path / "off", off).sliding_layers == 0
     slides = {**QWEN2, "use_sliding_window": True, "max_window_layers": 20}
     assert shape_of(tmp_path / "slides", slides).sliding_layers == 8
+
+
+def test_layers_that_share_the_cache_of_others_keep_nothing(tmp_path: Path) -> None:
+    shape = shape_of(tmp_path, {**QWEN3, "num_kv_shared_layers": 10})
+    assert [size > 0 for size in cache_bytes(shape, 1)] == [True] * 18 + [False] * 10
 
 
 def test_states_are_kept_for_each_sequence_whatever_its_length(tmp_path: Path) -> None:

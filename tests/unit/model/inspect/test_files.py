@@ -186,6 +186,15 @@ def test_weights_in_several_files_are_all_read(tmp_path: Path) -> None:
     assert "model-00002-of-00003.safetensors are not there" in refusal(tmp_path)
 
 
+def test_weights_in_several_files_are_counted_where_no_index_names_them(tmp_path: Path) -> None:
+    shards(tmp_path, 3)
+    write_json(tmp_path / "config.json", CONFIG)
+    (tmp_path / "model.safetensors.index.json").unlink()
+    assert len([name for name in inspect(tmp_path)[0].files if "-of-" in name]) == 3
+    (tmp_path / "model-00002-of-00003.safetensors").unlink()
+    assert "has 2 of the 3 files model-…-of-00003.safetensors" in refusal(tmp_path)
+
+
 def test_of_a_repository_with_many_files_few_are_read(tmp_path: Path) -> None:
     shards(tmp_path, 40)
     write_json(tmp_path / "config.json", CONFIG)
