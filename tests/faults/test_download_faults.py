@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -25,6 +26,11 @@ FILES = llama_files(600_000)
 WEIGHTS = FILES["model.safetensors"]
 PULL = (sys.executable, "-m", "xinfer.deploy.cli", "pull")
 ROOT = Path(__file__).parents[2]
+
+PULL_OF_A_TERMINAL = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "from xinfer.deploy.cli import main; main(prog_name='xinference')"
+)
 
 CACHED = """
 import sys, json
@@ -112,6 +118,27 @@ def test_f21_a_killed_download_is_invisible_and_continued(hub: FakeHub, tmp_path
     assert {each.start for each in hub.bodies("model.safetensors")} == {0, had}
     assert len([each for each in hub.bodies("model.safetensors") if "/cdn/" in each.path]) <= 3
     assert sorted(path.name for path in visible(tmp_path)) == sorted(FILES)
+
+
+def test_f21_ctrl_c_ends_a_pull_at_once_while_the_hub_is_silent(
+    hub: FakeHub, tmp_path: Path
+) -> None:
+    hub.gate.clear()
+    hub.gate_after = 300_000
+    with subprocess.Popen(
+        # Under some shells a child starts with SIGINT ignored; a terminal's does not.
+        [sys.executable, "-c", PULL_OF_A_TERMINAL, "pull", "hf:owner/name"],
+        env=environment(tmp_path, hub.endpoint),
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as pulling:
+        eventually(lambda: next(tmp_path.rglob(".xinfer-*.part")).stat().st_size >= 300_000, 30)
+        pulling.send_signal(signal.SIGINT)
+        assert pulling.wait(10) == 130
+        assert pulling.stderr is not None
+        assert "the next pull goes on with it" in pulling.stderr.read()
+    assert visible(tmp_path) == []
 
 
 def test_f22_a_file_with_another_digest_is_never_visible(hub: FakeHub, tmp_path: Path) -> None:

@@ -156,7 +156,9 @@ class ReplicaProcess:
 
     async def _look_for_damage(self) -> None:
         """Whether a load failed because of a file that has changed since it was downloaded."""
-        if self._stop_at is None and self.report.loaded is None and self.model.sources:
+        first = self.report.assignment.restarts == 0  # reading all of it once is enough
+        asked = self._stop_at is not None
+        if first and not asked and self.report.loaded is None and self.model.sources:
             damage = await find_damage(
                 self.model.path, self._settings, lambda: self._stop_at is not None
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -59,6 +60,9 @@ def pull(
             found = _fetch(wanted, settings)
     except XinferError as error:
         raise click.ClickException(error.message) from None
+    except KeyboardInterrupt:
+        click.echo("Interrupted. What has come is kept: the next pull goes on with it.", err=True)
+        os._exit(130)  # no thread that waits for the hub is waited for
     click.echo(found.path)
 
 

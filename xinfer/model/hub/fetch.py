@@ -260,18 +260,20 @@ class _Download:
                 failed.set()
                 raise
 
-        with ThreadPoolExecutor(self._settings.download_workers, "download") as pool:
-            futures = {
-                pool.submit(one, *pair) for pair in zip(self._files, self._meters, strict=True)
-            }
+        pool = ThreadPoolExecutor(self._settings.download_workers, "download")
+        pairs = zip(self._files, self._meters, strict=True)
+        futures = {pool.submit(one, *pair) for pair in pairs}
+        try:
             running = futures
-            try:
-                while running:
-                    _, running = wait(running, _INTERVAL, FIRST_EXCEPTION)
-                    self._report()
-            except BaseException:  # Ctrl-C: the pool's threads would be waited for
-                failed.set()
-                raise
+            while running:
+                _, running = wait(running, _INTERVAL, FIRST_EXCEPTION)
+                self._report()
+        except BaseException:
+            # Ctrl-C is not kept waiting for threads that wait for the hub; they write no more.
+            failed.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        pool.shutdown()
         errors = [each for each in (future.exception() for future in futures) if each is not None]
         # What the others stopped for comes after what made them stop.
         errors.sort(key=lambda error: isinstance(error, Cancelled))
