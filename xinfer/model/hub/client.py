@@ -8,13 +8,15 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-import httpx
 
 from xinfer import __version__
 from xinfer.errors import Forbidden, NotFound, RateLimited, Unavailable, XinferError
 from xinfer.settings import Settings
+
+if TYPE_CHECKING:
+    import httpx
 
 UNREACHABLE = "hub_unreachable"
 
@@ -38,6 +40,10 @@ class HubClient:
         self.endpoint = endpoint.rstrip("/")
         self._settings = settings
         self._resolved = False
+        # Six megabytes, which a supervisor that asks no hub need not have.
+        import httpx
+
+        self._failures = (httpx.HTTPError, httpx.InvalidURL)
         self._http = httpx.Client(
             headers={"User-Agent": f"xinfer/{__version__}", **headers},
             timeout=httpx.Timeout(
@@ -74,7 +80,7 @@ class HubClient:
                 if response.status_code >= 400:
                     raise self._refusal(response, about, page)
                 yield response
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except (*self._failures, OSError) as error:
             ours = isinstance(error, OSError)  # of a disk, say, that the body is written to
             if ours and not isinstance(error, (socket.gaierror, TimeoutError)):
                 raise
