@@ -35,7 +35,9 @@ _BESIDE_LLAMA_SERVER = {
     "R3": "benchmarks.first_token",
     "R4": "benchmarks.inter_token",
 }
-_ALL = {**_FIGURES, **_BESIDE_LLAMA_SERVER}
+_LONG = {"R11": "benchmarks.soak"}
+"""Takes many minutes, and is taken by name only."""
+_ALL = {**_FIGURES, **_BESIDE_LLAMA_SERVER, **_LONG}
 _RESULTS = Path(__file__).parent / "results"
 
 
