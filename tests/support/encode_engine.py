@@ -59,6 +59,8 @@ class LetterEngine:
                 "batch_items": 4,
                 "dimensions": 0 if scores else WIDTH,
                 "scores": int(scores),
+                # They are not, so that a test can tell what they were made of.
+                "normalised": True,
                 **abilities,
             }
         )

@@ -102,6 +102,8 @@ class EncodeRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """Whether a longer one is cut short, and told; it fails the request otherwise."""
     dimensions: int | None = None
     """Length of the vectors, where the model's may be shortened."""
+    normalise: bool = True
+    """Whether vectors are to have the length 1; False: as the model makes them."""
 
 
 TextRequest = ChatRequest | CompletionRequest

@@ -128,6 +128,7 @@ async def test_a_wrong_text_among_many_is_named_by_its_place() -> None:
         ({"truncate_prompt_tokens": -1}, {}),
         ({"truncate": False}, {"truncate": False}),
         ({"truncate": True}, {}),
+        ({"normalize_embedding": False}, {"normalise": False}),
         ({"task": "query"}, {"prompt": "query"}),
         ({"input_type": "query"}, {"prompt": "query"}),
         ({"prompt_name": "query"}, {"prompt": "query"}),
@@ -144,7 +145,6 @@ async def test_parameters_are_passed_on(sent: dict[str, Any], asked: dict[str, A
     ("sent", "field"),
     [
         ({"return_sparse": True}, "return_sparse"),
-        ({"normalize_embedding": False}, "normalize_embedding"),
         ({"dimensions": 0}, "dimensions"),
         ({"truncate_prompt_tokens": 0}, "truncate_prompt_tokens"),
         ({"encoding_format": "hex"}, "encoding_format"),

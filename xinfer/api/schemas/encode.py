@@ -151,12 +151,11 @@ class EmbeddingBody(EncodeBody):
     input_type: str | None = Field(None, max_length=200, description="Another name of `task`.")
     prompt_name: str | None = Field(None, max_length=200, description="Another name of `task`.")
     return_sparse: bool | None = None
-    normalize_embedding: bool | None = None
+    normalize_embedding: bool | None = Field(
+        None, description="False: vectors as the model makes them, not of length 1."
+    )
 
-    unsupported: ClassVar[Mapping[str, Neutral]] = {
-        "return_sparse": only(False),
-        "normalize_embedding": only(True),
-    }
+    unsupported: ClassVar[Mapping[str, Neutral]] = {"return_sparse": only(False)}
 
     def request(self) -> EncodeRequest:
         """What the model is asked.
@@ -167,6 +166,7 @@ class EmbeddingBody(EncodeBody):
         return self.encode_request(
             self.input,
             dimensions=self.dimensions,
+            normalise=self.normalize_embedding is not False,
             prompt=self.task or self.input_type or self.prompt_name or None,
         )
 

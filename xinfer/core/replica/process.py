@@ -14,7 +14,6 @@ import msgspec
 from xinfer.core.link import serve
 from xinfer.core.replica.admission import Admission
 from xinfer.core.replica.backend import Backend
-from xinfer.core.replica.encoding import EncodeBackend, encode_slots
 from xinfer.core.replica.generating import TokenBackend
 from xinfer.core.replica.service import Service
 from xinfer.errors import EngineFailed, InvalidRequest, XinferError
@@ -115,6 +114,9 @@ class ReplicaProcess:
     def _backend(self, engine: Engine, model: ModelSpec, loaded: Loaded) -> tuple[Backend, int]:
         """What stands around the loaded engine, and how many requests it works on at once."""
         if isinstance(engine, EncodeEngine):
+            # Brings numpy, which replicas of other engines need not load.
+            from xinfer.core.replica.encoding import EncodeBackend, encode_slots
+
             return EncodeBackend(engine, loaded), encode_slots(loaded)
         if isinstance(engine, TokenEngine):  # it has its tokenizer only once it has loaded
             media = engine if loaded.abilities.media and isinstance(engine, MediaEngine) else None

@@ -196,7 +196,7 @@ def _outcomes(settled: Settled) -> list[Outcome]:
     job, places, results, error = settled
     if error is not None:
         return [Outcome(job, [], b"", error=error)]
-    data = as_bytes(results, job.dimensions)
+    data = as_bytes(results, job.dimensions, job.normalise)
     row = len(data) // len(places)
     step = max(1, _PART_BYTES // max(1, row))
     return [

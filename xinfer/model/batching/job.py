@@ -32,6 +32,7 @@ class Job:
         abilities = loaded.abilities.encode
         assert abilities is not None
         self.dimensions = _dimensions(request, abilities)
+        self.normalise = _normalise(request, abilities, self.dimensions)
         self.ended = False
         """Whether nothing more is wanted of it, or has to be said."""
         self.tokenized = 0
@@ -182,6 +183,21 @@ def _dimensions(request: EncodeRequest, abilities: EncodeAbilities) -> int | Non
             param="dimensions",
         )
     return wanted
+
+
+def _normalise(request: EncodeRequest, abilities: EncodeAbilities, shorter: int | None) -> bool:
+    """Whether its vectors have to be normalised, because the engine's are not, or are no more."""
+    if not abilities.dimensions:
+        return False
+    if request.normalise:
+        return shorter is not None or not abilities.normalised
+    if abilities.normalised:
+        raise InvalidRequest(
+            "`normalize_embedding`: this model's engine makes vectors of length 1 and no others. "
+            "Leave it out.",
+            param="normalize_embedding",
+        )
+    return False
 
 
 def _prefix(request: EncodeRequest, abilities: EncodeAbilities) -> str:

@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 from xinfer.model.encode_engine import EmbedResult, Result
 
 
-def as_bytes(results: Sequence[Result], dimensions: int | None) -> bytes:
+def as_bytes(results: Sequence[Result], dimensions: int | None, normalise: bool) -> bytes:
     """Little-endian float32, a row for each result.
 
     Args:
-        dimensions: shorten vectors to this length, and normalise them again.
+        dimensions: shorten vectors to this length.
+        normalise: give them the length 1.
     """
-    rows = np.stack([numbers(result) for result in results]).astype("<f4", copy=False)
-    if dimensions is not None:
-        rows = rows[:, :dimensions]
+    rows = np.stack([numbers(result) for result in results])[:, :dimensions]
+    if normalise:
         norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
-        rows = (rows / np.where(norms == 0, 1, norms)).astype("<f4")
-    return rows.tobytes()
+        rows = rows / np.where(norms == 0, 1, norms)
+    return rows.astype("<f4", copy=False).tobytes()
 
 
 def numbers(result: Result) -> NDArray[np.float32]:

@@ -138,6 +138,30 @@ def test_vectors_are_shortened_and_normalised_again() -> None:
         np.testing.assert_allclose(rows[0], whole / np.linalg.norm(whole), rtol=1e-6)
 
 
+@pytest.mark.parametrize("scores", [False, True])
+def test_vectors_have_the_length_1_also_where_the_engine_does_not_see_to_it(scores: bool) -> None:
+    with running(LetterEngine(normalised=False, scores=scores)) as one:
+        asked, bare = one.add("ab"), one.add("ab", normalise=False)
+        ends = one.ended(asked, bare)
+        rows, as_made = ends[asked], ends[bare]
+        assert isinstance(rows, list)
+        assert isinstance(as_made, list)
+        if scores:
+            assert rows == as_made == [[97.0 + 98.0]]
+            return
+        whole = np.array(vector([97, 98]))
+        np.testing.assert_allclose(rows[0], whole / np.linalg.norm(whole), rtol=1e-6)
+        assert as_made[0] == vector([97, 98])
+
+
+def test_vectors_that_the_engine_normalises_cannot_be_had_otherwise() -> None:
+    with (
+        running(LetterEngine()) as one,
+        pytest.raises(InvalidRequest, match="vectors of length 1 and no others"),
+    ):
+        one.add("ab", normalise=False)
+
+
 def test_an_engine_that_is_done_for_is_told_of_and_nothing_else() -> None:
     with running(LetterEngine()) as one:
         one.add(BROKEN)
