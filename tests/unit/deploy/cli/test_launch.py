@@ -199,6 +199,7 @@ def test_a_path_is_made_absolute_and_a_name_is_not(monkeypatch: pytest.MonkeyPat
     assert absolute_path("/m/a.gguf") == "/m/a.gguf"
     assert absolute_path("tiny-chat") == "tiny-chat"
     assert absolute_path("Qwen/Qwen3-0.6B") == "Qwen/Qwen3-0.6B"
+    assert absolute_path("hf:a/b/c.gguf") == "hf:a/b/c.gguf"
 
 
 def test_a_refused_launch_prints_the_reason_and_exits_with_1(
