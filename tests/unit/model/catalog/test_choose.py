@@ -164,7 +164,6 @@ class TestAnEngine:
             ("MLX", "llama.cpp"),
             ("SGLang", "vllm"),
             ("LMDEPLOY", "vllm"),
-            ("flag", "sentence_transformers"),
             ("PyTorch", "transformers"),
             ("ctransformers", "llama.cpp"),
         ],
@@ -176,6 +175,11 @@ class TestAnEngine:
         assert error.param == "model_engine"
         assert f"There is no engine {engine} here. Instead: " in error.message
         assert f"--model-engine {instead}" in error.message
+
+    @pytest.mark.parametrize("word", ["flag", "sentence-transformers", "Sentence_Transformers"])
+    def test_one_may_have_several_names(self, engines: dict[str, type[Any]], word: str) -> None:
+        engines["sentence_transformers"] = fake_engine(runs_pytorch)
+        assert launch([pytorch(7)], model_engine=word).engine == "sentence_transformers"
 
     def test_one_of_somebody_else_goes_before_what_would_stand_for_it(
         self, engines: dict[str, type[Any]]
