@@ -23,6 +23,8 @@ from xinfer.types.model import ModelSpec
 _SIZE_TOLERANCE = 0.25
 _SENT_ANYHOW = "llm"
 """The type that clients send when they were told none: it claims nothing."""
+_ONLY = frozenset({PYTORCH, "diffusers"})
+"""Words for the format of pictures' and sounds' models."""
 _LATEST = "latest"
 """A tag that says nothing."""
 
@@ -120,7 +122,12 @@ def _of_format(models: list[ModelSpec], word: str) -> list[ModelSpec]:
             param="model_format",
         )
     wanted = parse_format(word)
-    kept = [one for one in models if one.format == wanted]
+    # Types of which the catalogue knows but one format have none there.
+    kept = [
+        one
+        for one in models
+        if one.format == wanted or (wanted in _ONLY and not one.format and one.sources)
+    ]
     if not kept:
         raise _absent(models, "model_format", _distinct(one.format for one in models))
     return kept

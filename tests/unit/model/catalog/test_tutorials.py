@@ -154,7 +154,10 @@ class TestWithEnginesForPyTorch:
 
     @pytest.mark.parametrize("name", ["sdxl-turbo", "whisper-large-v3"])
     def test_pictures_and_sound_have_engines_of_their_own(self, name: str) -> None:
-        assert launch(ONE_GPU, {"model_name": name}).engine == "diffusers"
+        for form in (None, "pytorch", "diffusers"):
+            fields = {"model_name": name, "model_format": form}
+            assert launch(ONE_GPU, fields).engine == "diffusers"
+        assert refused(ONE_GPU, {"model_name": name, "model_format": "awq"}).param == "model_format"
 
     @pytest.mark.parametrize("name", sorted(CODE))
     def test_code_that_comes_with_a_model_is_refused_by_its_files(self, name: str) -> None:
