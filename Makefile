@@ -1,4 +1,4 @@
-# make run    install, start a server on 127.0.0.1:9997 with tiny-chat answering
+# make run    install, start a server on 127.0.0.1:9997 with tiny-chat, tiny-embed and tiny-rerank
 # make test   install what the tests need, check and test everything (no accelerator needed)
 # make lint   only the static checks
 # make bench  figures as ratios within one run; bench-peers beside other servers, built first
@@ -16,7 +16,7 @@ stage = @start=$$(date +%s); printf '%s ...\n' '$(1)'; $(2) && printf '%s: %s s\
 .PHONY: run install llama-cpp test test-slow ui-test lint bench bench-peers browser clean
 
 run: install
-	$(BIN)/xinference-local --model tiny-chat
+	$(BIN)/xinference-local --model tiny-chat --model tiny-embed --model tiny-rerank
 
 install: $(VENV)/base.stamp
 

@@ -1,0 +1,1 @@
+"""Makes tiny-embed and tiny-rerank, the two small encoders of the catalogue."""
