@@ -186,3 +186,13 @@ def pull(settings: Settings, repo: str) -> None:
     source = Source(hub="huggingface", repo=repo)
     model = ModelSpec(name="m", format="pytorch", sources=(source,))
     fetch(model, settings, lambda _: None, lambda: False)
+
+
+def test_engines_of_a_model_are_told_by_whatever_names_it(client: Any) -> None:
+    for name in ("tiny-chat", "Tiny-Chat:F16"):
+        answers = client.query_engine_by_model_name(name)
+        (form,) = answers["xllamacpp"]
+        assert (form["model_name"], form["quantizations"]) == ("tiny-chat", ["F16"])
+        assert "loads no model files" in answers["echo"]
+    with pytest.raises(RuntimeError, match="There is no model"):
+        client.query_engine_by_model_name("no-such-model")
