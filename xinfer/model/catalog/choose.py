@@ -15,6 +15,8 @@ from xinfer.model.engine import find_engine
 from xinfer.types.deployment import LaunchSpec
 from xinfer.types.model import ModelSpec
 
+_SAME_SIZE = 1.1
+"""Forms of one model have counts of parameters that differ by less: by their embeddings."""
 _SHOWN = 6
 """Alternatives that a reason names."""
 
@@ -91,11 +93,12 @@ def _asked_for(word: str) -> Sequence[str]:
 def _best(able: Sequence[EngineSupport], host: Host) -> EngineSupport:
     """The smallest size; of that, what fits; then the form, then the engine."""
     order = {name: number for number, name in enumerate(ordered_engines())}
+    smallest = min(by_size(each.model) for each in able)
 
     def rank(each: EngineSupport) -> tuple[Any, ...]:
         on_accelerators = host.room(each.kinds) is not None
         return (
-            by_size(each.model),
+            0.0 if _is_size(each.model, smallest) else by_size(each.model),
             not host.fits(each.model, each.kinds),
             # Native code of an engine goes before code that comes with the model.
             each.support.runs_code,
@@ -125,9 +128,10 @@ def _reasons(
     else:
         yield f"{spec.model_engine} was asked for; {best.engine} is the first of its engines here."
     sizes = _distinct(able, lambda one: one.size_in_billions)
-    if len(sizes) > 1:
+    smallest = min(by_size(each.model) for each in able)
+    if not all(_is_size(each.model, smallest) for each in able):
         yield f"Of the sizes {_listed(sizes)} (in billions) the smallest is taken."
-    same = [each for each in able if each.model.size_in_billions == model.size_in_billions]
+    same = [each for each in able if _is_size(each.model, smallest)]
     if len(_distinct(same, lambda one: (one.format, one.quantization))) > 1:
         where = "accelerators" if host.room(best.kinds) is not None else "processors"
         formats = _distinct(same, lambda one: one.format)
@@ -141,6 +145,10 @@ def _reasons(
             yield f"Of {kinds}, {form_of(model)} suits the {where} best."
         else:
             yield f"Of {kinds}, none is sure to fit the {where}; {form_of(model)} is tried."
+
+
+def _is_size(model: ModelSpec, size: float) -> bool:
+    return by_size(model) <= size * _SAME_SIZE
 
 
 def _engines_of(able: Sequence[EngineSupport], model: ModelSpec) -> set[str]:

@@ -131,6 +131,12 @@ class TestAForm:
         assert chosen.model.size_in_billions == 7
         assert "Of the sizes 14, 7, 72 (in billions) the smallest is taken." in chosen.reason
 
+    def test_forms_whose_counts_differ_a_little_are_of_one_size(self) -> None:
+        forms = [pytorch(0.494), gguf("m", "Q4_K_M", size_in_billions=0.53)]
+        chosen = launch(forms)
+        assert chosen.model.format == "ggufv2"
+        assert "smallest" not in chosen.reason
+
     def test_a_size_that_only_others_run_is_no_choice(self) -> None:
         forms = [ModelSpec(name="m", format="mlx", size_in_billions=0.5), gguf("m", "Q4_0")]
         assert launch(forms).model.format == "ggufv2"
