@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import msgspec
@@ -18,12 +19,20 @@ from xinfer.types.model import ModelSpec, Source
 
 GGUF = "ggufv2"
 
+_PATIENCE = 1.3
+"""Silence of a hub that has been reached, in times that reaching it may take."""
+
 
 class RemoteModels:
     """`Hubs`, by the caches and over the network."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        # Somebody waits for the answer: a hub that is silent is given up sooner than in a download.
+        patience = _PATIENCE * settings.hub_detect_timeout
+        self._hasty = dataclasses.replace(
+            settings, download_stall_timeout=min(settings.download_stall_timeout, patience)
+        )
 
     def cached(self, source: Source) -> list[ModelSpec]:
         found: list[ModelSpec] = []
@@ -49,7 +58,7 @@ class RemoteModels:
         failures: list[tuple[Source, XinferError]] = []
         for source in order_sources(sources, self._preference(sources)):
             try:
-                return _forms(open_repository(source, self._settings), source)
+                return _forms(open_repository(source, self._hasty), source)
             except InvalidRequest:
                 raise  # it was found, and is no model
             except XinferError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,3 +113,20 @@ def test_without_a_route_a_launch_fails_in_time_with_both_hubs_and_the_cures(
         assert raised.value.code == "hub_unreachable"
         for part in ("192.0.2.1", "192.0.2.2", "--model-path", "HF_ENDPOINT"):
             assert part in raised.value.message
+
+
+def test_hubs_that_take_a_call_and_say_nothing_are_given_up_in_time(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        settings = Settings(
+            home=str(tmp_path),
+            hf_endpoint=endpoint,
+            modelscope_endpoint=endpoint,
+            hub_detect_timeout=1.0,
+        )
+        began = time.monotonic()
+        with pytest.raises(Unavailable) as raised:
+            launch(settings, "lab/none")
+        # With the default of 3 s instead of 1 s: in less than 10 s.
+        assert time.monotonic() - began < 3.3
+        assert raised.value.code == "hub_unreachable"
