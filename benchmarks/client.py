@@ -224,7 +224,6 @@ def main() -> None:
     except (WrongAnswer, OSError) as error:
         sys.exit(f"benchmarks.client: {error}")
     sys.stdout.buffer.write(msgspec.json.encode(outcome))
-    sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

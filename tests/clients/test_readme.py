@@ -11,7 +11,6 @@ import pytest
 
 from tests.support.gguf_models import script_model
 from tests.support.markdown import Block, Page
-from tests.support.retrieval import retrieval_models
 from tests.support.server import Server
 
 BLOCKS = [block for block in Page.read("README.md").blocks if block.tested]
@@ -27,7 +26,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m xinfer.deploy.cli "$@"\n')
     command.chmod(0o755)
     script_model(here / "model.gguf", [b"Hello", b" ", b"there"])
-    retrieval_models(here)
     return here
 
 
