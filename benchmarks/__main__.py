@@ -26,6 +26,7 @@ _FIGURES = {
     "R6": "benchmarks.request_cost",
     "R7": "benchmarks.stack",
     "R8": "benchmarks.retrieval",
+    "R11": "benchmarks.soak",
     "R12": "benchmarks.idle",
     "R13": "benchmarks.planner",
     "SCALE": "benchmarks.control_plane",
@@ -35,9 +36,7 @@ _BESIDE_LLAMA_SERVER = {
     "R3": "benchmarks.first_token",
     "R4": "benchmarks.inter_token",
 }
-_LONG = {"R11": "benchmarks.soak"}
-"""Takes many minutes, and is taken by name only."""
-_ALL = {**_FIGURES, **_BESIDE_LLAMA_SERVER, **_LONG}
+_ALL = {**_FIGURES, **_BESIDE_LLAMA_SERVER}
 _RESULTS = Path(__file__).parent / "results"
 
 
