@@ -12,6 +12,7 @@ import pytest
 from tests.support.gguf_models import script_model
 from tests.support.markdown import Block, Page
 from tests.support.server import Server
+from tests.support.waiting import eventually
 
 BLOCKS = [block for block in Page.read("README.md").blocks if block.tested]
 ADDRESS = "http://127.0.0.1:9997"
@@ -76,8 +77,8 @@ def test_every_block_of_the_page_about_retrieval_does_what_it_says(
             assert block.expected in done.stdout, said
     finally:
         for uid in ("my-embedding", "my-rerank"):
-            if server.instances(uid):
-                server.terminate(uid)
+            server.http.delete(f"/v1/models/{uid}")  # which the page has done, if it came so far
+            eventually(lambda uid=uid: not server.instances(uid), 30, f"the end of {uid}")
 
 
 def test_most_of_the_readme_is_run() -> None:
