@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from collections.abc import Sequence as Sequences
 
-from xinfer.errors import XinferError
+from xinfer.errors import EngineFailed, XinferError
 from xinfer.model.llama_cpp.model import LlamaModel
 from xinfer.model.llm.llama_cpp.adapters import LoadedAdapter
 from xinfer.model.llm.llama_cpp.context import LlamaContext
 from xinfer.model.llm.llama_cpp.sampler import Candidates, Row, Sampler, log_probability, resolve
 from xinfer.model.llm.llama_cpp.vision import Vision
-from xinfer.model.llm.scheduling.computer import Choice, Outcome
+from xinfer.model.llm.scheduling.computer import Choice, Outcome, Uncomputable
 from xinfer.model.llm.scheduling.scheduler import Chunk, Sequence
 
 
@@ -67,9 +67,18 @@ class LlamaComputer:
             return self._context.decode(chunks)
         assert self._vision is not None
         media = first.sequence.request.media
-        return self._context.compute_medium(
+        outcome = self._context.compute_medium(
             self._vision, media, first.medium, first.slot, first.position
         )
+        if outcome is None:
+            raise Uncomputable(
+                first.sequence,
+                EngineFailed(
+                    "llama.cpp failed to compute a picture of this request; the model's log has "
+                    "its reason."
+                ),
+            )
+        return outcome
 
     def choose(self, sequences: Sequences[Sequence]) -> list[Choice | XinferError]:
         logits = self._context.logits(len(sequences))

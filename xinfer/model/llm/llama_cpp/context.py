@@ -82,15 +82,15 @@ class LlamaContext(Context):
 
     def compute_medium(
         self, vision: Vision, pictures: Pictures, number: int, slot: int, position: int
-    ) -> Outcome:
-        """Compute a medium of a sequence, as a step of its own.
+    ) -> Outcome | None:
+        """Compute a medium of a sequence, as a step of its own; None: it cannot be computed.
 
         Raises:
             EngineFailed: as of `decode`.
         """
         code = vision.compute(self.pointer, pictures, number, slot, position, self._size)
         if code == -1:
-            return Outcome.FAILED
+            return None
         if code in (0, 1, 2):
             return Outcome(code)
         raise EngineFailed(f"llama.cpp failed to compute a picture (it returned {code}).")

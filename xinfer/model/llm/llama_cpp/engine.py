@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from xinfer.errors import InvalidRequest
@@ -28,9 +27,9 @@ from xinfer.model.llm.llama_cpp.options import LlamaCppOptions
 from xinfer.model.llm.llama_cpp.projector import AUTO, find_projector
 from xinfer.model.llm.llama_cpp.sampler import HONOURED
 from xinfer.model.llm.llama_cpp.vision import Vision
-from xinfer.model.llm.mailbox import Mailbox
 from xinfer.model.llm.scheduling.loop import StepLoop
 from xinfer.model.llm.scheduling.scheduler import Scheduler
+from xinfer.model.llm.scheduling.thread import StepThread
 from xinfer.model.llm.tokenizer.gguf import GgufTokenizer
 from xinfer.model.llm.tokenizer.pieces import Vocabulary
 from xinfer.model.memory import estimate_gguf
@@ -53,12 +52,7 @@ class LlamaCppEngine:
     def __init__(self, spec: ModelSpec, options: LlamaCppOptions) -> None:
         self._spec = spec
         self._options = options
-        self._mailbox: Mailbox[TokenEvent] | None = None
-        self._ready = threading.Event()
-        self._closing = False
-        self._failure: BaseException | None = None
-        self._thread: threading.Thread | None = None
-        self._loop: StepLoop | None = None
+        self._steps = StepThread("llama.cpp")
         self._vision: Vision | None = None
         self._release: list[Callable[[], None]] = []
 
@@ -138,7 +132,7 @@ class LlamaCppEngine:
             adapters=adapters,
             vision=self._vision,
         )
-        self._loop = StepLoop(
+        loop = StepLoop(
             computer,
             Scheduler(
                 context,
@@ -147,10 +141,9 @@ class LlamaCppEngine:
                 batch=batch,
             ),
             context_length=context_tokens,
-            emit=self._emit,
+            emit=self._steps.emit,
         )
-        self._thread = threading.Thread(target=self._compute, name="llama.cpp", daemon=True)
-        self._thread.start()
+        self._steps.start(loop)
         progress(Progress(1.0, "loading"))
         return Loaded(
             context_length=context_tokens,
@@ -191,60 +184,23 @@ class LlamaCppEngine:
 
     def close(self) -> None:
         """End what runs and release the model; blocks for up to one operation of llama.cpp."""
-        self._closing = True
-        if self._loop is not None:
-            self._loop.stop()
-        self._ready.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._steps.stop()
         for release in reversed(self._release):
             release()
         self._release.clear()
-        if self._mailbox is not None:
-            self._mailbox.close()
 
     def stats(self) -> EngineStats:
-        return EngineStats() if self._loop is None else self._loop.stats()
+        return self._steps.stats()
 
     def media_prompt(self, texts: Sequence[str], media: Sequence[Media]) -> MediaPrompt:
         assert self._vision is not None
         return self._vision.prompt(texts, media)
 
     def submit(self, request: TokenRequest) -> None:
-        self._events()
-        assert self._loop is not None
-        self._loop.submit(request)
+        self._steps.submit(request)
 
     def abort(self, request_id: int) -> None:
-        if self._loop is not None:
-            self._loop.abort(request_id)
+        self._steps.abort(request_id)
 
-    async def steps(self) -> AsyncIterator[list[TokenEvent]]:
-        async for events in self._events().batches():
-            yield events
-        if self._failure is not None:
-            raise self._failure
-
-    def _events(self) -> Mailbox[TokenEvent]:
-        """Made on first use, on the event loop; `load` runs on another thread."""
-        if self._mailbox is None:
-            self._mailbox = Mailbox()
-            if self._closing:
-                self._mailbox.close()
-            self._ready.set()
-        return self._mailbox
-
-    def _emit(self, events: list[TokenEvent]) -> None:
-        if self._mailbox is not None:
-            self._mailbox.put_all(events)
-
-    def _compute(self) -> None:
-        self._ready.wait()
-        assert self._loop is not None
-        try:
-            self._loop.run()
-        except BaseException as error:
-            logger.exception("llama.cpp cannot go on")
-            self._failure = error
-            if self._mailbox is not None:
-                self._mailbox.close()
+    def steps(self) -> AsyncIterator[list[TokenEvent]]:
+        return self._steps.steps()

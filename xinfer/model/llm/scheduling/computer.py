@@ -21,8 +21,15 @@ class Outcome(Enum):
     """The cache has no place for it; nothing was computed."""
     ABORTED = 2
     """Some of it may have been computed."""
-    FAILED = 3
-    """One request's medium cannot be computed; nothing else is the worse for it."""
+
+
+class Uncomputable(Exception):
+    """A step cannot be computed because of one sequence; nothing else is the worse for it."""
+
+    def __init__(self, sequence: Sequence, error: XinferError) -> None:
+        super().__init__(error.message)
+        self.sequence = sequence
+        self.error = error
 
 
 class Choice(msgspec.Struct, frozen=True, gc=False):
@@ -57,6 +64,7 @@ class Computer(Protocol):
         """Compute a step: chunks of one adapter, or one medium alone.
 
         Raises:
+            Uncomputable: one sequence has to end for the others to go on.
             EngineFailed: the engine cannot go on.
         """
         ...

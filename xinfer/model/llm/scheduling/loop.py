@@ -8,7 +8,7 @@ from itertools import count
 
 from xinfer.errors import EngineFailed, InvalidRequest, XinferError
 from xinfer.model.engine import TokenEvent, TokenRequest
-from xinfer.model.llm.scheduling.computer import Choice, Computer, Outcome
+from xinfer.model.llm.scheduling.computer import Choice, Computer, Outcome, Uncomputable
 from xinfer.model.llm.scheduling.scheduler import Chunk, NoRoom, Scheduler, Sequence
 from xinfer.types.failure import Failure
 from xinfer.types.model import EngineStats
@@ -166,10 +166,11 @@ class StepLoop:
                 self._scheduler.overfull()
         except NoRoom:
             return [self._fail_youngest()]
-        if outcome in (Outcome.ABORTED, Outcome.FAILED):
+        except Uncomputable as failed:
             self._scheduler.undo(chunks)
-        if outcome is Outcome.FAILED:
-            return [self._fail_medium(chunks[0])]
+            return [self._end(failed.sequence, "error", Failure.of(failed.error))]
+        if outcome is Outcome.ABORTED:
+            self._scheduler.undo(chunks)
         if outcome is not Outcome.DONE:
             return []
         self._scheduler.computed(chunks)
@@ -219,12 +220,6 @@ class StepLoop:
             f"The KV cache has no room for this request's {len(sequence.tokens)} tokens."
         )
         return self._end(sequence, "error", Failure.of(error))
-
-    def _fail_medium(self, chunk: Chunk) -> TokenEvent:
-        error = EngineFailed(
-            "The engine failed to compute a picture of this request; the model's log tells why."
-        )
-        return self._end(chunk.sequence, "error", Failure.of(error))
 
     def _end(self, sequence: Sequence, reason: str, failure: Failure | None = None) -> TokenEvent:
         self._forget(sequence)

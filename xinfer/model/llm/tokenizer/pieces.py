@@ -88,7 +88,14 @@ def _sentencepiece_piece(text: str) -> bytes:
     return text.replace(SPACE, " ").encode("utf-8", "surrogateescape")
 
 
+def byte_piece(text: str) -> bytes | None:
+    """The byte that a token like <0x0A> stands for; None for every other token."""
+    byte = _BYTE_PIECE.fullmatch(text)
+    return bytes([int(byte[1], 16)]) if byte else None
+
+
 def _other_piece(text: str, kind: int) -> bytes:
-    if kind == BYTE and (byte := _BYTE_PIECE.fullmatch(text)):
-        return bytes([int(byte[1], 16)])
+    single = byte_piece(text) if kind == BYTE else None
+    if single is not None:
+        return single
     return b"" if kind == UNUSED else text.encode("utf-8", "surrogateescape")

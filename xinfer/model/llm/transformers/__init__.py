@@ -1,0 +1,1 @@
+"""The engine on Transformers: language models in their own format, on PyTorch."""

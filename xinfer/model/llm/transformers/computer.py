@@ -1,0 +1,205 @@
+"""Steps on Transformers: either one call of the model for all tokens, or one for each sequence."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence as Sequences
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+
+from xinfer.errors import EngineFailed, XinferError
+from xinfer.model.llm.scheduling.computer import Choice, Outcome, Uncomputable
+from xinfer.model.llm.scheduling.scheduler import Chunk, Sequence
+from xinfer.model.llm.transformers.attention import NAME, SlotCache, Step
+from xinfer.model.llm.transformers.model import HfModel
+from xinfer.model.llm.transformers.sampler import Chooser, choose, log_probabilities, resolve
+
+
+class HfComputer:
+    """A `Computer`, but for computing a step, which `forward` does.
+
+    Args:
+        end_ids: tokens that end an output.
+    """
+
+    def __init__(self, model: HfModel, end_ids: frozenset[int]) -> None:
+        self.end_ids = end_ids
+        self.vocabulary_size = model.vocabulary_size
+        self.adapters = model.adapters
+        self._model = model
+        self._choosers: dict[int, Chooser] = {}
+        self._logits = torch.empty(0)
+
+    def begin(self, sequence: Sequence) -> None:
+        request = sequence.request
+        sampling = request.sampling
+        self._choosers[request.id] = Chooser(
+            resolve(sampling, self._model.sampling_defaults),
+            seed=sampling.seed,
+            bias=sampling.logit_bias or {},
+            forbidden=sorted(self.end_ids) if sampling.ignore_eos else (),
+            prompt=request.prompt,
+            output=request.resume,
+            vocabulary_size=self.vocabulary_size,
+            device=self._model.device,
+        )
+
+    def forget(self, sequence: Sequence) -> None:
+        self._choosers.pop(sequence.request.id, None)
+
+    def compute(self, chunks: Sequences[Chunk]) -> Outcome:
+        self._model.use_adapter(chunks[0].sequence.request.adapter)
+        try:
+            with torch.inference_mode():
+                self._logits = self.forward(chunks).float()
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            longest = max(chunks, key=lambda chunk: chunk.start + chunk.count)
+            raise Uncomputable(longest.sequence, _no_memory(longest, error)) from error
+        return Outcome.DONE
+
+    def forward(self, chunks: Sequences[Chunk]) -> torch.Tensor:
+        """Compute the chunks; the scores after each that is the last of its tokens, as (chunks,
+        vocabulary), in their order."""
+        raise NotImplementedError
+
+    def choose(self, sequences: Sequences[Sequence]) -> list[Choice | XinferError]:
+        with torch.inference_mode():
+            return self._choose(sequences)
+
+    def _choose(self, sequences: Sequences[Sequence]) -> list[Choice | XinferError]:
+        logits = self._logits
+        wanted = [each.request.sampling.logprobs for each in sequences]
+        asked = [row for row, most in enumerate(wanted) if most is not None]
+        untouched = {row: logits[row].clone() for row in asked}
+        found = choose(
+            logits,
+            [self._choosers[each.request.id] for each in sequences],
+            [each.output for each in sequences],
+        )
+        choices: list[Choice | XinferError] = []
+        for row, token in enumerate(found):
+            most = wanted[row]
+            if not isinstance(token, int):
+                choices.append(token)
+            elif most is None or token in self.end_ids:
+                choices.append(Choice(token))
+            else:
+                choices.append(Choice(token, log_probabilities(untouched[row], token, most)))
+        return choices
+
+    def interrupt(self) -> None:
+        """A call of the model cannot be interrupted; `max_batch_tokens` bounds it."""
+
+    def expect_no_interrupt(self) -> None:
+        """Nothing was interrupted."""
+
+
+class PackedComputer(HfComputer):
+    """One call of the model for the tokens of all sequences; the attention keeps them apart."""
+
+    def __init__(
+        self, model: HfModel, end_ids: frozenset[int], *, slots: int, longest: int
+    ) -> None:
+        super().__init__(model, end_ids)
+        model.model.set_attn_implementation(NAME)
+        self.cache = SlotCache(slots, longest)
+
+    def forward(self, chunks: Sequences[Chunk]) -> torch.Tensor:
+        order = sorted(range(len(chunks)), key=lambda index: chunks[index].count > 1)
+        ordered = [chunks[index] for index in order]
+        self.cache.reserve(max(chunk.start + chunk.count for chunk in chunks))
+        device = self._model.device
+        step = Step([(c.slot, c.start, c.count) for c in ordered], self.cache.capacity).to(device)
+        self.cache.step = step
+        rows = [0] * len(chunks)
+        tokens: list[int] = []
+        for index, chunk in zip(order, ordered, strict=True):
+            tokens += chunk.tokens
+            rows[index] = len(tokens) - 1
+        kept = torch.tensor(
+            [row for row, chunk in zip(rows, chunks, strict=True) if chunk.last], dtype=torch.long
+        )
+        result = self._model.model(
+            input_ids=torch.tensor([tokens], device=device),
+            position_ids=step.positions[None],
+            past_key_values=self.cache,
+            use_cache=True,
+            # One row at least: some models cannot compute none.
+            logits_to_keep=(kept if len(kept) else torch.zeros(1, dtype=torch.long)).to(device),
+        )
+        logits: torch.Tensor = result.logits[0]
+        return logits[: len(kept)]
+
+    def remove(self, slot: int, start: int) -> bool:
+        return True  # what lies behind a sequence's end is not looked at
+
+    def copy(self, source: int, target: int) -> None:
+        self.cache.copy_slot(source, target)
+
+    def continues(self, slot: int, start: int) -> bool:
+        return True
+
+
+class RowsComputer(HfComputer):
+    """A call of the model for each sequence, with Transformers' own cache: for models that keep
+    something else than keys and values, or whose attention cannot be exchanged."""
+
+    def __init__(self, model: HfModel, end_ids: frozenset[int], *, slots: int) -> None:
+        super().__init__(model, end_ids)
+        self._caches: list[Any] = [None] * slots
+        self._held = [0] * slots
+
+    def forward(self, chunks: Sequences[Chunk]) -> torch.Tensor:
+        rows = [self._row(chunk) for chunk in chunks]
+        kept = [row for row, chunk in zip(rows, chunks, strict=True) if chunk.last]
+        return torch.cat(kept) if kept else torch.empty((0, self.vocabulary_size))
+
+    def _row(self, chunk: Chunk) -> torch.Tensor:
+        slot = chunk.slot
+        if self._caches[slot] is None:
+            self._caches[slot] = DynamicCache(config=self._model.config)
+        device = self._model.device
+        result = self._model.model(
+            input_ids=torch.tensor([chunk.tokens], device=device),
+            position_ids=torch.arange(chunk.start, chunk.start + chunk.count, device=device)[None],
+            past_key_values=self._caches[slot],
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        self._held[slot] = chunk.start + chunk.count
+        logits: torch.Tensor = result.logits[:, -1]
+        return logits
+
+    def remove(self, slot: int, start: int) -> bool:
+        beyond = self._held[slot] - start
+        cache = self._caches[slot]
+        if start == 0 or cache is None:
+            self._caches[slot] = None
+            self._held[slot] = 0
+            return start == 0
+        if beyond > 0:
+            try:
+                cache.crop(-beyond)
+            except (AttributeError, NotImplementedError, RuntimeError, ValueError):
+                # A window or a state that has passed on.
+                return False
+            self._held[slot] = start
+        return beyond >= 0
+
+    def copy(self, source: int, target: int) -> None:
+        self._caches[target] = copy.deepcopy(self._caches[source])
+        self._held[target] = self._held[source]
+
+    def continues(self, slot: int, start: int) -> bool:
+        return self._held[slot] == start
+
+
+def _no_memory(chunk: Chunk, error: BaseException) -> EngineFailed:
+    reason = str(error).strip().partition("\n")[0]
+    return EngineFailed(
+        f"There is no memory to compute {chunk.start + chunk.count} tokens of this request beside "
+        f"the others: {reason} Launch with a smaller max_model_len or max_num_seqs, or ask later.",
+        code="out_of_memory",
+    )

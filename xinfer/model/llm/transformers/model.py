@@ -1,0 +1,206 @@
+"""A model that Transformers has loaded, with its adapters."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
+
+from xinfer.errors import InvalidRequest, Unavailable, XinferError
+from xinfer.model.llm.transformers.options import TransformersOptions
+from xinfer.types.model import LoraAdapter
+
+logger = logging.getLogger(__name__)
+
+_SAMPLING = ("temperature", "top_p", "top_k", "min_p", "typical_p", "repetition_penalty")
+
+
+class HfModel:
+    """The model and what its files say of how it is to be used."""
+
+    def __init__(self, path: Path, options: TransformersOptions) -> None:
+        """
+        Raises:
+            InvalidRequest: the files, the architecture or an option is not one that works here.
+            Unavailable: there is no memory for it.
+        """
+        self.path = path
+        self.device = _device(options.device)
+        torch.set_num_threads(options.threads)
+        self.config = _read(
+            lambda: AutoConfig.from_pretrained(path, local_files_only=True), path, "configuration"
+        )
+        self.dtype = _dtype(options.torch_dtype, self.device)
+        self.model = self._load(options)
+        self.model.requires_grad_(False)
+        self.model.eval()
+        self.generation = _generation_config(path)
+        text = self.config.get_text_config()
+        self.vocabulary_size: int = text.vocab_size
+        self.layer_types: frozenset[str] = frozenset(getattr(text, "layer_types", None) or ())
+        self.adapters = self._load_adapters(options.lora)
+        self._adapter: str | None = None
+
+    @property
+    def architecture(self) -> str:
+        return type(self.model).__name__
+
+    @property
+    def context_length(self) -> int:
+        """Tokens that the positions are made for; 0 when the configuration does not say."""
+        return int(getattr(self.config.get_text_config(), "max_position_embeddings", 0) or 0)
+
+    @property
+    def eos_ids(self) -> frozenset[int]:
+        """Tokens that end an output, as the files say."""
+        text = self.config.get_text_config()
+        found: set[int] = set()
+        for ids in (self.generation.get("eos_token_id"), getattr(text, "eos_token_id", None)):
+            if ids is not None:
+                found |= {ids} if isinstance(ids, int) else set(ids)
+        return frozenset(token for token in found if 0 <= token < self.vocabulary_size)
+
+    @property
+    def sampling_defaults(self) -> dict[str, float]:
+        """What generation_config.json says; greedy where it wants no sampling."""
+        given = {name: self.generation[name] for name in _SAMPLING if name in self.generation}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def use_adapter(self, name: str | None) -> None:
+        """Compute the next steps with this adapter, or with none."""
+        if name == self._adapter:
+            return
+        if name is None:
+            self.model.disable_adapters()
+        else:
+            self.model.enable_adapters()
+            self.model.set_adapter(name)
+        self._adapter = name
+
+    def close(self) -> None:
+        self.model = None
+
+    def _load(self, options: TransformersOptions) -> Any:
+        arguments: dict[str, Any] = {
+            "local_files_only": True,
+            "use_safetensors": True,
+            "dtype": self.dtype,
+        }
+        if options.device_map is not None:
+            arguments["device_map"] = options.device_map
+        elif self.device.type != "cpu":
+            arguments["device_map"] = {"": str(self.device)}
+        if options.quantization_config is not None:
+            arguments["quantization_config"] = _quantization(options.quantization_config)
+        try:
+            return AutoModelForCausalLM.from_pretrained(self.path, **arguments)
+        except XinferError:
+            raise
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise Unavailable(
+                f"There is no memory for the model in {self.path}: {_line(error)} Give it more "
+                "devices, or quantise it (quantization_config).",
+                code="no_capacity",
+            ) from error
+        except Exception as error:  # whatever files and options make the library raise
+            raise InvalidRequest(
+                f"Transformers {transformers.__version__} cannot load the model in {self.path}: "
+                f"{_line(error)}",
+                param="model_path",
+            ) from error
+
+    def _load_adapters(self, adapters: Mapping[str, str | LoraAdapter]) -> frozenset[str]:
+        for name, given in adapters.items():
+            adapter = LoraAdapter(given) if isinstance(given, str) else given
+            path = Path(adapter.path).expanduser()
+            if not (path / "adapter_config.json").is_file():
+                raise InvalidRequest(
+                    f"LoRA adapter {name}: {path} has no adapter_config.json; expected a directory "
+                    "as PEFT saves one.",
+                    param="lora",
+                )
+            try:
+                self.model.load_adapter(str(path), adapter_name=name)
+            except Exception as error:  # whatever files make the library raise
+                raise InvalidRequest(
+                    f"LoRA adapter {name} in {path} cannot be loaded for this model: "
+                    f"{_line(error)}",
+                    param="lora",
+                ) from error
+            if adapter.scale != 1.0:
+                for module in self.model.modules():
+                    scaling = getattr(module, "scaling", None)
+                    if isinstance(scaling, dict) and name in scaling:
+                        scaling[name] *= adapter.scale
+        if adapters:
+            self.model.requires_grad_(False)
+            self.model.eval()
+            self.model.disable_adapters()
+        return frozenset(adapters)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InvalidRequest(
+            f"There is no device {name!r} here for PyTorch {torch.__version__}: {_line(error)}",
+            param="device",
+        ) from error
+    return device
+
+
+def _dtype(name: str, device: torch.device) -> Any:
+    if name == "auto":
+        return torch.float32 if device.type == "cpu" else "auto"
+    return getattr(torch, name)
+
+
+def _quantization(given: Mapping[str, Any]) -> Any:
+    from transformers import BitsAndBytesConfig
+
+    try:
+        return BitsAndBytesConfig(**given)
+    except Exception as error:  # unknown fields, wrong types
+        raise InvalidRequest(
+            f"quantization_config: {_line(error)}", param="quantization_config"
+        ) from error
+
+
+def _generation_config(path: Path) -> dict[str, Any]:
+    if not (path / "generation_config.json").is_file():
+        return {}
+    config = _read(
+        lambda: GenerationConfig.from_pretrained(path, local_files_only=True),
+        path,
+        "generation_config.json",
+    )
+    values: dict[str, Any] = config.to_diff_dict()
+    return values
+
+
+def _read(read: Callable[[], Any], path: Path, what: str) -> Any:
+    try:
+        return read()
+    except Exception as error:  # whatever the files make the library raise
+        raise InvalidRequest(
+            f"The {what} in {path} cannot be read by Transformers {transformers.__version__}: "
+            f"{_line(error)}",
+            param="model_path",
+        ) from error
+
+
+def _line(error: BaseException) -> str:
+    """What the error says, in its first line."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
