@@ -122,7 +122,34 @@ LLAMA_CPP_SHARED = replace(
     LLAMA_CPP, variant="shared-cache", options=_llama_cpp_shared, bounded=True
 )
 
-CASES = (ECHO, XLLAMACPP, LLAMA_CPP, LLAMA_CPP_SHARED)
+
+def _transformers(setup: Setup) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "max_model_len": setup.context,
+        "max_num_seqs": setup.slots,
+        "n_threads": 1,
+        "torch_dtype": "float32",
+        "lora": {name: str(path) for name, path in setup.adapters.items()},
+    }
+    return options if setup.step is None else options | {"max_batch_tokens": setup.step}
+
+
+def _transformers_rows(setup: Setup) -> dict[str, Any]:
+    return _transformers(setup) | {"batching": "rows"}
+
+
+TRANSFORMERS = EngineCase(
+    name="transformers",
+    format="pytorch",
+    options=_transformers,
+    abilities=frozenset({"resume", "logprobs", "adapters"}),
+    reuses=True,
+    resumes_samples=True,
+)
+
+TRANSFORMERS_ROWS = replace(TRANSFORMERS, variant="rows", options=_transformers_rows)
+
+CASES = (ECHO, XLLAMACPP, LLAMA_CPP, LLAMA_CPP_SHARED, TRANSFORMERS, TRANSFORMERS_ROWS)
 
 
 def engines(which: Callable[[EngineCase], bool] = lambda case: True) -> pytest.MarkDecorator:

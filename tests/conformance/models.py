@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from tests.conformance.reference import EchoReference, Recompute, Reference
+from tests.conformance.reference import (
+    EchoReference,
+    Recompute,
+    RecomputeInTransformers,
+    Reference,
+)
 from tests.support.gguf_models import byte_level, random_llama, random_lora, script_model
+from tests.support.hf_models import llama_directory, random_peft
 from training.tiny_chat.score import WEIGHTS as TINY_CHAT
 from xinfer.model.inspect.model import inspect_path
 from xinfer.types.model import ModelSpec
@@ -58,7 +65,8 @@ class Models:
         """A LoRA adapter for the model `noise`: `left` or `right`."""
         target = self._directory / f"{name}-adapter.{format}"
         if not target.exists():
-            random_lora(target, self.path(format, "noise"), seed=_ADAPTERS[name])
+            make = {"ggufv2": random_lora, "pytorch": random_peft}[format]
+            make(target, self.path(format, "noise"), seed=_ADAPTERS[name])
         return target
 
     def reference(self, format: str | None, name: str, adapter: str | None = None) -> Reference:
@@ -75,7 +83,8 @@ class Models:
         if format is None:
             return EchoReference()
         path = self.path(format, name)
-        return Recompute(path, adapter and self.adapter(format, adapter))
+        recompute = {"ggufv2": Recompute, "pytorch": RecomputeInTransformers}[format]
+        return recompute(path, adapter and self.adapter(format, adapter))
 
 
 def _noise_gguf(directory: Path) -> Path:
@@ -89,9 +98,23 @@ def _noise_gguf(directory: Path) -> Path:
     )
 
 
+def _tiny_chat_directory(directory: Path) -> Path:
+    """The one that ships, without the .gguf file beside it."""
+    target = directory / "tiny-chat.pytorch"
+    ignore = shutil.ignore_patterns("*.gguf")
+    return Path(shutil.copytree(TINY_CHAT.parent, target, ignore=ignore))
+
+
 _MAKERS: dict[tuple[str, str], Callable[[Path], Path]] = {
     ("ggufv2", "noise"): _noise_gguf,
     ("ggufv2", "script"): lambda directory: script_model(directory / "script.gguf", SCRIPT),
     ("ggufv2", "tiny-chat"): lambda _: TINY_CHAT,
+    ("pytorch", "noise"): lambda directory: llama_directory(
+        _noise_gguf(directory), directory / "noise.pytorch"
+    ),
+    ("pytorch", "script"): lambda directory: llama_directory(
+        script_model(directory / "script.gguf", SCRIPT), directory / "script.pytorch"
+    ),
+    ("pytorch", "tiny-chat"): _tiny_chat_directory,
 }
 _ADAPTERS = {"left": 1, "right": 2}

@@ -7,7 +7,8 @@ empty cache of full precision, and numpy to read the result. It shares no code w
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -61,8 +62,40 @@ class EchoReference:
     def close(self) -> None: ...
 
 
-class Recompute:
-    """A GGUF model on llama.cpp's plain functions; what it found out once it remembers.
+class Greedy(ABC):
+    """Greedy decoding by fresh evaluations; what it found out once it remembers."""
+
+    def __init__(self, ends: Collection[int]) -> None:
+        self._ends = ends
+        self._best: dict[tuple[int, ...], tuple[int, float]] = {}
+
+    @abstractmethod
+    def logits(self, tokens: Sequence[int]) -> Array: ...
+
+    def best(self, tokens: Sequence[int]) -> tuple[int, float]:
+        """The most likely next token, and its lead over the second."""
+        known = self._best.get(tuple(tokens))
+        if known is None:
+            scores = self.logits(tokens)
+            second, first = np.argsort(scores)[-2:]
+            known = int(first), float(scores[first] - scores[second])
+            self._best[tuple(tokens)] = known
+        return known
+
+    def greedy(self, prompt: Sequence[int], max_tokens: int, least: float = 0.0) -> Expected:
+        ids: list[int] = []
+        smallest = np.inf
+        while len(ids) < max_tokens and smallest >= least:
+            token, lead = self.best([*prompt, *ids])
+            smallest = min(smallest, lead)
+            if token in self._ends:
+                return Expected(ids, "stop", smallest)
+            ids.append(token)
+        return Expected(ids, "length", smallest)
+
+
+class Recompute(Greedy):
+    """A GGUF model on llama.cpp's plain functions.
 
     Args:
         adapter: a LoRA adapter to apply.
@@ -91,10 +124,9 @@ class Recompute:
         self._memory = llama.llama_get_memory(self._context)
         vocabulary = llama.llama_model_get_vocab(self._model)
         self._size: int = llama.llama_vocab_n_tokens(vocabulary)
-        self._ends = {
-            token for token in range(self._size) if llama.llama_vocab_is_eog(vocabulary, token)
-        }
-        self._best: dict[tuple[int, ...], tuple[int, float]] = {}
+        super().__init__(
+            {token for token in range(self._size) if llama.llama_vocab_is_eog(vocabulary, token)}
+        )
 
     def logits(self, tokens: Sequence[int]) -> Array:
         llama = self._llama
@@ -104,27 +136,6 @@ class Recompute:
         assert status == 0, f"llama_decode: {status}"
         scores = llama.llama_get_logits_ith(self._context, -1)
         return np.ctypeslib.as_array(scores, shape=(self._size,)).astype(np.float64)
-
-    def best(self, tokens: Sequence[int]) -> tuple[int, float]:
-        """The most likely next token, and its lead over the second."""
-        known = self._best.get(tuple(tokens))
-        if known is None:
-            scores = self.logits(tokens)
-            second, first = np.argsort(scores)[-2:]
-            known = int(first), float(scores[first] - scores[second])
-            self._best[tuple(tokens)] = known
-        return known
-
-    def greedy(self, prompt: Sequence[int], max_tokens: int, least: float = 0.0) -> Expected:
-        ids: list[int] = []
-        smallest = np.inf
-        while len(ids) < max_tokens and smallest >= least:
-            token, lead = self.best([*prompt, *ids])
-            smallest = min(smallest, lead)
-            if token in self._ends:
-                return Expected(ids, "stop", smallest)
-            ids.append(token)
-        return Expected(ids, "length", smallest)
 
     def close(self) -> None:
         self._llama.llama_free(self._context)
@@ -137,6 +148,31 @@ class Recompute:
         adapters = (llama.llama_adapter_lora_p_ctypes * 1)(adapter)
         scales = (ctypes.c_float * 1)(1.0)
         assert llama.llama_set_adapters_lora(self._context, adapters, 1, scales) == 0
+
+
+class RecomputeInTransformers(Greedy):
+    """A model's directory, by one plain call of the model without any cache."""
+
+    def __init__(self, path: Path, adapter: Path | None = None) -> None:
+        import torch
+        from transformers import AutoModelForCausalLM, GenerationConfig
+
+        self._torch = torch
+        self._model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+        if adapter is not None:
+            self._model.load_adapter(str(adapter))
+        self._model.eval()
+        ends = GenerationConfig.from_pretrained(path).eos_token_id
+        super().__init__({ends} if isinstance(ends, int) else set(ends))
+
+    def logits(self, tokens: Sequence[int]) -> Array:
+        with self._torch.inference_mode():
+            ids = self._torch.tensor([list(tokens)])
+            scores = self._model(input_ids=ids, use_cache=False).logits[0, -1]
+        return np.asarray(scores.numpy(), np.float64)
+
+    def close(self) -> None:
+        self._model = None
 
 
 def log_softmax(logits: Array) -> Array:

@@ -133,6 +133,7 @@ class SlotCache(Cache):  # type: ignore[misc]
         }
         self._stores, self.capacity = grown, capacity
 
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
     def copy_slot(self, source: int, target: int) -> None:
         for keys, values in self._stores.values():
             keys[target] = keys[source]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ class HfModel:
         self.path = path
         self.device = _device(options.device)
         torch.set_num_threads(options.threads)
+        transformers.logging.disable_progress_bar()
         self.config = _read(
             lambda: AutoConfig.from_pretrained(path, local_files_only=True), path, "configuration"
         )
@@ -125,7 +127,10 @@ class HfModel:
                     param="lora",
                 )
             try:
-                self.model.load_adapter(str(path), adapter_name=name)
+                with warnings.catch_warnings():
+                    # That there are several is meant.
+                    warnings.filterwarnings("ignore", "Already found a `peft_config`")
+                    self.model.load_adapter(str(path), adapter_name=name)
             except Exception as error:  # whatever files make the library raise
                 raise InvalidRequest(
                     f"LoRA adapter {name} in {path} cannot be loaded for this model: "

@@ -113,6 +113,7 @@ class Chooser:
 
     def adjust(self, scores: torch.Tensor) -> None:
         """Biases and penalties, on one row (vocabulary,)."""
+        scores[self._biased] += self._biases
         if self._said is not None:
             penalty = self.settings.repetition_penalty
             if penalty != 1.0:
@@ -120,7 +121,6 @@ class Chooser:
                 scores.copy_(torch.where(self._seen, penalised, scores))
             scores -= self.settings.frequency_penalty * self._said
             scores -= self.settings.presence_penalty * (self._said > 0)
-        scores[self._biased] += self._biases
 
     def accept(self, token: int) -> None:
         """The token was chosen."""
@@ -128,11 +128,10 @@ class Chooser:
             self._said[token] += 1
             self._seen[token] = True
 
-    def draw(self, position: int, purpose: int = 0) -> float:
-        """A number in [0, 1) for the token at this position of the output."""
+    def draw(self, position: int, purpose: int = 0) -> int:
+        """32 random bits for the token at this position of the output."""
         material = struct.pack("<qqB", _signed(self.seed), position, purpose)
-        number = int.from_bytes(hashlib.blake2b(material, digest_size=8).digest(), "little")
-        return (number >> 11) / (1 << 53)
+        return int.from_bytes(hashlib.blake2b(material, digest_size=4).digest(), "little")
 
 
 def _signed(seed: int) -> int:
@@ -174,7 +173,7 @@ def log_probabilities(row: torch.Tensor, token: int, most: int) -> Logprob:
     """How likely a token was, and the `most` likeliest ones. `row` is (vocabulary,), as the model
     made it."""
     logs = row.log_softmax(dim=-1)
-    values, ids = logs.topk(most)
+    values, ids = logs.topk(min(most, len(logs)))
     return Logprob(float(logs[token]), list(zip(ids.tolist(), values.tolist(), strict=True)))
 
 
@@ -184,26 +183,73 @@ def _sample(
     for row, chooser in enumerate(choosers):
         for cut in _CUTS:
             cut(logits[row], chooser, positions[row])
-    heat = _column([chooser.settings.temperature for chooser in choosers], logits)
-    logits = logits / heat
-    draws = [chooser.draw(at) for chooser, at in zip(choosers, positions, strict=True)]
-    plain = all(
-        c.settings.top_p >= 1 and c.settings.min_p <= 0 and c.settings.top_k <= 0 for c in choosers
+    logits = logits / _column([chooser.settings.temperature for chooser in choosers], logits)
+    draws = torch.tensor(
+        [_wrapped(chooser.draw(at)) for chooser, at in zip(choosers, positions, strict=True)],
+        dtype=torch.int32,
+        device=logits.device,
     )
-    if plain:
-        shares = logits.softmax(dim=-1)
-        return list(_pick(shares, draws).tolist())
+    tokens = torch.empty(len(choosers), dtype=torch.long, device=logits.device)
+    cut_short = torch.tensor([_cuts_short(chooser.settings) for chooser in choosers])
+    whole = (~cut_short).nonzero()[:, 0].tolist()
+    short = cut_short.nonzero()[:, 0].tolist()
+    if whole:
+        ids = torch.arange(logits.shape[-1], dtype=torch.int32, device=logits.device)
+        tokens[whole] = _race(logits[whole], ids[None], draws[whole])
+    if short:
+        rows, some = logits[short], [choosers[row] for row in short]
+        scores, candidates = _likeliest(rows, some)
+        picked = _race(scores, candidates.int(), draws[short])
+        tokens[short] = candidates.gather(1, picked[:, None])[:, 0]
+    return list(tokens.tolist())
+
+
+def _cuts_short(settings: SamplerSettings) -> bool:
+    return settings.top_p < 1 or settings.min_p > 0 or settings.top_k > 0
+
+
+def _race(scores: torch.Tensor, ids: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
+    """The index of each row's choice: the one whose score, with a random head start, is highest
+    (the Gumbel-max trick).
+
+    A token's head start follows from the row's draw and from its id. So nothing depends on which
+    other tokens and rows are there, and scores that differ by rounding choose alike.
+    """
+    bits = _mixed(ids * _wrapped(0x9E3779B1) + draws[:, None])
+    uniform = ((bits & 0xFFFFFF).float() + 0.5) / (1 << 24)
+    return (scores - (-uniform.log()).log()).argmax(dim=-1)
+
+
+def _mixed(bits: torch.Tensor) -> torch.Tensor:
+    """Bits of 32-bit integers, each of which depends on all that came in (after C. Wellons'
+    lowbias32)."""
+    bits = bits ^ ((bits >> 16) & 0xFFFF)
+    bits = bits * 0x7FEB352D
+    bits = bits ^ ((bits >> 15) & 0x1FFFF)
+    bits = bits * _wrapped(0x846CA68B)
+    return bits ^ ((bits >> 16) & 0xFFFF)
+
+
+def _wrapped(number: int) -> int:
+    """The signed 32-bit integer with the same bits."""
+    return (number + (1 << 31)) % (1 << 32) - (1 << 31)
+
+
+def _likeliest(
+    logits: torch.Tensor, choosers: Sequence[Chooser]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scores and ids of the tokens that top_k, top_p and min_p leave, the likeliest first; those
+    they do not leave have -inf."""
     size = logits.shape[-1]
     scores, ids = logits.topk(min(size, _LIKELIEST), sorted=True)
     total = logits.logsumexp(dim=-1, keepdim=True)
     if scores.shape[-1] < size and _needs_more(scores, total, choosers):
         scores, ids = logits.sort(dim=-1, descending=True)
-    shares = _cut(scores, total, choosers)
-    return list(ids.gather(1, _pick(shares, draws)[:, None])[:, 0].tolist())
+    return scores.masked_fill(~_left(scores, total, choosers), -math.inf), ids
 
 
-def _cut(scores: torch.Tensor, total: torch.Tensor, choosers: Sequence[Chooser]) -> torch.Tensor:
-    """The shares of sorted candidates that top_k, top_p and min_p leave, one after the other."""
+def _left(scores: torch.Tensor, total: torch.Tensor, choosers: Sequence[Chooser]) -> torch.Tensor:
+    """Which of the sorted candidates top_k, top_p and min_p leave, one after the other."""
     size = scores.shape[-1]
     ks = [c.settings.top_k if c.settings.top_k > 0 else size for c in choosers]
     rank = torch.arange(size, device=scores.device)
@@ -219,7 +265,7 @@ def _cut(scores: torch.Tensor, total: torch.Tensor, choosers: Sequence[Chooser])
     kept &= before < _column([c.settings.top_p for c in choosers], scores) * within
     kept &= shares >= _column([c.settings.min_p for c in choosers], scores) * shares[:, :1]
     kept[:, 0] = True
-    return shares * kept
+    return kept
 
 
 def _needs_more(scores: torch.Tensor, total: torch.Tensor, choosers: Sequence[Chooser]) -> bool:
@@ -233,13 +279,6 @@ def _needs_more(scores: torch.Tensor, total: torch.Tensor, choosers: Sequence[Ch
             continue
         return True
     return False
-
-
-def _pick(shares: torch.Tensor, draws: Sequence[float]) -> torch.Tensor:
-    """The index at which each row's shares, added up, exceed its draw."""
-    sums = shares.double().cumsum(dim=-1)
-    goal = torch.tensor(draws, dtype=sums.dtype, device=sums.device)[:, None] * sums[:, -1:]
-    return torch.searchsorted(sums, goal, right=True)[:, 0].clamp(max=shares.shape[-1] - 1)
 
 
 def _column(values: Sequence[float], like: torch.Tensor) -> torch.Tensor:
@@ -270,7 +309,7 @@ def _typical(scores: torch.Tensor, chooser: Chooser, position: int) -> None:
 def _xtc(scores: torch.Tensor, chooser: Chooser, position: int) -> None:
     """Leaves out the best, but for the least of them."""
     settings = chooser.settings
-    if settings.xtc_probability <= 0 or chooser.draw(position, 1) >= settings.xtc_probability:
+    if chooser.draw(position, 1) >= settings.xtc_probability * (1 << 32):
         return
     shares = scores.softmax(dim=-1)
     best = (shares >= settings.xtc_threshold).nonzero()[:, 0]
