@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.conformance.reference import Array, log_softmax
 from tests.conformance.subject import Subject
+from tests.support.recompute import Array, log_softmax
 from tests.support.token_engine import Driver
 from xinfer.types.request import Sampling
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from tests.conformance.engines import EngineCase, Setup
 from tests.conformance.models import SCRIPT_TEXT, Models
-from tests.conformance.reference import Expected, Reference
+from tests.support.recompute import Expected, Reference
 from tests.support.token_engine import Driver, driving
 from xinfer.model.engine import TokenEngine, find_engine, parse_options
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.conformance.engines import declaring, lacking
-from tests.conformance.reference import log_softmax
 from tests.conformance.subject import Subject
+from tests.support.recompute import log_softmax
 from tests.support.token_engine import Answer
 from xinfer.errors import InvalidRequest
 from xinfer.types.request import CompletionRequest, Sampling

@@ -76,7 +76,7 @@ def llama_directory(source: Path, target: Path) -> Path:
         token for token in range(len(tokens)) if tokens[token] in ("<|endoftext|>", "<|im_end|>")
     ]
     _write(target / "generation_config.json", {"eos_token_id": ends})
-    _write_tokenizer(source, target)
+    write_tokenizer(source, target)
     return target
 
 
@@ -124,7 +124,8 @@ def _unrotated(weights: Array, heads: int) -> Array:
     return halves.swapaxes(1, 2).reshape(rows, columns)
 
 
-def _write_tokenizer(source: Path, target: Path) -> None:
+def write_tokenizer(source: Path, target: Path) -> None:
+    """The tokenizer of a GGUF file as Transformers reads it."""
     header = read_gguf(source)
     vocabulary = Vocabulary(header)
     encoder = build_encoder(header, vocabulary)

@@ -175,7 +175,12 @@ class Entry(
             stop=self.stop,
             stop_token_ids=self.stop_token_ids,
             size_bytes=path.stat().st_size if path and path.is_file() else 0,
+            architecture=self.architectures[0] if self._one_class(variant) else "",
         )
+
+    def _one_class(self, variant: Variant) -> bool:
+        """Whether it is known which class its configuration names; GGUF has names of its own."""
+        return len(self.architectures) == 1 and variant.format != "ggufv2"
 
 
 def template_source(name: str) -> str:

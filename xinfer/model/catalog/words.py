@@ -60,9 +60,7 @@ _INSTEAD = {
 """Engines that have no counterpart, and what runs their models."""
 
 PLANNED = {
-    "transformers": "transformers",
     "vllm": "vllm",
-    "sentence_transformers": "embedding",
     "diffusers": "image",
     "faster-whisper": "audio",
 }

@@ -40,6 +40,7 @@ def hubs_with(name: str, *, online: bool = True) -> FakeHubs:
                 type=form.type,
                 format=form.format,
                 quantization=form.quantization,
+                architecture=form.architecture,
                 files=source.files,
                 remote_code=CODE.get(name, ()) if form.format == "pytorch" else (),
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Sequence as Sequences
 from typing import Any
 
@@ -144,10 +145,19 @@ class PackedComputer(HfComputer):
 
 class RowsComputer(HfComputer):
     """A call of the model for each sequence, with Transformers' own cache: for models that keep
-    something else than keys and values, or whose attention cannot be exchanged."""
+    something else than keys and values, or whose attention cannot be exchanged.
 
-    def __init__(self, model: HfModel, end_ids: frozenset[int], *, slots: int) -> None:
+    Args:
+        one_by_one: the model begins with any number of tokens, and goes on with one at a time.
+    """
+
+    def __init__(
+        self, model: HfModel, end_ids: frozenset[int], *, slots: int, one_by_one: bool
+    ) -> None:
         super().__init__(model, end_ids)
+        self._one_by_one = one_by_one
+        taken = inspect.signature(model.model.forward).parameters
+        self._cache_name = "cache_params" if "cache_params" in taken else "past_key_values"
         self._caches: list[Any] = [None] * slots
         self._held = [0] * slots
 
@@ -157,18 +167,26 @@ class RowsComputer(HfComputer):
         return torch.cat(kept) if kept else torch.empty((0, self.vocabulary_size))
 
     def _row(self, chunk: Chunk) -> torch.Tensor:
-        slot = chunk.slot
+        tokens, start = chunk.tokens, chunk.start
+        if not (self._one_by_one and start):
+            return self._call(chunk.slot, start, tokens)
+        for position, token in enumerate(tokens, start):
+            logits = self._call(chunk.slot, position, [token])
+        return logits
+
+    def _call(self, slot: int, start: int, tokens: list[int]) -> torch.Tensor:
         if self._caches[slot] is None:
             self._caches[slot] = DynamicCache(config=self._model.config)
         device = self._model.device
+        end = start + len(tokens)
         result = self._model.model(
-            input_ids=torch.tensor([chunk.tokens], device=device),
-            position_ids=torch.arange(chunk.start, chunk.start + chunk.count, device=device)[None],
-            past_key_values=self._caches[slot],
+            input_ids=torch.tensor([tokens], device=device),
+            position_ids=torch.arange(start, end, device=device)[None],
             use_cache=True,
             logits_to_keep=1,
+            **{self._cache_name: self._caches[slot]},
         )
-        self._held[slot] = chunk.start + chunk.count
+        self._held[slot] = end
         logits: torch.Tensor = result.logits[:, -1]
         return logits
 
@@ -180,10 +198,11 @@ class RowsComputer(HfComputer):
             self._held[slot] = 0
             return start == 0
         if beyond > 0:
+            if not all(getattr(layer, "is_croppable", False) for layer in cache.layers):
+                return False  # a state does not go back
             try:
                 cache.crop(-beyond)
-            except (AttributeError, NotImplementedError, RuntimeError, ValueError):
-                # A window or a state that has passed on.
+            except RuntimeError:  # what a window needs has been forgotten
                 return False
             self._held[slot] = start
         return beyond >= 0

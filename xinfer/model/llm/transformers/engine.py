@@ -18,6 +18,7 @@ from xinfer.model.engine import EngineOptions, Support, TokenEvent, TokenRequest
 from xinfer.model.llm.scheduling.loop import StepLoop
 from xinfer.model.llm.scheduling.scheduler import Scheduler
 from xinfer.model.llm.scheduling.thread import StepThread
+from xinfer.model.llm.transformers.architectures import unknown_architecture
 from xinfer.model.llm.transformers.options import TransformersOptions
 from xinfer.model.memory import estimate
 from xinfer.types.model import Abilities, EngineStats, Loaded, Memory, ModelSpec, Progress
@@ -57,7 +58,8 @@ class TransformersEngine:
         missing = [package for package in PACKAGES if find_spec(package) is None]
         if missing:
             return Support(False, f"the package {missing[0]} is not installed", EXTRA)
-        return Support(True)
+        unknown = unknown_architecture(spec.architecture)
+        return Support(True) if unknown is None else Support(False, unknown)
 
     @classmethod
     def options(cls) -> type[EngineOptions]:
@@ -160,8 +162,8 @@ class TransformersEngine:
         self, model: HfModel, length: int
     ) -> tuple[PackedComputer | RowsComputer, bool, str]:
         """What computes, whether it packs, and why."""
-        from xinfer.model.llm.transformers.computer import PackedComputer, RowsComputer
-        from xinfer.model.llm.transformers.probe import why_not_packed
+        from xinfer.model.llm.transformers.computer import PackedComputer
+        from xinfer.model.llm.transformers.probe import make_rows, why_not_packed
 
         slots, asked = self._options.max_num_seqs, self._options.batching
         reason = None if asked == "rows" else why_not_packed(model)
@@ -173,7 +175,7 @@ class TransformersEngine:
         ends = model.eos_ids
         if asked == "rows" or reason is not None:
             why = "asked for" if reason is None else reason
-            return RowsComputer(model, ends, slots=slots), False, why
+            return make_rows(model, ends, slots), False, why
         computer = PackedComputer(model, ends, slots=slots, longest=length)
         return computer, True, "asked for" if asked == "packed" else "gives the same results"
 

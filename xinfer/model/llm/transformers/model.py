@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +98,9 @@ class HfModel:
             arguments["device_map"] = options.device_map
         elif self.device.type != "cpu":
             arguments["device_map"] = {"": str(self.device)}
-        if options.quantization_config is not None:
-            arguments["quantization_config"] = _quantization(options.quantization_config)
+        quantization = _quantization(options)
+        if quantization is not None:
+            arguments["quantization_config"] = quantization
         try:
             return AutoModelForCausalLM.from_pretrained(self.path, **arguments)
         except XinferError:
@@ -171,11 +173,21 @@ def _dtype(name: str, device: torch.device) -> Any:
     return getattr(torch, name)
 
 
-def _quantization(given: Mapping[str, Any]) -> Any:
-    from transformers import BitsAndBytesConfig
-
+def _quantization(options: TransformersOptions) -> Any:
+    """What is to be quantised while loading; None for nothing."""
+    given = dict(options.quantization_config or {})
+    if options.load_in_bits is not None:
+        given[f"load_in_{options.load_in_bits}bit"] = True
+    if not given:
+        return None
+    if find_spec("bitsandbytes") is None:
+        raise InvalidRequest(
+            "Quantising while loading needs the package bitsandbytes, which is not installed: "
+            "pip install bitsandbytes.",
+            param="load_in_bits" if options.quantization_config is None else "quantization_config",
+        )
     try:
-        return BitsAndBytesConfig(**given)
+        return transformers.BitsAndBytesConfig(**given)
     except Exception as error:  # unknown fields, wrong types
         raise InvalidRequest(
             f"quantization_config: {_line(error)}", param="quantization_config"

@@ -39,8 +39,10 @@ class TransformersOptions(EngineOptions, frozen=True, kw_only=True):
     torch_dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Type of the weights; by default the model's own on accelerators, and float32 on
     processors."""
+    load_in_bits: Literal[4, 8] | None = None
+    """Quantise to so many bits while loading, by bitsandbytes."""
     quantization_config: dict[str, Any] | None = None
-    """Quantise while loading, as Transformers' BitsAndBytesConfig takes it: load_in_4bit, …"""
+    """The same in detail, as Transformers' BitsAndBytesConfig takes it: load_in_4bit, …"""
     n_threads: Positive | None = None
     """Threads that compute; the processors this process may use, but at most 16, by default."""
     lora: dict[str, str | LoraAdapter] = {}

@@ -1,12 +1,13 @@
-"""Whether a model can be computed packed: asked of its configuration, then tried."""
+"""How a model can be computed: asked of its configuration, then tried."""
 
 from __future__ import annotations
 
 import torch
 
+from xinfer.errors import InvalidRequest
 from xinfer.model.engine import TokenRequest
 from xinfer.model.llm.scheduling.scheduler import Chunk, Sequence
-from xinfer.model.llm.transformers.computer import PackedComputer
+from xinfer.model.llm.transformers.computer import PackedComputer, RowsComputer
 from xinfer.model.llm.transformers.model import HfModel
 
 PACKABLE = frozenset({"full_attention", "sliding_attention"})
@@ -14,6 +15,7 @@ PACKABLE = frozenset({"full_attention", "sliding_attention"})
 
 # Sequences of such lengths, computed in pieces that end in the midst of them and in one token.
 _PIECES = ((9, 7, 1, 1), (5, 1, 10, 1))
+_LONGEST = max(map(sum, _PIECES))
 _TOLERANCE = 0.02
 """Of the spread of the scores: more than another order of additions makes."""
 _COARSE = 0.25
@@ -30,26 +32,54 @@ def why_not_packed(model: HfModel) -> str | None:
         return "its attention cannot be exchanged"
     before = model.model.config._attn_implementation
     try:
-        with torch.inference_mode():
-            return _try(model)
-    except Exception as error:  # whatever the model's own code raises
-        return f"it fails so ({type(error).__name__}: {str(error).partition(chr(10))[0]})"
+        computer = PackedComputer(model, frozenset(), slots=len(_PIECES), longest=_LONGEST)
+        return _difference(model, computer, before)
     finally:
         model.model.set_attn_implementation(before)
 
 
-def _try(model: HfModel) -> str | None:
+def make_rows(model: HfModel, end_ids: frozenset[int], slots: int) -> RowsComputer:
+    """What computes the model row by row, in pieces of several tokens where that is right.
+
+    Raises:
+        InvalidRequest: the model gives other results in steps than at once.
+    """
+    before = model.model.config._attn_implementation
+    for one_by_one in (False, True):
+        trial = RowsComputer(model, frozenset(), slots=len(_PIECES), one_by_one=one_by_one)
+        difference = _difference(model, trial, before)
+        if difference is None:
+            return RowsComputer(model, end_ids, slots=slots, one_by_one=one_by_one)
+    raise InvalidRequest(
+        f"{model.architecture} cannot be computed token by token: {difference}.",
+        param="model_engine",
+    )
+
+
+def _difference(
+    model: HfModel, computer: PackedComputer | RowsComputer, attention: str
+) -> str | None:
+    """In what way the computer differs from plain calls with this attention."""
+    try:
+        with torch.inference_mode():
+            return _compare(model, computer, attention)
+    except Exception as error:  # whatever the model's own code raises
+        return f"it fails so ({type(error).__name__}: {str(error).partition(chr(10))[0]})"
+
+
+def _compare(model: HfModel, computer: PackedComputer | RowsComputer, attention: str) -> str | None:
     numbers = torch.Generator().manual_seed(1)
+    used = model.model.config._attn_implementation
     sequences = []
     truths = []
+    model.model.set_attn_implementation(attention)
     for number, pieces in enumerate(_PIECES):
         ids = torch.randint(0, model.vocabulary_size, (1, sum(pieces)), generator=numbers)
         logits = model.model(input_ids=ids.to(model.device), use_cache=False).logits
         truths.append(logits[0].float())
         request = TokenRequest(id=number, prompt=ids[0].tolist(), max_tokens=1)
         sequences.append(Sequence(request, number))
-    longest = max(map(sum, _PIECES))
-    computer = PackedComputer(model, frozenset(), slots=len(_PIECES), longest=longest)
+    model.model.set_attn_implementation(used)
     allowed = _TOLERANCE if _computes_finely(model) else _COARSE
     for counts in zip(*_PIECES, strict=True):
         chunks = [Chunk(*each) for each in zip(sequences, range(len(_PIECES)), counts, strict=True)]

@@ -1,0 +1,33 @@
+"""Which language models the installed Transformers has code for. It is read, not imported: that
+takes seconds."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+_TABLE = re.compile(r"^MODEL_FOR_CAUSAL_LM_MAPPING_NAMES = OrderedDict\(\n(.*?)^\)", re.M | re.S)
+_ENTRY = re.compile(r'\(\s*"[\w.-]+",\s*"(\w+)",?\s*\)')
+
+
+@cache
+def known_architectures() -> frozenset[str]:
+    """Classes that AutoModelForCausalLM loads; empty where its table cannot be found."""
+    found = find_spec("transformers")
+    if found is None or found.origin is None:
+        return frozenset()
+    source = Path(found.origin).parent / "models" / "auto" / "modeling_auto.py"
+    table = _TABLE.search(source.read_text(encoding="utf-8")) if source.is_file() else None
+    return frozenset(_ENTRY.findall(table[1])) if table else frozenset()
+
+
+def unknown_architecture(architecture: str) -> str | None:
+    """Why a model of this architecture cannot be loaded, as part of a sentence; None when it can,
+    or when nothing is known."""
+    known = known_architectures()
+    if not architecture or not known or architecture in known:
+        return None
+    return f"Transformers {version('transformers')} has no language model {architecture}"
