@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from xinfer.errors import InvalidRequest, Unavailable
 from xinfer.model.encode.sentence_transformers.options import SentenceTransformersOptions
+
+_BUILDS = {"cuda": "cuda", "hip": "rocm"}
+"""Names in torch/version.py that have a value where it was built for an accelerator."""
 
 
 class Place(NamedTuple):
@@ -40,6 +47,19 @@ def choose_place(options: SentenceTransformersOptions) -> Place:
     if options.dtype != "auto":
         return Place(device, getattr(torch, options.dtype))
     return Place(device, torch.float32 if device == "cpu" else "auto")
+
+
+def built_for() -> frozenset[str]:
+    """Kinds of accelerator that the PyTorch installed here was built for; does not import it."""
+    found = find_spec("torch")
+    if found is None or found.origin is None:
+        return frozenset()
+    version = Path(found.origin).with_name("version.py")
+    told = version.read_text(encoding="utf-8") if version.exists() else ""
+    kinds = {
+        kind for name, kind in _BUILDS.items() if re.search(rf"^{name}\b.*= *['\"]", told, re.M)
+    }
+    return frozenset(kinds | ({"metal"} if sys.platform == "darwin" else set()))
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from xinfer.errors import Cancelled, EngineFailed, InvalidRequest, XinferError
 from xinfer.model.encode.batches import refusal
 from xinfer.model.encode.sentence_transformers.device import (
     Place,
+    built_for,
     choose_place,
     memory_errors,
 )
@@ -69,7 +70,7 @@ class SentenceTransformersEngine:
     def accelerators(cls) -> frozenset[str] | None:
         if any(find_spec(package) is None for package in PACKAGES):
             return None
-        return frozenset({"cuda", "rocm", "metal"})
+        return built_for()
 
     @classmethod
     def estimate(cls, spec: ModelSpec, options: SentenceTransformersOptions) -> Memory:
