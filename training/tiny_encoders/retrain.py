@@ -12,8 +12,12 @@ from training.tiny_encoders import train_embed, train_rerank
 from training.tiny_encoders.export import export
 from training.tiny_encoders.score import KINDS, score
 
-SECOND: dict[str, Any] = {"steps": 1000, "seed": 2, "rate": 6e-4}
-"""Of the two stages of tiny-rerank."""
+STAGES: tuple[dict[str, Any], ...] = (
+    {},
+    {"steps": 1000, "seed": 2, "rate": 6e-4},
+    {"steps": 550, "seed": 3, "rate": 6e-4},
+)
+"""Of tiny-rerank, each of which goes on from the one before."""
 
 
 def retrain(out: Path) -> dict[str, dict[str, Any]]:
@@ -22,14 +26,16 @@ def retrain(out: Path) -> dict[str, dict[str, Any]]:
     torch.set_num_threads(1)  # more wait for one another longer than they compute
     try:
         train_embed.train(out / "embed")
-        train_rerank.train(out / "embed", out / "first")
-        train_rerank.train(out / "first", out / "rerank", **SECOND)
+        start = out / "embed"
+        for number, options in enumerate(STAGES):
+            train_rerank.train(start, out / f"rerank-{number}", **options)
+            start = out / f"rerank-{number}"
     finally:
         torch.set_num_threads(threads)
     scores = {}
-    for kind in KINDS:
+    for kind, run in zip(KINDS, (out / "embed", start), strict=True):
         files = out / f"tiny-{kind}"
-        export(kind, out / kind, files)
+        export(kind, run, files)
         scores[kind] = score(kind, files / f"tiny-{kind}-f16.gguf")
     return scores
 
