@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from tests.support.gguf_models import byte_level, random_llama, random_lora, script_model
-from tests.support.hf_models import llama_directory, random_peft
+from tests.support.peft_adapters import random_peft
 from tests.support.recompute import (
     EchoReference,
     Recompute,
     RecomputeInTransformers,
     Reference,
 )
+from tools.hf_llama import llama_directory
 from training.tiny_chat.score import WEIGHTS as TINY_CHAT
 from xinfer.model.inspect.model import inspect_path
 from xinfer.types.model import ModelSpec

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.gguf_models import byte_level, random_llama
-from tests.support.hf_models import write_tokenizer
+from tools.hf_llama import write_tokenizer
 
 WORDS = len(byte_level().tokens)
 SIZES = {

@@ -1,4 +1,4 @@
-"""Models of `gguf_models` in Transformers' own format: the same numbers, other names."""
+"""Llama models in GGUF, written in Transformers' own format: the same numbers, other names."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from xinfer.model.llm.tokenizer.pieces import CONTROL, Vocabulary
 
 Array = NDArray[np.float32]
 
+_ENDS = ("<|endoftext|>", "<|im_end|>")
 _NAMES = {
     "token_embd": "model.embed_tokens",
     "output_norm": "model.norm",
@@ -45,14 +46,14 @@ def llama_directory(source: Path, target: Path) -> Path:
     }
     tensors = {}
     for tensor in gguf.GGUFReader(source).tensors:
-        data = np.array(tensor.data, np.float32)
+        data = np.asarray(gguf.quants.dequantize(tensor.data, tensor.tensor_type), np.float32)
         part = tensor.name.split(".")[-2]
         if part in ("attn_q", "attn_k"):
             data = _unrotated(data, heads[part[-1]])
         tensors[_name(tensor.name)] = np.ascontiguousarray(data)
     save_file(tensors, target / "model.safetensors", metadata={"format": "pt"})
     tokens = values["tokenizer.ggml.tokens"]
-    _write(
+    write_json(
         target / "config.json",
         {
             "architectures": ["LlamaForCausalLM"],
@@ -75,40 +76,9 @@ def llama_directory(source: Path, target: Path) -> Path:
     ends = [
         token for token in range(len(tokens)) if tokens[token] in ("<|endoftext|>", "<|im_end|>")
     ]
-    _write(target / "generation_config.json", {"eos_token_id": ends})
+    write_json(target / "generation_config.json", {"eos_token_id": ends})
     write_tokenizer(source, target)
     return target
-
-
-def random_peft(path: Path, base: Path, *, seed: int = 1, rank: int = 4) -> Path:
-    """A LoRA adapter of PEFT for such a directory: the numbers of `gguf_models.random_lora`."""
-    config = json.loads((base / "config.json").read_text())
-    width, wide = config["hidden_size"], config["intermediate_size"]
-    random = np.random.default_rng(seed)
-    tensors: dict[str, Array] = {}
-    for layer in range(config["num_hidden_layers"]):
-        for name, rows, columns in (
-            ("self_attn.v_proj", width, width),
-            ("mlp.down_proj", width, wide),
-        ):
-            for letter, shape in (("A", (rank, columns)), ("B", (rows, rank))):
-                values = random.standard_normal(shape, dtype=np.float32)
-                key = f"base_model.model.model.layers.{layer}.{name}.lora_{letter}.weight"
-                tensors[key] = values / np.float32(np.sqrt(shape[1]))
-    path.mkdir(parents=True)
-    save_file(tensors, path / "adapter_model.safetensors", metadata={"format": "pt"})
-    _write(
-        path / "adapter_config.json",
-        {
-            "peft_type": "LORA",
-            "task_type": "CAUSAL_LM",
-            "base_model_name_or_path": "",
-            "r": rank,
-            "lora_alpha": rank,
-            "target_modules": ["v_proj", "down_proj"],
-        },
-    )
-    return path
 
 
 def _name(name: str) -> str:
@@ -143,8 +113,8 @@ def write_tokenizer(source: Path, target: Path) -> None:
     }
     if header.chat_template:
         config["chat_template"] = header.chat_template
-    _write(target / "tokenizer_config.json", config)
+    write_json(target / "tokenizer_config.json", config)
 
 
-def _write(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=1), encoding="utf-8")
