@@ -24,9 +24,9 @@ from xinfer.model.memory import estimate
 from xinfer.types.model import Abilities, EngineStats, Loaded, Memory, ModelSpec, Progress
 
 if TYPE_CHECKING:
+    from xinfer.model.llm.tokenizer.hf import HfTokenizer
     from xinfer.model.llm.transformers.computer import PackedComputer, RowsComputer
     from xinfer.model.llm.transformers.model import HfModel
-    from xinfer.model.llm.transformers.tokenizer import HfTokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -92,8 +92,8 @@ class TransformersEngine:
         return msgspec.structs.replace(memory, weights=max(memory.weights, weights))
 
     def load(self, progress: Callable[[Progress], None]) -> Loaded:
+        from xinfer.model.llm.tokenizer.hf import load_tokenizer
         from xinfer.model.llm.transformers.model import HfModel
-        from xinfer.model.llm.transformers.tokenizer import load_tokenizer
 
         options = self._options
         progress(Progress(0.1, "loading", "Importing Transformers"))
