@@ -19,7 +19,7 @@ class HfTokenizer:
 
     Args:
         tokenizer: what AutoTokenizer loaded.
-        eos_ids: tokens that end an output.
+        eos_ids: tokens that end an output, besides the tokenizer's own.
         vocabulary_size: rows of the model's output; more than the tokenizer knows, often.
 
     Raises:
@@ -41,7 +41,8 @@ class HfTokenizer:
         for each in (self._special, self._plain):
             each.no_padding()
             each.no_truncation()
-        self.eos_ids = eos_ids
+        own = getattr(tokenizer, "eos_token_id", None)
+        self.eos_ids = eos_ids if own is None else eos_ids | {own}
         self.vocabulary_size = vocabulary_size
         self.chat_template = _template(tokenizer)
         self.special_tokens = {

@@ -172,7 +172,7 @@ class TransformersEngine:
                 f"{self._spec.name} cannot be computed packed: {reason}. Leave out batching.",
                 param="batching",
             )
-        ends = model.eos_ids
+        ends = self.tokenizer.eos_ids
         if asked == "rows" or reason is not None:
             why = "asked for" if reason is None else reason
             return make_rows(model, ends, slots), False, why

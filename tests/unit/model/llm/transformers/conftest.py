@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.gguf_models import byte_level, random_llama
+from tests.support.gguf_models import STOP, byte_level, random_llama
 from tools.hf_llama import write_tokenizer
 
 WORDS = len(byte_level().tokens)
+STOP_ID = byte_level().tokens.index(STOP)
 SIZES = {
     "vocab_size": WORDS,
     "hidden_size": 64,
@@ -71,7 +72,7 @@ def make_model(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
         target = home / family
         if not target.exists():
             torch.manual_seed(3)
-            ends = {"eos_token_id": WORDS - 1, "bos_token_id": None, "pad_token_id": None}
+            ends = {"eos_token_id": STOP_ID, "bos_token_id": None, "pad_token_id": None}
             config = transformers.AutoConfig.for_model(family, **(PACKED | ROWS)[family], **ends)
             model = transformers.AutoModelForCausalLM.from_config(config)
             for parameter in model.parameters():
