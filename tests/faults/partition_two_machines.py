@@ -49,8 +49,8 @@ def machine(name: str, address: str) -> Iterator[tuple[str, ...]]:
 
 
 def _stream(cluster: Cluster, uid: str, begun: threading.Event) -> Transcript:
-    """A stream that would last for a minute, read to its end."""
-    body = {"model": uid, "stream": True, "messages": [{"role": "user", "content": "s" * 600}]}
+    """A stream of half a minute, read to its end."""
+    body = {"model": uid, "stream": True, "messages": [{"role": "user", "content": "s" * 300}]}
 
     def noted(lines: Iterator[str]) -> Iterator[str]:
         for line in lines:
@@ -86,11 +86,10 @@ def main() -> None:
             ]
             assert 0 < beyond < 8
             _FORWARDS.write_text("0")
-            # Streams beyond the hole end, with an error, in bounded time; the others go on.
-            eventually(lambda: sum(each.done() for each in streams) == beyond, 15, "their end")
-            lost = [each.result() for each in streams if each.done()]
-            assert {each.error and each.error["code"] for each in lost} == {"replica_lost"}
-            assert not any(each.done for each in lost)
+            # Streams beyond the hole go on on this side.
+            transcripts = [each.result(timeout=90) for each in streams]
+            assert {each.text for each in transcripts} == {"s" * 300}
+            assert all(each.done and each.error is None for each in transcripts)
             cluster.until_ready_on("m", near, near)
             for _ in range(5):
                 cluster.chat("m")

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from tests.support.server import Server
 from tests.support.sse import Transcript, read_stream
@@ -20,13 +21,18 @@ def _state(server: Server, uid: str) -> tuple[str, int]:
 
 
 def _stream(
-    server: Server, uid: str, content: str, begun: threading.Event | None = None
+    server: Server,
+    uid: str,
+    content: str,
+    begun: threading.Event | None = None,
+    **fields: Any,
 ) -> Transcript:
     """Read a whole stream; `begun` is set once some of its text has come."""
     request = {
         "model": uid,
         "stream": True,
         "messages": [{"role": "user", "content": content}],
+        **fields,
     }
 
     def noted(lines: Iterator[str]) -> Iterator[str]:
@@ -61,31 +67,48 @@ def _new(server: Server, uid: str, old_pid: int) -> bool:
     return replica["state"] == "READY" and replica["pid"] not in (None, old_pid)
 
 
-def test_f02_streams_of_a_killed_replica_end_with_an_error_and_others_are_retried(
-    server: Server,
-) -> None:
+def test_f02_streams_of_a_killed_replica_go_on_once_it_is_back(server: Server) -> None:
     uid = server.launch(model_uid="f02", token_interval=0.05)
     pid = server.replicas(uid)[0]["pid"]
-    whole = {"model": uid, "messages": [{"role": "user", "content": "x" * 40}]}
-    begun = [threading.Event() for _ in range(8)]
+    said = [str(number) * 60 for number in range(8)]
+    begun = [threading.Event() for _ in said]
     with ThreadPoolExecutor(9) as pool:
-        streams = [pool.submit(_stream, server, uid, "s" * 2000, each) for each in begun]
-        # One that has delivered nothing yet would be begun anew unseen.
+        streams = [
+            pool.submit(_stream, server, uid, text, each)
+            for text, each in zip(said, begun, strict=True)
+        ]
         assert all(each.wait(30) for each in begun)
         # The last to come, so that it still runs when the process is killed.
+        whole = {"model": uid, "messages": [{"role": "user", "content": "x" * 60}]}
         retried = pool.submit(server.http.post, "/v1/chat/completions", json=whole)
         eventually(lambda: _running(server, uid) == 9, 10, "nine running requests")
+        os.kill(pid, signal.SIGKILL)
+        transcripts = [stream.result(timeout=60) for stream in streams]
+        answer = retried.result(timeout=60)
+    assert [transcript.text for transcript in transcripts] == said
+    assert all(transcript.done and transcript.error is None for transcript in transcripts)
+    assert {each.chunks[-1]["usage"]["completion_tokens"] for each in transcripts} == {60}
+    assert server.replicas(uid)[0]["restarts"] == 1
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["choices"][0]["message"]["content"] == "x" * 60
+    server.terminate(uid)
+
+
+def test_f02_a_stream_that_cannot_go_on_ends_with_an_error(server: Server) -> None:
+    """Its log-probabilities could not be told as they would have been."""
+    uid = server.launch(model_uid="f02-logprobs", token_interval=0.05)
+    pid = server.replicas(uid)[0]["pid"]
+    begun = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        stream = pool.submit(_stream, server, uid, "s" * 2000, begun, logprobs=True)
+        assert begun.wait(30)
         killed = time.monotonic()
         os.kill(pid, signal.SIGKILL)
-        transcripts = [stream.result(timeout=10) for stream in streams]
-        assert time.monotonic() - killed < 2.0
-        for transcript in transcripts:
-            assert transcript.error is not None
-            assert transcript.error["code"] == "replica_lost"
-            assert not transcript.done
-        answer = retried.result(timeout=30)
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["choices"][0]["message"]["content"] == "x" * 40
+        transcript = stream.result(timeout=10)
+    assert time.monotonic() - killed < 2.0
+    assert transcript.error is not None
+    assert transcript.error["code"] == "replica_lost"
+    assert not transcript.done
     server.terminate(uid)
 
 

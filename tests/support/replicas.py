@@ -74,9 +74,17 @@ class ScriptedEngine:
 
     Args:
         lets_go: whether an abort is obeyed at once, or only when the test says so.
+        abilities: what it declares.
     """
 
-    def __init__(self, concurrency: int = 2, *, lets_go: bool = True) -> None:
+    def __init__(
+        self,
+        concurrency: int = 2,
+        *,
+        lets_go: bool = True,
+        abilities: Abilities = Abilities(),  # noqa: B008
+    ) -> None:
+        self._abilities = abilities
         self.tokenizer: Tokenizer = ByteTokenizer()
         self._concurrency = concurrency
         self.running: dict[int, TokenRequest] = {}
@@ -96,7 +104,9 @@ class ScriptedEngine:
         return EngineOptions
 
     def load(self, progress: Callable[[Progress], None]) -> Loaded:
-        return Loaded(context_length=1 << 20, concurrency=self._concurrency, abilities=Abilities())
+        return Loaded(
+            context_length=1 << 20, concurrency=self._concurrency, abilities=self._abilities
+        )
 
     def submit(self, request: TokenRequest) -> None:
         if len(self.running) >= self._concurrency:

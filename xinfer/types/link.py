@@ -17,6 +17,8 @@ class Submit(msgspec.Struct, frozen=True, array_like=True, tag=0):
     request_id: str
     request: Request
     window: int
+    resume: list[int] = []
+    """Tokens of the output that its client has the text of: the answer goes on behind them."""
 
 
 class Cancel(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):

@@ -17,7 +17,12 @@ from xinfer.core.gateway.stream import ResponseStream
 from xinfer.core.gateway.table import RoutingTable, not_ready
 from xinfer.errors import ReplicaLost, XinferError
 from xinfer.settings import Settings
-from xinfer.types.deployment import DeploymentState, ReplicaStatus, Snapshot
+from xinfer.types.deployment import (
+    DeploymentState,
+    DeploymentStatus,
+    ReplicaStatus,
+    Snapshot,
+)
 from xinfer.types.event import Delta, Finished, LogprobDelta, Started, TokenLogprob, Usage
 from xinfer.types.link import Inspected
 from xinfer.types.request import EncodeRequest, Request, TextRequest
@@ -61,15 +66,23 @@ class Gateway:
         Raises:
             XinferError: no such model, none ready, refused by all replicas, or invalid.
         """
-        self.table.require_ready(uid)
+        status = self.table.require_ready(uid)
         losses = _Losses()
 
-        async def restart(error: XinferError) -> tuple[Attempt, Started]:
+        async def restart(error: XinferError, delivered: Sequence[int]) -> tuple[Attempt, Started]:
             losses.add(error)
-            return await self._start(uid, request, request_id, losses, error)
+            if delivered and not self._goes_on(uid, status):
+                raise error
+            return await self._start(uid, request, request_id, losses, error, delivered)
 
         attempt, started = await self._start(uid, request, request_id, losses)
-        return ResponseStream(attempt, started, restart)
+        return ResponseStream(attempt, started, restart, resumable=_resumable(status, request))
+
+    def _goes_on(self, uid: str, before: DeploymentStatus) -> bool:
+        """Whether it is still the same model, on the same engine with the same options."""
+        snapshot = self.table.snapshot
+        now = snapshot.deployments.get(uid) if snapshot is not None else None
+        return now is not None and now.deployment.generation == before.deployment.generation
 
     async def complete(self, uid: str, request: TextRequest, *, request_id: str) -> Completion:
         """The whole answer; begun anew elsewhere when a replica dies or stops with it.
@@ -181,11 +194,13 @@ class Gateway:
         request_id: str,
         losses: _Losses,
         error: XinferError | None = None,
+        delivered: Sequence[int] = (),
     ) -> tuple[Attempt, Started]:
         """Try each ready replica once; after a loss also wait for one to come back.
 
         Args:
-            error: why it has to be begun anew.
+            error: why it has to be begun anew, or to go on elsewhere.
+            delivered: tokens of the output that it goes on behind.
         """
         deadline = time.monotonic() + self._settings.resume_deadline
         tried: set[str] = set()
@@ -205,7 +220,7 @@ class Gateway:
             except ReplicaLost as lost:
                 error = lost
                 continue
-            attempt = link.submit(request, request_id)
+            attempt = link.submit(request, request_id, delivered)
             try:
                 return attempt, await attempt.started()
             except XinferError as refusal:
@@ -308,12 +323,19 @@ class _Losses:
             raise error
 
 
-async def _raise(error: XinferError) -> NoReturn:
+def _resumable(status: DeploymentStatus, request: TextRequest) -> bool:
+    """Whether the answer can go on elsewhere once some of it was delivered: by the ids of its
+    tokens the same text comes again, but not their log-probabilities."""
+    loaded = status.loaded
+    return loaded is not None and loaded.abilities.resume and request.sampling.logprobs is None
+
+
+async def _raise(error: XinferError, delivered: Sequence[int]) -> NoReturn:
     raise error
 
 
 async def _collect(attempt: Attempt, started: Started) -> Completion:
-    stream = ResponseStream(attempt, started, _raise)
+    stream = ResponseStream(attempt, started, _raise, resumable=False)
     parts: list[str] = []
     logprobs: list[TokenLogprob] = []
     async for batch in stream:

@@ -153,8 +153,11 @@ class ReplicaLink:
         """Requests it holds by its capacity: ours, and those of others as last reported."""
         return (self._others + len(self._attempts)) / max(1, self._capacity)
 
-    def submit(self, request: Request, request_id: str) -> Attempt:
+    def submit(self, request: Request, request_id: str, resume: Sequence[int] = ()) -> Attempt:
         """Send a request; what comes of it is in the attempt.
+
+        Args:
+            resume: as of `Submit`.
 
         Raises:
             PayloadTooLarge: the request does not fit into a frame.
@@ -162,7 +165,8 @@ class ReplicaLink:
         rid = next(self._numbers)
         attempt = Attempt(self, rid)
         try:
-            attempt.sent = self.send(Submit(rid, request_id, request, self._settings.stream_window))
+            window = self._settings.stream_window
+            attempt.sent = self.send(Submit(rid, request_id, request, window, list(resume)))
         except FrameTooLarge as error:
             raise PayloadTooLarge(
                 f"The request is too large to be passed to the model: {error}. Shorten it."

@@ -1,8 +1,8 @@
-"""A request's answer as it comes: moved to another replica while nothing was delivered."""
+"""A request's answer as it comes: begun anew elsewhere, or continued, when its replica is lost."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from xinfer.errors import XinferError
@@ -13,20 +13,30 @@ if TYPE_CHECKING:
 
     from xinfer.core.gateway.replica_link import Attempt
 
-Restart = Callable[[XinferError], Awaitable["tuple[Attempt, Started]"]]
-"""Given why the attempt ended, another one; or that error raised again."""
+Restart = Callable[[XinferError, Sequence[int]], Awaitable["tuple[Attempt, Started]"]]
+"""Given why the attempt ended and the tokens that were delivered, another attempt, which goes on
+behind them; or that error raised again."""
 
 
 class ResponseStream:
-    """Batches of what has come since the last one. Leaving `async with` cancels what runs."""
+    """Batches of what has come since the last one. Leaving `async with` cancels what runs.
 
-    def __init__(self, attempt: Attempt, started: Started, restart: Restart) -> None:
+    Args:
+        resumable: whether the answer can go on elsewhere once some of it was delivered.
+    """
+
+    def __init__(
+        self, attempt: Attempt, started: Started, restart: Restart, *, resumable: bool
+    ) -> None:
         self.prompt_tokens = started.prompt_tokens
         self.waited = started.waited
         """Seconds in the waiting room of the replica that has it."""
         self._attempt = attempt
         self._restart = restart
+        self._resumable = resumable
         self._delivered = False
+        self._ids: list[int] = []
+        """Of the output, those whose text was delivered."""
         self._finished = False
         self._owed = 0
         self._error: XinferError | None = None
@@ -51,8 +61,6 @@ class ResponseStream:
         Raises:
             XinferError: the request failed; what came before it has been given.
         """
-        if self._error is not None:
-            raise self._error
         if self._finished:
             raise StopAsyncIteration
         if self._owed:
@@ -62,9 +70,10 @@ class ResponseStream:
             try:
                 batch = await self._next_batch()
             except XinferError as error:
-                if self._delivered or not error.recoverable:
+                if not error.recoverable or (self._delivered and not self._resumable):
+                    self._error = error
                     raise
-                self._attempt, started = await self._restart(error)
+                self._attempt, started = await self._restart(error, self._ids)
                 self.waited = started.waited
                 continue
             if batch:
@@ -72,10 +81,14 @@ class ResponseStream:
                 return batch
 
     async def _next_batch(self) -> list[Delta | Finished]:
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
         batch: list[Delta | Finished] = []
         for event in await self._attempt.take():
             if isinstance(event, Delta):
                 self._owed += 1
+                self._ids += event.ids
                 batch.append(event)
             elif isinstance(event, Finished):
                 self._finished = True

@@ -87,6 +87,7 @@ class Generating(ActiveRequest):
     ) -> None:
         super().__init__(number, message.request_id, channel)
         self._request: Request = message.request
+        self._resume = message.resume
         self._size = size
         self._engine = engine
         self._pipeline = pipeline
@@ -104,9 +105,11 @@ class Generating(ActiveRequest):
             raise wrong_kind("generates text")
         prepare = self._pipeline.prepare
         if self._size <= _INLINE_BYTES and not _has_media(request):
-            self._prepared = prepare(request, id=self.number)
+            self._prepared = prepare(request, id=self.number, resume=self._resume)
         else:
-            self._prepared = await asyncio.to_thread(prepare, request, id=self.number)
+            self._prepared = await asyncio.to_thread(
+                prepare, request, id=self.number, resume=self._resume
+            )
 
     async def _compute(self, waited: float) -> None:
         prepared, self._prepared = self._prepared, None
@@ -114,6 +117,10 @@ class Generating(ActiveRequest):
         engine = self._engine
         self._output = prepared.output
         self._prompt_tokens = prepared.prompt_tokens
+        if prepared.output.stopped:  # only its end is left to be told
+            self.channel.put(Started(self.channel.rid, prepared.prompt_tokens, waited))
+            self._deliver(prepared.output, prepared.output.finish("stop"))
+            return
         self._backend.enter(self)
         try:
             engine.submit(prepared.token_request)

@@ -8,16 +8,18 @@ import dataclasses
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.support.replicas import Replica, ScriptedEngine, echo, prompt, served, soon, until
 from tests.support.snapshots import deployment_status, replica_status, snapshot
 from xinfer.core.gateway import Completion, Gateway, ResponseStream, RoutingTable
 from xinfer.errors import InvalidRequest, NotFound, ReplicaLost, Unavailable, XinferError
-from xinfer.model.engine import TokenEvent
+from xinfer.model.engine import Logprob, TokenEvent
 from xinfer.settings import Settings
 from xinfer.types.deployment import DeploymentState, DeploymentStatus
 from xinfer.types.event import Delta, Finished, TokenLogprob, Usage
+from xinfer.types.model import Abilities, Loaded
 from xinfer.types.request import CompletionRequest
 
 pytestmark = pytest.mark.anyio
@@ -207,6 +209,73 @@ async def test_after_the_first_delta_a_loss_is_an_error_and_never_a_clean_end() 
             here.show(one, two)
             batch = await soon(anext(stream))
             assert isinstance(batch[0], Delta)
+            one.kill()
+            text, end = await soon(read(stream))
+        assert text == ""
+        assert isinstance(end, ReplicaLost)
+        assert other.submitted == []
+
+
+def resumable(*replicas: Replica, generation: int = 1) -> DeploymentStatus:
+    """A deployment of an engine that goes on behind given tokens."""
+    status = deployment_status("m", *(replica_status(r.address, r.address) for r in replicas))
+    loaded = Loaded(context_length=64, concurrency=2, abilities=Abilities(resume=True))
+    deployment = msgspec.structs.replace(status.deployment, generation=generation)
+    return msgspec.structs.replace(status, loaded=loaded, deployment=deployment)
+
+
+async def test_a_stream_goes_on_elsewhere_behind_what_was_delivered() -> None:
+    dying, other = ScriptedEngine(), ScriptedEngine()
+    async with served(dying) as one, served(other) as two, bench() as here:
+        here.show_status(resumable(one))
+        async with await here.open("hi", max_tokens=9) as stream:
+            request = await dying.request(1)
+            await dying.made(request, "half")
+            assert await soon(anext(stream)) == [Delta(1, "half", list(b"half"))]
+            # Half a character was not delivered, so that it is made again.
+            await dying.step(TokenEvent(request, list("é".encode()[:1])))
+            here.show_status(resumable(one, two))
+            one.kill()
+            reading = asyncio.create_task(read(stream))
+            request = await other.request(1)
+            assert other.submitted[0].resume == list(b"half")
+            assert (other.submitted[0].prompt, other.submitted[0].max_tokens) == (list(b"hi"), 9)
+            await other.made(request, "é way", "stop")
+            text, end = await soon(reading)
+        assert text == "é way"
+        assert isinstance(end, Finished)
+        assert end.usage == Usage(2, 10, 0)
+
+
+async def test_a_stream_whose_end_alone_was_lost_just_ends() -> None:
+    dying, other = ScriptedEngine(), ScriptedEngine()
+    async with served(dying) as one, served(other) as two, bench() as here:
+        here.show_status(resumable(one))
+        request = CompletionRequest(prompt="hi", stop=("!",))
+        async with await soon(here.gateway.open("m", request, request_id="r")) as stream:
+            await dying.made(await dying.request(1), "all")
+            assert len(await soon(anext(stream))) == 1
+            here.show_status(resumable(two))
+            one.kill()
+            reading = asyncio.create_task(read(stream))
+            await other.made(await other.request(1), "!")
+            text, end = await soon(reading)
+        assert text == ""
+        assert isinstance(end, Finished)
+        assert (end.reason, end.usage.completion_tokens) == ("stop", 4)
+
+
+@pytest.mark.parametrize("why", ["launched anew", "log-probabilities"])
+async def test_a_stream_does_not_go_on_where_it_would_not_be_the_same(why: str) -> None:
+    dying, other = ScriptedEngine(abilities=Abilities(logprobs=True)), ScriptedEngine()
+    async with served(dying) as one, served(other) as two, bench() as here:
+        here.show_status(resumable(one))
+        asked = {"logprobs": 0} if why == "log-probabilities" else {}
+        async with await here.open("hi", **asked) as stream:
+            event = TokenEvent(await dying.request(1), [65], logprobs=[Logprob(-1.0)] * len(asked))
+            await dying.step(event)
+            assert len(await soon(anext(stream))) == 1
+            here.show_status(resumable(two, generation=1 if asked else 2))
             one.kill()
             text, end = await soon(read(stream))
         assert text == ""

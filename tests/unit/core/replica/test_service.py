@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import threading
 from collections.abc import AsyncIterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -78,9 +79,9 @@ async def test_a_small_request_with_a_picture_is_prepared_off_the_event_loop(
     on_the_loop = {}
     prepare = TextPipeline.prepare
 
-    def record(self: TextPipeline, request: Request, *, id: int) -> Prepared:
+    def record(self: TextPipeline, request: Request, *, id: int, resume: Any) -> Prepared:
         on_the_loop[type(request)] = threading.current_thread() is threading.main_thread()
-        return prepare(self, request, id=id)
+        return prepare(self, request, id=id, resume=resume)
 
     monkeypatch.setattr(TextPipeline, "prepare", record)
     part = {"type": "image_url", "media": 0}

@@ -89,6 +89,11 @@ class OutputPipeline:
         self._stopped = False
         self._cut = False
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the output is complete."""
+        return self._stopped
+
     def feed(self, ids: Sequence[int], logprobs: Sequence[Logprob] = ()) -> Output:
         """Consume new tokens, up to one that ends the output.
 

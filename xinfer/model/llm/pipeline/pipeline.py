@@ -74,11 +74,14 @@ class TextPipeline:
                 self._no_template = error.message
                 logger.warning("%s cannot chat: %s", self._name, error.message)
 
-    def prepare(self, request: TextRequest, *, id: int) -> Prepared:
+    def prepare(self, request: TextRequest, *, id: int, resume: Sequence[int] = ()) -> Prepared:
         """Render, tokenise and check a request. Blocks: a long prompt takes milliseconds.
 
         `max_tokens` left out, or more than the context has room for, becomes that room, and the
         output ends with "length" there. May be called from any thread.
+
+        Args:
+            resume: tokens of the output that was delivered elsewhere; it goes on behind them.
 
         Raises:
             InvalidRequest: with `param` naming the field: no messages, a part or role that the
@@ -93,6 +96,7 @@ class TextPipeline:
         check_abilities(request, self._abilities)
         check_stop(request.stop)
         check_tokens(request.stop_token_ids, "stop_token_ids", vocabulary_size)
+        check_tokens(resume, "resume", vocabulary_size)
         media = None
         stop, stop_ids = request.stop, frozenset(request.stop_token_ids)
         if isinstance(request, ChatRequest):
@@ -108,23 +112,26 @@ class TextPipeline:
             room = self._room(len(prompt), "prompt")
             echo = self._echo(request) if request.echo else b""
         wanted = request.sampling.max_tokens
+        output = OutputPipeline(
+            self._pieces,
+            stop=stop,
+            stop_ids=stop_ids,
+            prompt=echo,
+            logprobs=request.sampling.logprobs is not None,
+        )
+        output.feed(resume)  # the text that this makes was delivered
         return Prepared(
             TokenRequest(
                 id=id,
                 prompt=prompt,
                 max_tokens=room if wanted is None else min(wanted, room),
+                resume=list(resume),
                 sampling=request.sampling,
                 constraint=request.constraint,
                 adapter=request.adapter,
                 media=media,
             ),
-            OutputPipeline(
-                self._pieces,
-                stop=stop,
-                stop_ids=stop_ids,
-                prompt=echo,
-                logprobs=request.sampling.logprobs is not None,
-            ),
+            output,
             len(prompt),
         )
 
