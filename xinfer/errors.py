@@ -82,6 +82,7 @@ class RateLimited(XinferError):
     """A limit that the caller owns: its key's quota, the model's `request_limits`."""
 
     code = "rate_limit_exceeded"
+    recoverable = True
 
 
 class Cancelled(XinferError):

@@ -242,6 +242,41 @@ def test_f16_a_burst_never_exceeds_the_waiting_room(apis: Server) -> None:
     apis.terminate(uid)
 
 
+def test_a_models_request_limits_hold_exactly_and_may_change_while_it_runs(apis: Server) -> None:
+    uid = apis.launch(
+        model_uid="limited", replica=2, concurrency=8, request_limits=5, prefill_seconds=60.0
+    )
+
+    def ask(stream: bool) -> tuple[int, str | None, str]:
+        body = _chat(uid, "one more", stream=stream)
+        answer = apis.http.post("/v1/chat/completions", json=body)
+        return answer.status_code, answer.headers.get("retry-after"), answer.json()["error"]["type"]
+
+    def total(*counts: str) -> int:
+        there = apis.http.get(f"/v1/models/{uid}/replicas").json()
+        return sum(each[count] for each in there for count in counts)
+
+    def running() -> int:
+        return total("running", "waiting")
+
+    connections = [_connect(apis) for _ in range(7)]
+    for connection in connections[:5]:
+        _post(connection, _chat(uid, "long"))
+    eventually(lambda: running() == 5, 10, "five requests in it")
+    assert {ask(stream) for stream in (True, False)} == {(429, "1", "rate_limit_error")}
+    assert running() == 5
+    wider = apis.http.patch(f"/v1/models/{uid}", json={"request_limits": 7})
+    assert (wider.status_code, wider.json()["request_limits"]) == (200, 7)
+    eventually(lambda: total("capacity") == 7, 10, "replicas that know")
+    for connection in connections[5:]:
+        _post(connection, _chat(uid, "long"))
+    eventually(lambda: running() == 7, 10, "two more")
+    assert ask(True)[0] == 429
+    for connection in connections:
+        connection.close()
+    apis.terminate(uid)
+
+
 def _refused_after(server: Server, uid: str) -> float:
     """Seconds until one request more is refused."""
     began = time.monotonic()

@@ -179,6 +179,7 @@ async def served(
     engine: TokenEngine | EncodeEngine,
     *,
     max_queue: int = 4,
+    limit: int | None = None,
     settings: Settings | None = None,
     token: bytes = TOKEN,
 ) -> AsyncIterator[Replica]:
@@ -191,7 +192,7 @@ async def served(
     else:
         pipeline = TextPipeline(engine.tokenizer, loaded, SPEC)
         backend, slots = TokenBackend(engine, pipeline), loaded.concurrency
-    admission = Admission(slots, max_queue, settings.queue_timeout)
+    admission = Admission(slots, max_queue, settings.queue_timeout, limit=limit)
     service = Service(backend, admission, settings)
 
     def accept(link: Link) -> Any:

@@ -11,6 +11,7 @@ from xinfer.errors import (
     TAXONOMY,
     EngineFailed,
     InvalidRequest,
+    RateLimited,
     ReplicaLost,
     Unavailable,
     XinferError,
@@ -178,8 +179,9 @@ def test_the_taxonomy_is_complete() -> None:
     assert all(name == kind.__name__ for name, kind in TAXONOMY.items())
 
 
-def test_only_the_loss_or_the_want_of_a_replica_is_worth_another_try() -> None:
-    assert {kind for kind in TAXONOMY.values() if kind.recoverable} == {ReplicaLost, Unavailable}
+def test_what_another_replica_may_not_have_is_worth_another_try() -> None:
+    recoverable = {kind for kind in TAXONOMY.values() if kind.recoverable}
+    assert recoverable == {RateLimited, ReplicaLost, Unavailable}
 
 
 @pytest.mark.parametrize(

@@ -102,11 +102,15 @@ def describe_model(model_uid: str) -> Call[JSON]:
 
 
 def scale_model(
-    model_uid: str, replica: int | None = None, max_queue: int | None = None
+    model_uid: str,
+    replica: int | None = None,
+    max_queue: int | None = None,
+    request_limits: int | None = None,
 ) -> Call[JSON]:
-    """Change how many replicas a model has, and how many requests may wait for it; None leaves a
-    number as it is. Returns its instance, before replicas have started or left."""
-    wanted = {"replica": replica, "max_queue": max_queue}
+    """Change how many replicas a model has, how many requests may wait for it, and how many it
+    takes at once (0 for no limit); None leaves a number as it is. Returns its instance, before
+    replicas have started or left."""
+    wanted = {"replica": replica, "max_queue": max_queue, "request_limits": request_limits}
     return Call(
         "scale model",
         "PATCH",

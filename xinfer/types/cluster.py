@@ -27,6 +27,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     deployment: Deployment
     max_queue: int
     """This replica's share of the deployment's waiting places."""
+    request_limit: int | None = None
+    """Its share of the deployment's `request_limits`; None for no limit."""
     devices: tuple[DeviceShare, ...] = ()
     """Where it runs, accelerators first; it sees no other accelerators."""
     restarts: int = 0
@@ -100,11 +102,12 @@ class StopReplica(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SetQueue(msgspec.Struct, frozen=True, kw_only=True):
-    """Give a replica that runs another share of its deployment's waiting places; nothing happens
-    when it has ended or was never there."""
+    """Give a replica that runs another share of its deployment's waiting places and of its limit;
+    nothing happens when it has ended or was never there."""
 
     replica_id: str
     max_queue: int
+    request_limit: int | None = None
 
 
 class ReadReplicaLog(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,11 +191,13 @@ class ReplicaConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The open descriptor on which it writes its `ReplicaMessage` lines."""
 
 
-class ReplicaUpdate(msgspec.Struct, frozen=True, kw_only=True):
-    """A later line of JSON on a replica's stdin."""
+class ReplicaUpdate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A later line of JSON on a replica's stdin; who is in the replica already stays."""
 
     max_queue: int
-    """Waiting places from now on; those who wait already stay."""
+    """Waiting places from now on."""
+    request_limit: int | None = None
+    """Requests at once from now on, running and waiting; None for no limit."""
 
 
 class ReplicaReady(msgspec.Struct, frozen=True, kw_only=True):

@@ -41,6 +41,8 @@ class Scale(msgspec.Struct, frozen=True, tag="scale"):
     uid: str
     replicas: int | None = None
     max_queue: int | None = None
+    request_limits: int | None = None
+    """0 for no limit any more."""
 
 
 class AddReplicas(msgspec.Struct, frozen=True, tag="add replicas"):

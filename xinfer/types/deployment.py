@@ -53,6 +53,9 @@ class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     replica: int = 1
     max_queue: int | None = None
     """None takes the setting of that name."""
+    request_limits: int | None = None
+    """The most requests that are taken at once, running and waiting; None or 0 for no limit but
+    slots and waiting places."""
     n_gpu: int | str | None = AUTO
     """Accelerators of each replica; None for processors only, "auto" for what there is."""
     gpu_idx: tuple[int, ...] = ()
@@ -90,6 +93,9 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     replicas: int
     max_queue: int
     """Waiting places of the whole deployment; the planner divides them among its replicas."""
+    request_limits: int | None = None
+    """The most requests of the whole deployment at once, running and waiting, divided likewise;
+    None for no limit."""
     memory: Memory = Memory()
     """What each replica is expected to take."""
     places: tuple[Place, ...] = (Place(),)

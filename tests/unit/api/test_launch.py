@@ -99,6 +99,7 @@ async def test_a_launch_reaches_the_control_plane_with_its_options() -> None:
             },
         ),
         ({"worker_labels": None, "priority": 0}, {}),
+        ({"request_limits": 4}, {"request_limits": 4}),
         (
             {"worker_labels": {"rack": "1"}, "priority": -2},
             {"worker_labels": {"rack": "1"}, "priority": -2},
@@ -175,6 +176,7 @@ async def test_lora_adapters_reach_the_control_plane() -> None:
         ({"model_name": ""}, "model_name"),
         ({"model_size_in_billions": "big"}, "model_size_in_billions"),
         ({"max_queue": -1}, "max_queue"),
+        ({"request_limits": -1}, "request_limits"),
         ({"n_gpu": 1.5}, "n_gpu"),
         ({"gpu_idx": ["0"]}, "gpu_idx.0"),
         ({"n_worker": 2}, "n_worker"),

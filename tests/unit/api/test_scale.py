@@ -56,6 +56,23 @@ async def test_scaling_answers_with_the_instance_once_every_process_knows() -> N
     assert api.control.operations == [Scale("echo", 3, None), AwaitSeen(2)]
 
 
+@pytest.mark.parametrize(("asked", "made"), [(7, 7), (0, None)])
+async def test_a_limit_on_requests_is_changed_and_lifted(asked: int, made: int | None) -> None:
+    api = Api()
+
+    def scale(operation: Scale) -> int:
+        assert operation.request_limits == asked
+        shown = deployment()
+        wanted = msgspec.structs.replace(shown.deployment, request_limits=made)
+        api.control.show(msgspec.structs.replace(shown, deployment=wanted))
+        return 1
+
+    api.control.handlers[Scale] = scale
+    response = await api.http.patch("/v1/models/echo", json={"request_limits": asked})
+    assert response.status_code == 200, response.text
+    assert response.json()["request_limits"] == made
+
+
 @pytest.mark.parametrize(
     ("body", "param"),
     [
@@ -63,7 +80,7 @@ async def test_scaling_answers_with_the_instance_once_every_process_knows() -> N
         ({"replica": True}, "replica"),
         ({"max_queue": -1}, "max_queue"),
         ({"max_queue": 5, "keep_alive": 60}, "keep_alive"),
-        ({"replica": 2, "request_limits": 5}, "request_limits"),
+        ({"replica": 2, "request_limits": -1}, "request_limits"),
     ],
 )
 async def test_what_cannot_be_is_refused_by_name(body: dict[str, Any], param: str) -> None:
@@ -77,7 +94,7 @@ async def test_what_cannot_be_is_refused_by_name(body: dict[str, Any], param: st
 async def test_a_change_of_nothing_that_is_known_is_refused() -> None:
     response = await Api().http.patch("/v1/models/echo", json={"replicas": 2})
     assert response.status_code == 400
-    assert "give `replica` or `max_queue`. Not known: replicas" in response.json()["detail"]
+    assert "`max_queue` or `request_limits`. Not known: replicas" in response.json()["detail"]
 
 
 @pytest.mark.parametrize(

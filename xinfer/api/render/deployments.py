@@ -174,6 +174,7 @@ def instance(status: DeploymentStatus) -> dict[str, Any]:
         "model_ability": _abilities(status),
         "replica": deployment.replicas,
         "max_queue": deployment.max_queue,
+        "request_limits": deployment.request_limits,
         "priority": deployment.spec.priority,
         "status": STATUS[status.state],
         "state": status.state.value,

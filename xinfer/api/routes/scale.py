@@ -29,11 +29,15 @@ async def scale_model(
     body.check_changes()
     here = services(request)
     here.table.status(model_uid)
-    await here.control.call(Scale(model_uid, body.replica, body.max_queue))
+    await here.control.call(Scale(model_uid, body.replica, body.max_queue, body.request_limits))
 
     def scaled(status: DeploymentStatus) -> bool:
         now = status.deployment
-        return body.replica in (None, now.replicas) and body.max_queue in (None, now.max_queue)
+        return (
+            body.replica in (None, now.replicas)
+            and body.max_queue in (None, now.max_queue)
+            and body.request_limits in (None, now.request_limits or 0)
+        )
 
     await _see_of(here, model_uid, scaled)
     await reaches_all(here)

@@ -126,7 +126,13 @@ class LaunchBody(Body):
         description="Where room is short, or not everything may load at once, the larger one "
         "comes first. Nothing that runs is ended for it.",
     )
-    request_limits: int | None = None
+    request_limits: int | None = Field(
+        None,
+        ge=0,
+        le=10**6,
+        description="Requests at once in all replicas, running and waiting; one more is answered "
+        "429. Without it, or with 0, `max_queue` alone bounds them.",
+    )
     keep_alive: int | float | str | None = None
     peft_model_config: PeftModelConfig | None = Field(
         None, description="LoRA adapters, for engines that have them."
@@ -155,7 +161,6 @@ class LaunchBody(Body):
 
     unsupported: ClassVar[Mapping[str, Neutral]] = {
         "n_worker": only(1),
-        "request_limits": only(),
         "keep_alive": only(-1, "-1"),
         "enable_thinking": only(False),
     }
@@ -183,6 +188,7 @@ class LaunchBody(Body):
             find_links=tuple(self.virtual_env_find_links or ()) if has_packages else (),
             replica=self.replica,
             max_queue=self.max_queue,
+            request_limits=self.request_limits,
             n_gpu=self.n_gpu,
             gpu_idx=_indices(self.gpu_idx),
             worker_ip=self.worker_ip or None,

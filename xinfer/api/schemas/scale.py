@@ -18,11 +18,15 @@ class ScaleBody(Body):
     max_queue: int | None = Field(
         None, ge=0, le=10**6, description="Requests that may wait for a slot, in all replicas."
     )
-    request_limits: int | None = None
+    request_limits: int | None = Field(
+        None,
+        ge=0,
+        le=10**6,
+        description="Requests at once in all replicas, running and waiting; 0 for no limit.",
+    )
     keep_alive: int | float | str | None = None
 
     unsupported: ClassVar[Mapping[str, Neutral]] = {
-        "request_limits": only(),
         "keep_alive": only(-1, "-1"),
     }
 
@@ -30,10 +34,11 @@ class ScaleBody(Body):
         """Raises:
         InvalidRequest: there is nothing in it that can be changed.
         """
-        if self.replica is None and self.max_queue is None and self.keep_alive is None:
+        changes = (self.replica, self.max_queue, self.request_limits, self.keep_alive)
+        if all(change is None for change in changes):
             unknown = ", ".join(self.ignored_fields())
             raise InvalidRequest(
-                "Nothing to change: give `replica` or `max_queue`."
+                "Nothing to change: give `replica`, `max_queue` or `request_limits`."
                 + (f" Not known: {unknown}." if unknown else "")
             )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import math
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -151,7 +152,8 @@ class ReplicaLink:
     @property
     def pressure(self) -> float:
         """Requests it holds by its capacity: ours, and those of others as last reported."""
-        return (self._others + len(self._attempts)) / max(1, self._capacity)
+        held = self._others + len(self._attempts)
+        return held / self._capacity if self._capacity else math.inf
 
     def submit(self, request: Request, request_id: str, resume: Sequence[int] = ()) -> Attempt:
         """Send a request; what comes of it is in the attempt.

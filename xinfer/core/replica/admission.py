@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 
-from xinfer.errors import DeadlineExceeded, Unavailable
+from xinfer.errors import DeadlineExceeded, RateLimited, Unavailable
 from xinfer.types.link import Load
 
 
@@ -58,11 +58,18 @@ class Place:
 
 
 class Admission:
-    """Who is in the engine, who waits, who is refused."""
+    """Who is in the engine, who waits, who is refused.
 
-    def __init__(self, slots: int, max_queue: int, queue_timeout: float) -> None:
+    Args:
+        limit: requests at once, running and waiting, where the deployment has `request_limits`.
+    """
+
+    def __init__(
+        self, slots: int, max_queue: int, queue_timeout: float, *, limit: int | None = None
+    ) -> None:
         self.slots = slots
         self.max_queue = max_queue
+        self.limit = limit
         self.queue_timeout = queue_timeout
         self._running: set[Place] = set()
         self._waiting: OrderedDict[Place, None] = OrderedDict()
@@ -70,16 +77,26 @@ class Admission:
 
     @property
     def load(self) -> Load:
-        return Load(len(self._running), len(self._waiting), self.slots + self.max_queue)
+        places = self.slots + self.max_queue
+        capacity = places if self.limit is None else min(places, self.limit)
+        return Load(len(self._running), len(self._waiting), capacity)
 
     def enter(self) -> Place:
         """Take a place at once.
 
         Raises:
+            RateLimited: it has as many requests as its limit allows.
             Unavailable: the waiting room is full, or the replica is draining.
         """
         if self._closed:
             raise draining()
+        if self.limit is not None and len(self._running) + len(self._waiting) >= self.limit:
+            raise RateLimited(
+                "Rate limit reached for the model: it has as many requests, running and waiting, "
+                f"as its request_limits allow ({self.limit} on this replica). Try again shortly, "
+                "or raise request_limits with PATCH or `xinference scale`.",
+                retry_after=1.0,
+            )
         place = Place(self)
         if len(self._running) < self.slots:
             place._in_slot = True

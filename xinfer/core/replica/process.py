@@ -54,7 +54,9 @@ class ReplicaProcess:
         self._config = config
         self._settings = settings
         self._status = StatusPipe(config.status_fd)
-        self._max_queue = config.assignment.max_queue
+        self._bounds = ReplicaUpdate(
+            max_queue=config.assignment.max_queue, request_limit=config.assignment.request_limit
+        )
         self._admission: Admission | None = None
         self._line = b""
         """The beginning of the next line from stdin."""
@@ -91,9 +93,10 @@ class ReplicaProcess:
             return
         *lines, self._line = (self._line + data).split(b"\n")
         for line in lines:
-            self._max_queue = _read_update(line).max_queue
+            self._bounds = _read_update(line)
             if self._admission is not None:
-                self._admission.max_queue = self._max_queue
+                self._admission.max_queue = self._bounds.max_queue
+                self._admission.limit = self._bounds.request_limit
 
     def _make_engine(self, model: ModelSpec) -> Engine:
         deployment = self._config.assignment.deployment
@@ -128,7 +131,12 @@ class ReplicaProcess:
         )
 
     async def _serve(self, backend: Backend, slots: int, loaded: Loaded) -> int:
-        admission = Admission(slots, self._max_queue, self._settings.queue_timeout)
+        admission = Admission(
+            slots,
+            self._bounds.max_queue,
+            self._settings.queue_timeout,
+            limit=self._bounds.request_limit,
+        )
         self._admission = admission
         service = Service(backend, admission, self._settings)
         server = await serve(

@@ -194,7 +194,9 @@ class ControlServer:
         if isinstance(operation, Terminate):
             return await self._service.terminate(operation.uid)
         if isinstance(operation, Scale):
-            return await self._service.scale(operation.uid, operation.replicas, operation.max_queue)
+            return await self._service.scale(
+                operation.uid, operation.replicas, operation.max_queue, operation.request_limits
+            )
         if isinstance(operation, AddReplicas):
             return await self._service.add_replicas(
                 operation.uid, operation.count, operation.places

@@ -61,6 +61,8 @@ class ObservedReplica(msgspec.Struct, frozen=True, gc=False):
     model_type: str = "LLM"
     max_queue: int = 0
     """Its waiting places, by the last word that it was sent."""
+    request_limit: int | None = None
+    """Its share of the limit on requests, likewise."""
     starts: int = 1
     """Starts of its slot, this one included."""
 

@@ -65,6 +65,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     worker_id: str
     devices: tuple[DeviceShare, ...]
     max_queue: int
+    request_limit: int | None = None
     restarts: int
     reason: str
     """Why there."""
@@ -79,11 +80,12 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Requeue(msgspec.Struct, frozen=True, kw_only=True):
-    """Give a replica its share of the waiting places, now that it is another."""
+    """Give a replica its shares of waiting places and of the limit, now that they are others."""
 
     replica_id: str
     worker_id: str
     max_queue: int
+    request_limit: int | None = None
 
 
 Action = Start | Stop | Requeue
@@ -104,7 +106,7 @@ def plan(
 ) -> Plan:
     """Decide. Starts what is missing where there is room for it, restarts what failed after a
     growing wait until it gives up, stops what nobody wants, and tells each replica its share of
-    the waiting places.
+    the waiting places and of the limit on requests.
 
     Deployments come in turn, those of a larger priority first and then the older ones. What may
     not start yet keeps its room from those that come later.
@@ -223,6 +225,7 @@ class _Look:
                     worker_id=chosen.worker_id,
                     devices=chosen.devices,
                     max_queue=queue_share(deployment, slot.ordinal),
+                    request_limit=limit_share(deployment, slot.ordinal),
                     restarts=history.starts,
                     reason=chosen.reason,
                 )
@@ -246,12 +249,13 @@ def _under_way(start: Start) -> ObservedReplica:
         DeploymentState.PENDING,
         start.devices,
         max_queue=start.max_queue,
+        request_limit=start.request_limit,
         starts=start.restarts + 1,
     )
 
 
 def _requeues(desired: Mapping[str, Deployment], observed: Observed) -> Iterator[Requeue]:
-    """For the replicas whose share of the waiting places is another now."""
+    """For the replicas whose share of the waiting places or of the limit is another now."""
     for replica in observed.replicas:
         deployment = desired.get(replica.slot.uid)
         if (
@@ -261,10 +265,14 @@ def _requeues(desired: Mapping[str, Deployment], observed: Observed) -> Iterator
             or why_unwanted(desired, replica.slot) is not None
         ):
             continue
-        share = queue_share(deployment, replica.slot.ordinal)
-        if replica.max_queue != share:
+        places = queue_share(deployment, replica.slot.ordinal)
+        limit = limit_share(deployment, replica.slot.ordinal)
+        if (replica.max_queue, replica.request_limit) != (places, limit):
             yield Requeue(
-                replica_id=replica.replica_id, worker_id=replica.worker_id, max_queue=share
+                replica_id=replica.replica_id,
+                worker_id=replica.worker_id,
+                max_queue=places,
+                request_limit=limit,
             )
 
 
@@ -281,7 +289,18 @@ def replica_id(slot: SlotKey, attempt: int, epoch: str) -> str:
 
 def queue_share(deployment: Deployment, ordinal: int) -> int:
     """This replica's part of the waiting places; the remainder goes to the lowest ordinals."""
-    share, remainder = divmod(deployment.max_queue, deployment.replicas)
+    return _share(deployment, ordinal, deployment.max_queue)
+
+
+def limit_share(deployment: Deployment, ordinal: int) -> int | None:
+    """This replica's part of the limit on requests, None where there is no limit. Without a part
+    in it, a replica takes no request."""
+    limit = deployment.request_limits
+    return None if limit is None else _share(deployment, ordinal, limit)
+
+
+def _share(deployment: Deployment, ordinal: int, total: int) -> int:
+    share, remainder = divmod(total, deployment.replicas)
     before = ordinal - sum(1 for removed in deployment.removed if removed < ordinal)
     return share + (before < remainder)
 

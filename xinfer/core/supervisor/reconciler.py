@@ -153,7 +153,7 @@ class Reconciler:
         elif isinstance(action, Stop):
             self._stop(action)
         else:
-            self._state.begin_requeue(action.replica_id, action.max_queue)
+            self._state.begin_requeue(action.replica_id, action.max_queue, action.request_limit)
             self._own(self._call_requeue(action, self._state.address(action.worker_id)))
 
     def _start(self, action: Start) -> None:
@@ -162,6 +162,7 @@ class Reconciler:
             ordinal=action.slot.ordinal,
             deployment=self._state.desired[action.slot.uid],
             max_queue=action.max_queue,
+            request_limit=action.request_limit,
             devices=action.devices,
             restarts=action.restarts,
             created=int(self._unix_now()),
@@ -209,7 +210,11 @@ class Reconciler:
             self.wake()
 
     async def _call_requeue(self, action: Requeue, address: str) -> None:
-        request = SetQueue(replica_id=action.replica_id, max_queue=action.max_queue)
+        request = SetQueue(
+            replica_id=action.replica_id,
+            max_queue=action.max_queue,
+            request_limit=action.request_limit,
+        )
         try:
             await self._workers.set_queue(address, request)
         except Exception as error:

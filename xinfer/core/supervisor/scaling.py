@@ -38,8 +38,26 @@ def check_max_queue(max_queue: object) -> None:
         )
 
 
-def rescaled(deployment: Deployment, replicas: int | None, max_queue: int | None) -> Deployment:
-    """The deployment with these numbers; None leaves one as it is.
+def check_request_limits(request_limits: object) -> None:
+    """Raises:
+    InvalidRequest: it is neither None nor a number of requests, nor 0 for no limit.
+    """
+    if request_limits is not None and (type(request_limits) is not int or request_limits < 0):
+        raise InvalidRequest(
+            f"request_limits is {request_limits!r}; expected a whole number of requests, or 0 for "
+            "no limit.",
+            param="request_limits",
+        )
+
+
+def rescaled(
+    deployment: Deployment,
+    replicas: int | None,
+    max_queue: int | None,
+    request_limits: int | None = None,
+) -> Deployment:
+    """The deployment with these numbers; None leaves one as it is, and no requests as a limit are
+    none at all.
 
     The replicas with the highest numbers go first, and the lowest free numbers come first. Where
     each replica was given a place of its own, further ones may run anywhere.
@@ -50,11 +68,16 @@ def rescaled(deployment: Deployment, replicas: int | None, max_queue: int | None
     if replicas is not None:
         check_replicas(replicas)
     check_max_queue(max_queue)
+    check_request_limits(request_limits)
     there = deployment.ordinals
     wanted = deployment.replicas if replicas is None else replicas
     ordinals = (*there, *_free(deployment, wanted - len(there)))[:wanted]
     after = _numbered(deployment, ordinals, _places_up_to(deployment, ordinals))
-    return after if max_queue is None else msgspec.structs.replace(after, max_queue=max_queue)
+    if max_queue is not None:
+        after = msgspec.structs.replace(after, max_queue=max_queue)
+    if request_limits is not None:
+        after = msgspec.structs.replace(after, request_limits=request_limits or None)
+    return after
 
 
 def with_replicas(

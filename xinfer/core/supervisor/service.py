@@ -16,6 +16,7 @@ from xinfer.core.supervisor.room import find_lack
 from xinfer.core.supervisor.scaling import (
     check_max_queue,
     check_replicas,
+    check_request_limits,
     rescaled,
     with_replicas,
     without_replica,
@@ -103,6 +104,7 @@ class DeploymentService:
         self._refuse_while_draining()
         check_replicas(spec.replica)
         check_max_queue(spec.max_queue)
+        check_request_limits(spec.request_limits)
         check_environment(spec, self._settings)
         places = places_of(spec)
         if spec.model_uid is None:
@@ -137,9 +139,13 @@ class DeploymentService:
             await self._remove(uid)
 
     async def scale(
-        self, uid: str, replicas: int | None = None, max_queue: int | None = None
+        self,
+        uid: str,
+        replicas: int | None = None,
+        max_queue: int | None = None,
+        request_limits: int | None = None,
     ) -> int:
-        """Want another number of replicas or waiting places; None leaves one as it is.
+        """Want other numbers of replicas, waiting places and requests at once; None leaves one be.
 
         Returns:
             The number of replicas wanted once that is committed, before any is started or stopped.
@@ -153,7 +159,7 @@ class DeploymentService:
         self._refuse_while_draining()
         async with self._locks.hold(uid):
             self._require(uid)
-            after = rescaled(self._state.desired[uid], replicas, max_queue)
+            after = rescaled(self._state.desired[uid], replicas, max_queue, request_limits)
             await self._change(after)
             return after.replicas
 
@@ -311,6 +317,7 @@ class DeploymentService:
             options=resolved.options,
             replicas=spec.replica,
             max_queue=self._settings.max_queue if spec.max_queue is None else spec.max_queue,
+            request_limits=spec.request_limits or None,
             memory=resolved.memory,
             places=places,
         )
@@ -354,10 +361,11 @@ class DeploymentService:
         await self._store.put(after)
         self._want(after)
         logger.info(
-            "Model %s is to have %d replica(s) and %d waiting places",
+            "Model %s is to have %d replica(s), %d waiting places and %s requests at once",
             after.uid,
             after.replicas,
             after.max_queue,
+            "any number of" if after.request_limits is None else after.request_limits,
         )
         self._changed()
 

@@ -64,6 +64,10 @@ def _living(report: WorkerReport) -> set[str]:
     return {each.assignment.replica_id for each in report.replicas if each.state not in _ENDED}
 
 
+def _queue_of(assignment: Assignment) -> tuple[int, int | None]:
+    return assignment.max_queue, assignment.request_limit
+
+
 class LogTarget(NamedTuple):
     """One replica's output: which, and the actor address of the worker that keeps it."""
 
@@ -94,8 +98,8 @@ class ClusterState:
         self._workers: dict[str, _Worker] = {}
         self._starting: dict[str, _Starting] = {}
         self._stops: dict[str, float] = {}
-        self._queues: dict[str, int] = {}
-        """Waiting places that replicas are being told, by id."""
+        self._queues: dict[str, tuple[int, int | None]] = {}
+        """Waiting places and limits that replicas are being told, by id."""
         self._records: dict[SlotKey, SlotRecord] = {}
         self._reasons: Mapping[SlotKey, str] = {}
         self._snapshot = self._make_snapshot(0)
@@ -171,7 +175,7 @@ class ClusterState:
         if assignment.restarts + 1 >= record.history.starts:
             record.replica_id, record.worker = assignment.replica_id, replica.worker
             record.history = msgspec.structs.replace(record.history, starts=assignment.restarts + 1)
-        if self._queues.get(assignment.replica_id) == assignment.max_queue:
+        if self._queues.get(assignment.replica_id) == _queue_of(assignment):
             del self._queues[assignment.replica_id]
         if replica.report.state is DeploymentState.READY:
             record.loaded = replica.report.loaded
@@ -315,8 +319,10 @@ class ClusterState:
         if replica_id in self._stops:
             self._stops[replica_id] = retry_at
 
-    def begin_requeue(self, replica_id: str, max_queue: int) -> None:
-        self._queues[replica_id] = max_queue
+    def begin_requeue(
+        self, replica_id: str, max_queue: int, request_limit: int | None = None
+    ) -> None:
+        self._queues[replica_id] = max_queue, request_limit
 
     def requeue_failed(self, replica_id: str) -> None:
         """Its worker could not be told; it is told again when the plan is made next."""
@@ -364,23 +370,24 @@ class ClusterState:
             leaving=frozenset(
                 worker_id for worker_id, worker in self._workers.items() if worker.report.leaving
             ),
-            replicas=tuple(
-                ObservedReplica(
-                    each.report.assignment.replica_id,
-                    each.slot,
-                    each.worker_id,
-                    each.report.state,
-                    starts=each.report.assignment.restarts + 1,
-                    devices=each.report.assignment.devices,
-                    model_type=each.report.assignment.deployment.model.type,
-                    max_queue=self._queues.get(
-                        each.report.assignment.replica_id, each.report.assignment.max_queue
-                    ),
-                )
-                for each in self.live()
-            ),
+            replicas=tuple(map(self._observe, self.live())),
             histories={slot: record.history for slot, record in self._records.items()},
             stops=dict(self._stops),
+        )
+
+    def _observe(self, replica: LiveReplica) -> ObservedReplica:
+        assignment = replica.report.assignment
+        max_queue, limit = self._queues.get(assignment.replica_id) or _queue_of(assignment)
+        return ObservedReplica(
+            assignment.replica_id,
+            replica.slot,
+            replica.worker_id,
+            replica.report.state,
+            starts=assignment.restarts + 1,
+            devices=assignment.devices,
+            model_type=assignment.deployment.model.type,
+            max_queue=max_queue,
+            request_limit=limit,
         )
 
     def explain(self, reasons: Mapping[SlotKey, str]) -> None:

@@ -71,7 +71,7 @@ class WorkerActor(xo.StatelessActor):  # type: ignore[misc]
     async def set_queue(self, payload: bytes) -> bytes:
         """Pass on what `SetQueue` says; answers at once, the next report shows it."""
         request = _decode_queue(payload)
-        self._replicas.set_queue(request.replica_id, request.max_queue)
+        self._replicas.set_queue(request.replica_id, request.max_queue, request.request_limit)
         return b""
 
     async def leave(self, payload: bytes) -> bytes:

@@ -101,13 +101,17 @@ class ReplicaProcess:
             self._change(state=DeploymentState.DRAINING)
         self._wake.set()
 
-    def set_queue(self, max_queue: int) -> None:
-        """Give it another number of waiting places."""
-        if self.ended or max_queue == self.report.assignment.max_queue:
+    def set_queue(self, max_queue: int, request_limit: int | None) -> None:
+        """Give it another number of waiting places, and another limit."""
+        before = self.report.assignment
+        assignment = msgspec.structs.replace(
+            before, max_queue=max_queue, request_limit=request_limit
+        )
+        if self.ended or assignment == before:
             return
-        assignment = msgspec.structs.replace(self.report.assignment, max_queue=max_queue)
         if self._stdin is not None and not self._stdin.is_closing():
-            self._stdin.write(msgspec.json.encode(ReplicaUpdate(max_queue=max_queue)) + b"\n")
+            update = ReplicaUpdate(max_queue=max_queue, request_limit=request_limit)
+            self._stdin.write(msgspec.json.encode(update) + b"\n")
         self._change(assignment=assignment)
 
     @property

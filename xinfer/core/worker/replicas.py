@@ -93,11 +93,12 @@ class Replicas:
         if process is not None:
             process.stop(drain)
 
-    def set_queue(self, replica_id: str, max_queue: int) -> None:
-        """Change a replica's waiting places; nothing happens when it has ended or is not known."""
+    def set_queue(self, replica_id: str, max_queue: int, request_limit: int | None = None) -> None:
+        """Change a replica's waiting places and limit; nothing happens when it has ended or is not
+        known."""
         process = self._processes.get(replica_id)
         if process is not None:
-            process.set_queue(max_queue)
+            process.set_queue(max_queue, request_limit)
 
     def paths_in_use(self) -> list[str]:
         """Of the models of replicas that have not ended."""

@@ -21,22 +21,32 @@ _GIB = 1 << 30
 @model_uid_option
 @click.option("--replica", "-r", type=int, help="Replicas that the model is to have in all.")
 @click.option("--max-queue", type=int, help="Requests that may wait for a slot, in all replicas.")
+@click.option(
+    "--request-limits", type=int, help="Requests at once, running and waiting; 0 for no limit."
+)
 @click.option("--no-wait", is_flag=True, help="Return before new replicas are ready.")
 @with_client
 def scale(
-    client: Client, model_uid: str, replica: int | None, max_queue: int | None, no_wait: bool
+    client: Client,
+    model_uid: str,
+    replica: int | None,
+    max_queue: int | None,
+    request_limits: int | None,
+    no_wait: bool,
 ) -> None:
-    """Change how many replicas a model has, and how many requests may wait for it."""
-    if replica is None and max_queue is None:
-        raise click.UsageError("give --replica NUMBER, --max-queue NUMBER, or both.")
-    scaled = client.scale_model(model_uid, replica, max_queue)
+    """Change how many replicas a model has, and how many requests may wait for it or be in it."""
+    if replica is None and max_queue is None and request_limits is None:
+        raise click.UsageError("give --replica, --max-queue or --request-limits, with a number.")
+    scaled = client.scale_model(model_uid, replica, max_queue, request_limits)
     if not no_wait:
         try:
             follow_replicas(client, model_uid, scaled["replica"])
         except LaunchFailed as error:
             raise click.ClickException(str(error)) from error
+    limit = scaled.get("request_limits")
     click.echo(
         f"{model_uid}: {scaled['replica']} replica(s), {scaled['max_queue']} requests may wait"
+        + (f", at most {limit} at once" if limit else "")
     )
 
 

@@ -14,7 +14,14 @@ import pytest
 from tests.support.replicas import Replica, ScriptedEngine, echo, prompt, served, soon, until
 from tests.support.snapshots import deployment_status, replica_status, snapshot
 from xinfer.core.gateway import Completion, Gateway, ResponseStream, RoutingTable
-from xinfer.errors import InvalidRequest, NotFound, ReplicaLost, Unavailable, XinferError
+from xinfer.errors import (
+    InvalidRequest,
+    NotFound,
+    RateLimited,
+    ReplicaLost,
+    Unavailable,
+    XinferError,
+)
 from xinfer.model.engine import Logprob, TokenEvent
 from xinfer.settings import Settings
 from xinfer.types.deployment import DeploymentState, DeploymentStatus
@@ -167,6 +174,23 @@ async def test_a_full_replica_is_passed_over_and_when_all_are_the_refusal_is_tol
         assert error.value.code == "overloaded"
         assert error.value.retry_after
         assert [len(engine.submitted) for engine in engines] == [1, 1, 1]
+
+
+async def test_a_replica_at_its_limit_is_passed_over_and_when_all_are_the_refusal_is_429s() -> None:
+    engines = [ScriptedEngine(concurrency=4) for _ in range(3)]
+    async with contextlib.AsyncExitStack() as stack, bench() as here:
+        limits = (1, 2, 0)  # as the shares of three are, when a fourth replica has gone
+        replicas = [
+            await stack.enter_async_context(served(engine, limit=limit))
+            for engine, limit in zip(engines, limits, strict=True)
+        ]
+        here.show(*replicas)
+        for _ in range(3):
+            await stack.enter_async_context(await here.open())
+        with pytest.raises(RateLimited) as error:
+            await here.open()
+        assert error.value.retry_after
+        assert [len(engine.submitted) for engine in engines] == [1, 2, 0]
 
 
 async def test_the_less_loaded_of_two_gets_the_next_request() -> None:

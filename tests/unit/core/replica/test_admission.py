@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.support.replicas import soon
 from xinfer.core.replica.admission import Admission, Place
-from xinfer.errors import DeadlineExceeded, Unavailable
+from xinfer.errors import DeadlineExceeded, RateLimited, Unavailable
 from xinfer.types.link import Load
 
 pytestmark = pytest.mark.anyio
@@ -51,6 +51,34 @@ async def test_without_a_waiting_room_only_slots_are_given() -> None:
         admission.enter()
     place.leave()
     assert admission.enter()
+
+
+async def test_a_limit_bounds_those_who_run_and_those_who_wait_together() -> None:
+    admission = Admission(2, 3, 60.0, limit=3)
+    places = [admission.enter() for _ in range(3)]
+    assert admission.load == Load(2, 1, 3)
+    with pytest.raises(RateLimited, match=r"request_limits allow .3 on this replica") as refusal:
+        admission.enter()
+    assert refusal.value.retry_after
+    places[2].leave()
+    admission.enter()
+    admission.limit = 2  # those who are in it stay
+    assert numbers(admission) == (2, 1)
+    places[0].leave()
+    with pytest.raises(RateLimited):
+        admission.enter()
+    admission.limit = None
+    admission.enter()
+    assert admission.load == Load(2, 1, 5)
+
+
+async def test_a_limit_above_the_waiting_room_leaves_the_room_its_bound() -> None:
+    admission = Admission(1, 1, 60.0, limit=9)
+    assert admission.load.capacity == 2
+    for _ in range(2):
+        admission.enter()
+    with pytest.raises(Unavailable):
+        admission.enter()
 
 
 async def test_slots_are_given_in_the_order_of_arrival() -> None:

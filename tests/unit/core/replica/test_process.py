@@ -166,7 +166,7 @@ async def test_its_waiting_room_changes_while_it_loads_and_while_it_serves(
 ) -> None:
     process = start(token_interval=60, concurrency=1, load_seconds=0.3 if loading else 0.0)
     peer = None if loading else await process.peer()
-    for part in (b'{"max_queue":2}\n{"max_', b'queue":0}\n'):
+    for part in (b'{"max_queue":2}\n{"max_queue":9,"request', b'_limit":1}\n'):
         process.popen.stdin.write(part)
         process.popen.stdin.flush()
     peer = peer or await process.peer()

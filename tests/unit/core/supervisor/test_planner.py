@@ -54,8 +54,14 @@ def living(
     uid, generation = str(slot.get("uid", "m")), int(str(slot.get("generation", 1)))
     worker = str(slot.get("worker", "w1"))
     max_queue = int(str(slot.get("max_queue", 10)))
+    limit = slot.get("request_limit")
     return ObservedReplica(
-        replica_id, SlotKey(uid, generation, ordinal), worker, state, max_queue=max_queue
+        replica_id,
+        SlotKey(uid, generation, ordinal),
+        worker,
+        state,
+        max_queue=max_queue,
+        request_limit=None if limit is None else int(str(limit)),
     )
 
 
@@ -220,6 +226,27 @@ def test_running_replicas_are_told_their_share_when_it_is_another() -> None:
     )
     stopping = (living("a", 0, DRAINING),)
     assert make_plan(deployment(max_queue=3), replicas=stopping).actions == ()
+
+
+def test_running_replicas_are_told_their_share_of_a_limit_when_it_is_another() -> None:
+    wanted = msgspec.structs.replace(deployment(replicas=2, max_queue=20), request_limits=3)
+    limited = (living("a", 0), living("b", 1, request_limit=1))
+    assert make_plan(wanted, replicas=limited).actions == (
+        Requeue(replica_id="a", worker_id="w1", max_queue=10, request_limit=2),
+    )
+    lifted = make_plan(deployment(replicas=2, max_queue=20), replicas=limited)
+    assert lifted.actions == (Requeue(replica_id="b", worker_id="w1", max_queue=10),)
+
+
+@pytest.mark.parametrize(("limit", "replicas"), [(10, 3), (1, 2), (7, 7), (None, 2)])
+def test_the_shares_of_a_limit_sum_to_the_deployments(limit: int | None, replicas: int) -> None:
+    wanted = msgspec.structs.replace(deployment(replicas=replicas), request_limits=limit)
+    started = [each.request_limit for each in starts(make_plan(wanted, workers=("w1", "w2")))]
+    if limit is None:
+        assert started == [None] * replicas
+    else:
+        shares = [each or 0 for each in started]
+        assert (len(shares), sum(shares), max(shares) - min(shares) <= 1) == (replicas, limit, True)
 
 
 def test_a_model_that_shrinks_loses_the_replicas_that_came_last() -> None:

@@ -91,7 +91,12 @@ def desires(draw: st.DrawFn) -> Desired:
         )
         removed = tuple(sorted(draw(st.sets(st.integers(0, made.replicas - 1), max_size=1))))
         wanted[uid] = msgspec.structs.replace(
-            made, memory=memory, places=(place,), spec=spec, removed=removed
+            made,
+            memory=memory,
+            places=(place,),
+            spec=spec,
+            removed=removed,
+            request_limits=draw(st.sampled_from([None, 1, 7])),
         )
     return wanted
 
@@ -151,13 +156,16 @@ def applied(observed: Observed, planned: Plan) -> Observed:
                 PENDING,
                 action.devices,
                 max_queue=action.max_queue,
+                request_limit=action.request_limit,
             )
             replicas.append(new)
             history = histories.get(action.slot, SlotHistory())
             histories[action.slot] = SlotHistory(history.starts + 1, history.failures)
         elif isinstance(action, Requeue):
             replicas = [
-                msgspec.structs.replace(each, max_queue=action.max_queue)
+                msgspec.structs.replace(
+                    each, max_queue=action.max_queue, request_limit=action.request_limit
+                )
                 if each.replica_id == action.replica_id
                 else each
                 for each in replicas
@@ -340,6 +348,8 @@ def test_from_any_state_it_comes_to_what_is_desired(
         serving = [each for each in observed.replicas if each.slot.uid == wanted.uid]
         if len(serving) == wanted.replicas:
             assert sum(each.max_queue for each in serving) == wanted.max_queue
+            limits = [each.request_limit for each in serving]
+            assert wanted.request_limits in (sum(each or 0 for each in limits), *limits)
         for ordinal in wanted.ordinals:
             slot = SlotKey(wanted.uid, wanted.generation, ordinal)
             given_up = has_given_up(observed.histories.get(slot, SlotHistory()), POLICY)

@@ -130,6 +130,8 @@ def test_a_launch_without_a_uid_is_named_after_the_model_and_never_twice_alike()
         ({"replica": MAX_REPLICAS + 1}, "replica"),
         ({"max_queue": -1}, "max_queue"),
         ({"max_queue": False}, "max_queue"),
+        ({"request_limits": -1}, "request_limits"),
+        ({"request_limits": True}, "request_limits"),
     ],
 )
 def test_a_bad_field_is_refused_by_name(fields: dict[str, Any], param: str) -> None:
@@ -490,12 +492,20 @@ def test_scale_changes_what_is_wanted_and_keeps_it() -> None:
         generation = desk.state.desired["m"].generation
         assert await desk.service.scale("m", 3) == 3
         assert await desk.service.scale("m", max_queue=4) == 3
+        assert await desk.service.scale("m", request_limits=8) == 3
         wanted = desk.state.desired["m"]
         assert (wanted.replicas, wanted.max_queue, wanted.generation) == (3, 4, generation)
+        assert wanted.request_limits == 8
         assert await desk.store.load() == [wanted]
         changes = desk.changes
-        assert await desk.service.scale("m", 3, 4) == 3
+        assert await desk.service.scale("m", 3, 4, 8) == 3
         assert desk.changes == changes
+        await desk.service.scale("m", request_limits=0)
+        assert desk.state.desired["m"].request_limits is None
+        await desk.launch("n", request_limits=0)
+        await desk.launch("o", request_limits=5)
+        limits = [desk.state.desired[uid].request_limits for uid in "no"]
+        assert limits == [None, 5]
 
     run(main)
 
@@ -503,9 +513,9 @@ def test_scale_changes_what_is_wanted_and_keeps_it() -> None:
 @pytest.mark.parametrize(
     ("numbers", "param"),
     [((0, None), "replica"), ((257, None), "replica"), ((True, None), "replica"),
-     ((None, -1), "max_queue"), ((2, 1.5), "max_queue")],
+     ((None, -1), "max_queue"), ((2, 1.5), "max_queue"), ((None, None, -1), "request_limits")],
 )  # fmt: skip
-def test_a_bad_scale_changes_nothing(numbers: tuple[Any, Any], param: str) -> None:
+def test_a_bad_scale_changes_nothing(numbers: tuple[Any, ...], param: str) -> None:
     async def main() -> None:
         desk = Desk()
         await desk.launch("m")

@@ -510,21 +510,22 @@ def test_a_replica_that_is_being_told_its_queue_counts_as_told() -> None:
     world = World()
     world.says(world.has(READY))
 
-    def queue() -> list[int]:
-        return [each.max_queue for each in world.state.observed(0.0).replicas]
+    def queue() -> tuple[int, int | None]:
+        (only,) = world.state.observed(0.0).replicas
+        return only.max_queue, only.request_limit
 
-    assert queue() == [1]
-    world.state.begin_requeue("r", 7)
-    assert queue() == [7]
+    assert queue() == (1, None)
+    world.state.begin_requeue("r", 1, 7)
+    assert queue() == (1, 7)
     world.says(world.has(READY))
-    assert queue() == [7]
+    assert queue() == (1, 7)
     world.state.requeue_failed("r")
-    assert queue() == [1]
-    world.state.begin_requeue("r", 7)
-    told = msgspec.structs.replace(assignment(world.wanted), max_queue=7)
+    assert queue() == (1, None)
+    world.state.begin_requeue("r", 7, 9)
+    told = msgspec.structs.replace(assignment(world.wanted), max_queue=7, request_limit=9)
     world.says(replica(told))
     world.state.requeue_failed("r")
-    assert queue() == [7]
+    assert queue() == (7, 9)
 
 
 def test_a_report_is_taken_in_without_a_look_at_all_that_lives(
@@ -556,6 +557,6 @@ def test_the_calls_about_a_replica_are_forgotten_when_it_has_gone(
     left = [replica(one, state_at_the_end)] if state_at_the_end else []
     state.apply(report(*left, replica(two), sequence=2), 1.0)
     assert state.observed(1.0).stops.keys() == {"r1"}
-    assert state._queues == {"r1": 3}
+    assert state._queues == {"r1": (3, None)}
     state.lose("w1")
     assert (state.observed(1.0).stops, state._queues) == ({}, {})

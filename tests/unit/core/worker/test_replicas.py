@@ -340,4 +340,7 @@ async def test_a_running_replica_is_told_another_queue_and_reports_it(bench: Mak
         b.replicas.set_queue("never", 9)
         b.replicas.set_queue("m-0-aa", 2)
         assert await b.until_logged('{"max_queue":2}')
-        assert sum("update" in line for line in b.replicas.log("m-0-aa", 100)) == 2
+        b.replicas.set_queue("m-0-aa", 2, 5)
+        assert b.report().assignment.request_limit == 5
+        assert await b.until_logged('{"max_queue":2,"request_limit":5}')
+        assert sum("update" in line for line in b.replicas.log("m-0-aa", 100)) == 3

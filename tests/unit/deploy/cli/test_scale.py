@@ -70,6 +70,13 @@ def test_scale_without_waiting_asks_for_nothing_more(
     assert all(each.route != INSTANCES for each in server.requests)
 
 
+def test_scale_tells_of_a_limit_on_requests(server: Any, xinference: Callable[..., Result]) -> None:
+    server.on("PATCH /v1/models/m", instance(replica(0), request_limits=5))
+    result = xinference("scale", "m", "--request-limits", "5", "--no-wait")
+    assert result.stdout == "m: 1 replica(s), 100 requests may wait, at most 5 at once\n"
+    assert server.bodies("PATCH /v1/models/m") == [{"request_limits": 5}]
+
+
 def test_scale_fails_with_the_reason_of_a_replica_that_failed(
     server: Any, xinference: Callable[..., Result]
 ) -> None:
