@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,9 @@ import pytest
 
 from tests.support.cluster import Cluster, Worker, running_cluster
 from tests.support.waiting import eventually
+from xinfer.model import catalog
 
+WEIGHTS = Path(catalog.__file__).parent / "weights"
 THIRD_PARTY = Path(__file__).parents[1] / "support" / "third_party"
 
 
@@ -133,6 +136,24 @@ def test_an_engine_that_only_a_worker_has_is_used_there(
     refusal = cluster.http.post("/v1/models", json=elsewhere)
     assert refusal.status_code == 400
     assert "There is no engine 'parrot'" in refusal.json()["detail"]
+
+
+def test_a_registered_model_runs_on_an_engine_that_only_a_worker_has(
+    cluster: Cluster, plain: Worker, special: Worker
+) -> None:
+    (weights,) = (WEIGHTS / "tiny-chat").glob("*.gguf")
+    model = {
+        "model_name": "echo-of-mine",
+        "model_uri": str(weights),
+        "model_format": "ggufv2",
+        "model_ability": ["chat"],
+    }
+    body = {"model": json.dumps(model), "persist": False}
+    cluster.http.post("/v1/model_registrations/LLM", json=body).raise_for_status()
+    uid = cluster.server.launch("echo-of-mine", model_uid="mine", model_engine="parrot")
+    cluster.until_ready_on(uid, special)
+    cluster.chat(uid, "hello")
+    cluster.server.terminate(uid)
 
 
 def test_what_loads_waits_for_its_turn_and_says_so(

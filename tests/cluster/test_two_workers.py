@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -133,3 +134,21 @@ def test_a_worker_that_dies_comes_back_and_is_joined_again(
     assert address in cluster.workers()
     cluster.server.terminate(uid)
     assert second.stop() == 0
+
+
+def test_after_a_worker_is_lost_the_models_of_the_largest_priority_start_first() -> None:
+    with running_cluster(XINFERENCE_MAX_CONCURRENT_LAUNCHES="1") as cluster:
+        dies = cluster.add_worker("127.0.0.2")
+        for number, priority in enumerate((0, 5, -5, 9)):
+            cluster.server.launch(model_uid=f"m{number}", priority=priority, load_seconds=0.2)
+        stays = cluster.add_worker("127.0.0.3")
+        launcher = psutil.Process(dies.process.pid)
+        launcher.suspend()  # it would start the worker again
+        try:
+            psutil.Process(dies.worker_pid).kill()
+            for number in range(4):
+                cluster.until_ready_on(f"m{number}", stays)
+        finally:
+            launcher.resume()
+        _, _, after = cluster.server.log.rpartition("is lost: no report")
+        assert re.findall(r"Starting replica (m\d)", after) == ["m3", "m1", "m0", "m2"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from xinfer.model.catalog.host import Host
+from xinfer.model.catalog.schema import Entry
 from xinfer.types.deployment import LaunchSpec
 
 
@@ -14,3 +15,5 @@ class ResolveLaunch(msgspec.Struct, frozen=True):
     spec: LaunchSpec
     host: Host
     """What the worker can give, by what it has reported."""
+    registered: Entry | None = None
+    """What a user has registered by the launch's name, which workers do not know."""

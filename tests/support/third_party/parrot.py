@@ -12,6 +12,6 @@ class ParrotEngine(EchoEngine):
 
     @classmethod
     def support(cls, spec: ModelSpec) -> Support:
-        if spec.name != "echo":
+        if not spec.name.startswith("echo"):
             return Support(False, "it repeats, and nothing else")
         return Support(True)

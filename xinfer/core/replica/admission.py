@@ -92,8 +92,8 @@ class Admission:
             raise draining()
         if self.limit is not None and len(self._running) + len(self._waiting) >= self.limit:
             raise RateLimited(
-                "Rate limit reached for the model: it has as many requests, running and waiting, "
-                f"as its request_limits allow ({self.limit} on this replica). Try again shortly, "
+                "Rate limit reached for the model: it has as many requests at once, running and "
+                "waiting, as its request_limits allow. Try again shortly, "
                 "or raise request_limits with PATCH or `xinference scale`.",
                 retry_after=1.0,
             )

@@ -16,6 +16,7 @@ from xinfer.core.supervisor.workers import WorkerPort
 from xinfer.errors import InvalidRequest, NotFound, Unavailable, XinferError
 from xinfer.model.catalog.host import Host
 from xinfer.model.catalog.resolve import Resolved
+from xinfer.model.catalog.schema import Entry
 from xinfer.types.deployment import LaunchSpec
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ class Resolver:
 
     Args:
         here: resolves on this machine, for what workers can give; blocks, so it has a thread.
+        registered: what users registered, by name, for workers to know as well.
         installed: the engines of this machine; blocks for a moment.
     """
 
@@ -38,10 +40,12 @@ class Resolver:
         here: Callable[[LaunchSpec, Host], Resolved],
         workers: WorkerPort,
         *,
+        registered: Callable[[str], Entry | None] = lambda _: None,
         installed: Callable[[], Collection[str]] = installed_engines,
     ) -> None:
         self._here = here
         self._workers = workers
+        self._registered = registered
         self._installed = installed
 
     async def resolve(self, spec: LaunchSpec, workers: Iterable[ObservedWorker]) -> Resolved:
@@ -72,7 +76,8 @@ class Resolver:
         ):
             return resolved
         for worker in await self._who_knows_better(spec, able, refusal):
-            question = ResolveLaunch(spec, host_of((worker,), spec))
+            registered = self._registered(spec.model_name)
+            question = ResolveLaunch(spec, host_of((worker,), spec), registered)
             try:
                 found = await self._workers.resolve(worker.address, question)
             except (InvalidRequest, NotFound) as error:

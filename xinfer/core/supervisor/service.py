@@ -28,6 +28,7 @@ from xinfer.core.supervisor.workers import WorkerPort
 from xinfer.errors import Cancelled, Conflict, InvalidRequest, Unavailable
 from xinfer.model.catalog.host import Host
 from xinfer.model.catalog.resolve import Resolved
+from xinfer.model.catalog.schema import Entry
 from xinfer.settings import Settings
 from xinfer.types.cluster import ReadReplicaLog, WorkerReport
 from xinfer.types.control import ReplicaLog
@@ -52,6 +53,7 @@ class DeploymentService:
     Args:
         resolve: model, engine and options of a launch, on what the workers have; blocks, so it is
             called on a thread.
+        registered: what users registered, by a model's name.
         changed: called when the desired state has changed.
         monotonic, unix_now: clocks, in seconds.
     """
@@ -64,6 +66,7 @@ class DeploymentService:
         settings: Settings,
         *,
         resolve: Callable[[LaunchSpec, Host], Resolved],
+        registered: Callable[[str], Entry | None] = lambda _: None,
         changed: Callable[[], None],
         monotonic: Callable[[], float],
         unix_now: Callable[[], float],
@@ -72,7 +75,7 @@ class DeploymentService:
         self._store = store
         self._workers = workers
         self._settings = settings
-        self._resolver = Resolver(resolve, workers)
+        self._resolver = Resolver(resolve, workers, registered=registered)
         self._changed = changed
         self._monotonic = monotonic
         self._unix_now = unix_now

@@ -102,6 +102,7 @@ class Supervisor:
             workers,
             settings,
             resolve=lambda spec, host: resolve(spec, around(host)),
+            registered=catalogue.custom,
             changed=self._reconciler.wake,
             monotonic=monotonic,
             unix_now=unix_now,

@@ -18,6 +18,7 @@ from xinfer.core.actors import create_pool, xo
 from xinfer.core.child import Leave, announce_ready, ask_to_stop, read_config
 from xinfer.core.engines import installed_engines
 from xinfer.core.exits import REFUSES_TO_START
+from xinfer.core.launch_question import ResolveLaunch
 from xinfer.core.watchdog import watched
 from xinfer.core.worker.actor import WorkerActor
 from xinfer.core.worker.devices import Devices, drivers
@@ -34,9 +35,8 @@ from xinfer.core.worker.replicas import Replicas
 from xinfer.core.worker.reporter import Reporter
 from xinfer.errors import XinferError
 from xinfer.model.catalog.catalogue import Catalogue
-from xinfer.model.catalog.host import Host
 from xinfer.model.catalog.remote import RemoteModels
-from xinfer.model.catalog.resolve import resolve
+from xinfer.model.catalog.resolve import Resolved, resolve
 from xinfer.model.catalog.surroundings import Surroundings
 from xinfer.settings import Settings
 from xinfer.types.cluster import WORKER_ACTOR, ReportReply
@@ -103,8 +103,10 @@ async def serve(config: WorkerConfig, settings: Settings) -> None:
     dismissed = asyncio.Event()
     hubs = RemoteModels(settings)
 
-    def around(host: Host) -> Surroundings:
-        return Surroundings(Catalogue(), hubs, host, settings.trust_remote_code)
+    def answer(question: ResolveLaunch) -> Resolved:
+        custom = () if question.registered is None else (question.registered,)
+        around = Surroundings(Catalogue(custom), hubs, question.host, settings.trust_remote_code)
+        return resolve(question.spec, around)
 
     cache = ModelCache(settings, pool.external_address, replicas.paths_in_use)
     await xo.create_actor(
@@ -112,7 +114,7 @@ async def serve(config: WorkerConfig, settings: Settings) -> None:
         replicas,
         cache,
         dismissed.set,
-        lambda question: resolve(question.spec, around(question.host)),
+        answer,
         uid=WORKER_ACTOR,
         address=pool.external_address,
     )

@@ -36,6 +36,10 @@ class Catalogue:
             raise self.unknown(name)
         return entry
 
+    def custom(self, name: str) -> Entry | None:
+        """What a user has registered by this name, in any case; None where that is nothing."""
+        return self._custom.get(name.lower())
+
     def list(self, kind: str) -> list[Entry]:
         """The models of one type, by name."""
         own = [entry for entry in self._custom.values() if entry.type == kind]

@@ -223,6 +223,7 @@ class FakeWorkers:
         """What a launch comes to on a worker, by address."""
         self.asked: list[str] = []
         """Addresses of the workers that were asked for that."""
+        self.questions: list[ResolveLaunch] = []
         self.failing: dict[str, Exception] = {}
         self.gate: asyncio.Event | None = None
 
@@ -256,6 +257,7 @@ class FakeWorkers:
 
     async def resolve(self, address: str, question: ResolveLaunch) -> Resolved:
         self.asked.append(address)
+        self.questions.append(question)
         found = self.resolving[address]
         if isinstance(found, Exception):
             raise found

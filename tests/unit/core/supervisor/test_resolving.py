@@ -10,8 +10,10 @@ from tests.unit.core.supervisor.support import FakeWorkers, run, unreachable
 from xinfer.core.supervisor.observed import ObservedWorker
 from xinfer.core.supervisor.resolving import Resolver
 from xinfer.errors import InvalidRequest, NotFound, XinferError
+from xinfer.model.catalog.catalogue import Catalogue
 from xinfer.model.catalog.host import Host
 from xinfer.model.catalog.resolve import Resolved
+from xinfer.model.catalog.schema import Entry
 from xinfer.types.deployment import LaunchSpec
 from xinfer.types.model import ModelSpec
 
@@ -69,6 +71,25 @@ def test_an_engine_that_only_a_worker_has_is_found_there() -> None:
     cluster = Cluster(NOTHING_HERE, b=on("parrot"))
     assert cluster.resolve(worker("a", "echo"), worker("b", "echo", "parrot")) == on("parrot")
     assert cluster.asked == ["b:1"]
+
+
+def test_a_worker_is_told_what_was_registered_by_the_name() -> None:
+    entry = Entry(name="Own", type="LLM", variants=(), builtin=False)
+    workers = FakeWorkers()
+    workers.resolving = {"b:1": on("parrot")}
+
+    def refuse(spec: LaunchSpec, host: Host) -> Resolved:
+        raise NOTHING_HERE
+
+    async def main() -> None:
+        resolver = Resolver(
+            refuse, workers, registered=Catalogue([entry]).custom, installed=lambda: {"echo"}
+        )
+        for name in ("own", "other"):
+            await resolver.resolve(LaunchSpec(model_name=name), [worker("b", "parrot")])
+
+    run(main)
+    assert [each.registered for each in workers.questions] == [entry, None]
 
 
 def test_an_engine_that_only_this_machine_has_is_not_taken() -> None:
