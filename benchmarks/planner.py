@@ -40,6 +40,8 @@ _GIB = 1 << 30
 _SIZE = 20 * _GIB
 _NOW = 1e6
 _POLICY = PlanPolicy(epoch="r13", backoff=0.5, backoff_max=30.0, limit=4, window=300.0)
+_UNBOUNDED = msgspec.structs.replace(_POLICY, launches=_DEPLOYMENTS * _REPLICAS)
+_AT_ONCE = _WORKERS * _POLICY.launches  # replicas that may load at the same time
 _MILLISECONDS, _MICROSECONDS = 1e3, 1e6
 
 
@@ -51,8 +53,9 @@ def measure(settings: Settings) -> Figure:
     """
     desired = {each.uid: each for each in map(_deployment, range(_DEPLOYMENTS))}
     empty = Observed(workers=tuple(_worker(n, ()) for n in range(_WORKERS)))
-    cold = _planned(desired, empty, starts=_DEPLOYMENTS * _REPLICAS)
+    cold = _planned(desired, empty, starts=_DEPLOYMENTS * _REPLICAS, policy=_UNBOUNDED)
     steady = _running(cold)
+    loading = _loading(empty, _planned(desired, empty, starts=_AT_ONCE))
     crashed = msgspec.structs.replace(steady, replicas=steady.replicas[:-1])
     launched = {**desired, "new": _deployment(_DEPLOYMENTS, uid="new", replicas=1)}
     huge = {**desired, "huge": _deployment(_DEPLOYMENTS, uid="huge", replicas=1, size=5000 * _GIB)}
@@ -72,7 +75,8 @@ def measure(settings: Settings) -> Figure:
         Row("a model was launched: its plan", "ms", planning(launched, steady, 1), 50.0),
         Row("a model has no room: its plan, with the reason", "ms", planning(huge, steady, 0)),
         Row("nothing changed", "ms", planning(desired, steady, 0)),
-        Row("everything starts at once", "ms", planning(desired, empty, len(cold.actions))),
+        Row("everything starts: the first plan", "ms", planning(desired, empty, _AT_ONCE)),
+        Row("half loads and half waits for its turn", "ms", planning(desired, loading, 0)),
         Row(
             "the gateway's choice among 20 replicas",
             "µs",
@@ -155,6 +159,26 @@ def _running(planned: Plan) -> Observed:
     )
 
 
+def _loading(empty: Observed, planned: Plan) -> Observed:
+    """What is observed once the plan's replicas load; they hold no memory yet."""
+    starts = [each for each in planned.actions if isinstance(each, Start)]
+    return msgspec.structs.replace(
+        empty,
+        replicas=tuple(
+            ObservedReplica(
+                each.replica_id,
+                each.slot,
+                each.worker_id,
+                DeploymentState.LOADING,
+                devices=each.devices,
+                max_queue=each.max_queue,
+            )
+            for each in starts
+        ),
+        histories={each.slot: SlotHistory(starts=1) for each in starts},
+    )
+
+
 def _snapshot(desired: dict[str, Deployment], planned: Plan) -> Snapshot:
     replicas: dict[str, list[ReplicaStatus]] = {}
     for start in planned.actions:
@@ -180,8 +204,14 @@ def _snapshot(desired: dict[str, Deployment], planned: Plan) -> Snapshot:
     )
 
 
-def _planned(desired: dict[str, Deployment], observed: Observed, *, starts: int) -> Plan:
-    planned = plan(desired, observed, _NOW, _POLICY)
+def _planned(
+    desired: dict[str, Deployment],
+    observed: Observed,
+    *,
+    starts: int,
+    policy: PlanPolicy = _POLICY,
+) -> Plan:
+    planned = plan(desired, observed, _NOW, policy)
     if len(planned.actions) != starts or not all(isinstance(a, Start) for a in planned.actions):
         raise CannotMeasure(f"{len(planned.actions)} actions were planned instead of {starts}.")
     return planned

@@ -35,20 +35,28 @@ class Members:
         """The workers, by address."""
         return self._state.nodes(self._monotonic())
 
-    async def drain(self, address: str) -> None:
+    async def drain(self, worker: str) -> None:
         """Have a worker leave once other workers serve what it runs.
 
         Returns when the worker knows; asking again changes nothing.
 
+        Args:
+            worker: its address, or its host if it is the only one there.
+
         Raises:
-            NotFound: no worker has this address.
-            Conflict: there is no other worker, so all its models would end.
+            NotFound: there is no such worker.
+            Conflict: several are on this host, or there is no other worker, so all its models
+                would end.
             Unavailable: the worker cannot be reached.
         """
         nodes = self.nodes()
-        if all(node.address != address for node in nodes):
-            known = ", ".join(node.address for node in nodes) or "none"
-            raise NotFound(f"There is no worker {address!r}. Connected: {known}.", param="address")
+        address, *others = self._named(worker)
+        if others:
+            raise Conflict(
+                f"Several workers are on {worker}: {', '.join((address, *others))}. Name one.",
+                code="ambiguous",
+                param="address",
+            )
         if all(node.leaving or node.address == address for node in nodes):
             raise Conflict(
                 f"No worker but {address} takes models, so draining it would end them all. Start "
@@ -144,7 +152,7 @@ class Members:
         addresses = [node.address for node in self.nodes()]
         if worker is None:
             return addresses
-        found = [each for each in addresses if worker in (each, each.rpartition(":")[0])]
+        found = [each for each in addresses if _is(each, worker)]
         if not found:
             known = ", ".join(addresses) or "none"
             raise NotFound(f"There is no worker {worker!r}. Connected: {known}.", param="worker_ip")

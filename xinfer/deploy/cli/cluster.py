@@ -38,7 +38,9 @@ def workers(client: Client, output: str) -> None:
 
 
 @click.command()
-@click.option("--worker", required=True, help="Its address, as `xinference workers` lists it.")
+@click.option(
+    "--worker", required=True, help="Its address, as `xinference workers` lists it, or host."
+)
 @with_client
 def drain(client: Client, worker: str) -> None:
     """Have a worker leave: its models are started elsewhere first, and then it stops."""
@@ -57,3 +59,6 @@ def stop_cluster(client: Client, check: bool) -> None:
             f"This ends the cluster and all models on its {count} worker(s). Go on?", abort=True
         )
     client.abort_cluster()
+    click.echo(
+        "The cluster stops: running requests may finish, and then all processes end.", err=True
+    )

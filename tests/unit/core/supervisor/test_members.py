@@ -52,6 +52,19 @@ def test_a_worker_is_drained_when_another_takes_models() -> None:
     run(main)
 
 
+def test_a_worker_is_drained_by_its_host_where_it_is_the_only_one_there() -> None:
+    async def main() -> None:
+        cluster = Cluster()
+        await cluster.members.drain(ONE.rpartition(":")[0])
+        assert cluster.workers.dismissed == [ONE]
+        cluster.state.apply(report(worker_id="w3", address=f"{ONE}9"), 995.0)
+        with pytest.raises(Conflict, match=f"{ONE}, {ONE}9. Name one") as caught:
+            await cluster.members.drain(ONE.rpartition(":")[0])
+        assert caught.value.code == "ambiguous"
+
+    run(main)
+
+
 def test_the_last_worker_that_takes_models_is_not_drained() -> None:
     async def main() -> None:
         cluster = Cluster(second_leaves=True)
