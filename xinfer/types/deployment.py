@@ -111,6 +111,12 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
         numbers = range(self.replicas + len(self.removed))
         return tuple(number for number in numbers if number not in self.removed)
 
+    def has(self, ordinal: int) -> bool:
+        """Whether one of its replicas has this number."""
+        # Asked for every replica of a cluster, in each plan: without making the list.
+        numbers = self.replicas + len(self.removed)
+        return 0 <= ordinal < numbers and ordinal not in self.removed
+
 
 class DeploymentState(str, Enum):
     """States of a deployment and of a replica; see the HTTP API for the incumbent's words."""

@@ -80,6 +80,6 @@ def why_unwanted(desired: Mapping[str, Deployment], slot: SlotKey) -> str | None
         return "its model was terminated"
     if slot.generation != deployment.generation:
         return "its model was launched anew"
-    if slot.ordinal not in deployment.ordinals:
+    if not deployment.has(slot.ordinal):
         return "its model has fewer replicas now"
     return None

@@ -301,7 +301,9 @@ def limit_share(deployment: Deployment, ordinal: int) -> int | None:
 
 def _share(deployment: Deployment, ordinal: int, total: int) -> int:
     share, remainder = divmod(total, deployment.replicas)
-    before = ordinal - sum(1 for removed in deployment.removed if removed < ordinal)
+    before = ordinal
+    if deployment.removed:
+        before -= sum(1 for removed in deployment.removed if removed < ordinal)
     return share + (before < remainder)
 
 

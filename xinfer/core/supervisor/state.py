@@ -129,7 +129,7 @@ class ClusterState:
         return deployment is not None and deployment.generation == slot.generation
 
     def _is_wanted(self, slot: SlotKey) -> bool:
-        return self._is_current(slot) and slot.ordinal in self.desired[slot.uid].ordinals
+        return self._is_current(slot) and self.desired[slot.uid].has(slot.ordinal)
 
     # Workers
 

@@ -91,3 +91,9 @@ def test_replicas_that_cannot_be_are_refused(
     with pytest.raises(InvalidRequest) as caught:
         with_replicas(deployment(replicas=4), count, places)
     assert caught.value.param == param
+
+
+@pytest.mark.parametrize("gone", [(), (0,), (1, 2), (0, 1, 2)])
+def test_a_deployment_has_the_replicas_whose_numbers_it_lists(gone: tuple[int, ...]) -> None:
+    left = removed(*gone)
+    assert tuple(number for number in range(-1, 9) if left.has(number)) == left.ordinals
