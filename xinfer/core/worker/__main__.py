@@ -105,7 +105,13 @@ async def serve(config: WorkerConfig, settings: Settings) -> None:
 
     def answer(question: ResolveLaunch) -> Resolved:
         custom = () if question.registered is None else (question.registered,)
-        around = Surroundings(Catalogue(custom), hubs, question.host, settings.trust_remote_code)
+        around = Surroundings(
+            Catalogue(custom),
+            hubs,
+            question.host,
+            settings.trust_remote_code,
+            settings.allow_pickle,
+        )
         return resolve(question.spec, around)
 
     cache = ModelCache(settings, pool.external_address, replicas.paths_in_use)

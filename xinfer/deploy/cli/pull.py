@@ -68,7 +68,7 @@ def pull(
 
 def _resolve(spec: LaunchSpec, settings: Settings) -> ModelSpec:
     """The form of the model that a launch here would take."""
-    around = Surroundings(Catalogue(), RemoteModels(settings))
+    around = Surroundings(Catalogue(), RemoteModels(settings), pickle_allowed=settings.allow_pickle)
     forms = find_forms(spec, around)
     selected = select(forms.spec, forms.models)
     chosen = selected[0]
@@ -82,7 +82,7 @@ def _resolve(spec: LaunchSpec, settings: Settings) -> ModelSpec:
             f"{spec.model_name} is no model of a hub: "
             + (f"it is at {chosen.path}." if chosen.path else "it needs no files.")
         )
-    return examine(chosen, around.hubs)
+    return examine(chosen, around)
 
 
 def _fetch(model: ModelSpec, settings: Settings) -> ModelSpec:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from xinfer.errors import InvalidRequest
 from xinfer.model.catalog.describe import size_text
 from xinfer.model.catalog.forms import find_forms
 from xinfer.model.catalog.refusal import CODE_SETTING, not_in_this_version
@@ -12,6 +13,7 @@ from xinfer.model.catalog.select import select
 from xinfer.model.catalog.support import EngineSupport, ask_engines, ordered_engines, reason_of
 from xinfer.model.catalog.surroundings import Surroundings
 from xinfer.model.catalog.words import planned_engines
+from xinfer.model.inspect.weights import refuse_pickles
 from xinfer.types.deployment import LaunchSpec
 from xinfer.types.model import ModelSpec
 
@@ -31,8 +33,14 @@ def engines_of(spec: LaunchSpec, around: Surroundings) -> dict[str, list[dict[st
     """
     forms = find_forms(spec, around)
     models = select(forms.spec, forms.models)
+    refusals: list[str] = []
+    if not around.pickle_allowed:
+        models = [model for model in models if not _refused(model, refusals)]
     answers: dict[str, list[dict[str, Any]] | str] = {}
     for name in ordered_engines():
+        if not models:
+            answers[name] = refusals[0]
+            continue
         asked = ask_engines([name], models, around.host)
         allowed = around.code_allowed
         able = [one for one in asked if one.support.ok and (allowed or not one.support.runs_code)]
@@ -41,6 +49,15 @@ def engines_of(spec: LaunchSpec, around: Surroundings) -> dict[str, list[dict[st
     for name in planned:
         answers.setdefault(name, not_in_this_version([name]))
     return answers
+
+
+def _refused(model: ModelSpec, refusals: list[str]) -> bool:
+    try:
+        refuse_pickles(model)
+    except InvalidRequest as error:
+        refusals.append(error.message)
+        return True
+    return False
 
 
 def _entries(models: Sequence[ModelSpec]) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from xinfer.model.catalog.select import agrees, with_tag
 from xinfer.model.catalog.surroundings import Hubs, Surroundings
 from xinfer.model.catalog.words import same_quantization
 from xinfer.model.inspect.model import inspect_variants
+from xinfer.model.inspect.weights import refuse_pickles
 from xinfer.types.deployment import LaunchSpec
 from xinfer.types.model import ModelSpec, Source
 
@@ -62,13 +63,21 @@ def find_forms(spec: LaunchSpec, around: Surroundings) -> Forms:
     return _of_catalogue(spec, named, hub, around)
 
 
-def examine(model: ModelSpec, hubs: Hubs) -> ModelSpec:
+def examine(model: ModelSpec, around: Surroundings) -> ModelSpec:
     """A form that the catalogue names, with what its files say of it; one whose files are known
     already, as it is.
 
     Raises:
-        NotFound, Forbidden, InvalidRequest, Unavailable: its files cannot be read, or are others.
+        NotFound, Forbidden, InvalidRequest, Unavailable: its files cannot be read, are others, or
+            are pickles, which nobody has allowed.
     """
+    examined = _examined(model, around.hubs)
+    if not around.pickle_allowed:
+        refuse_pickles(examined)
+    return examined
+
+
+def _examined(model: ModelSpec, hubs: Hubs) -> ModelSpec:
     if model.path or not model.sources or model.files:
         return model
     for source in model.sources:

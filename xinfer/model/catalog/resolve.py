@@ -45,7 +45,7 @@ def resolve(spec: LaunchSpec, around: Surroundings) -> Resolved:
     selected = select(spec, forms.models)
     allowed = around.code_allowed and spec.trust_remote_code is not False
     choice = choose(spec, selected, forms.models, around.host, code_allowed=allowed)
-    model = examine(choice.model, around.hubs)
+    model = examine(choice.model, around)
     if model != choice.model:
         # The files may say what the catalogue does not know: that code of theirs is needed.
         own = choose(spec, [model], forms.models, around.host, code_allowed=allowed)

@@ -45,3 +45,5 @@ class Surroundings(NamedTuple):
     host: Host = Host()
     code_allowed: bool = False
     """Whether the administrator lets engines run program code that comes with models."""
+    pickle_allowed: bool = False
+    """Whether the administrator lets engines load weights that are only there as pickles."""

@@ -37,16 +37,15 @@ from xinfer.types.model import EncodeSpec, ModelSpec
 _CONFIG, _MISTRAL = "config.json", "params.json"
 
 
-def inspect_directory(files: Listing, *, name: str, allow_pickle: bool) -> ModelSpec:
+def inspect_directory(files: Listing, *, name: str) -> ModelSpec:
     """The model that the files are together.
 
     Raises:
-        InvalidRequest: they are none, or none that is served; files are damaged or missing; the
-            weights are pickled, without `allow_pickle`.
+        InvalidRequest: they are none, or none that is served; files are damaged or missing.
     """
     card = read_card(files)
     if INDEX in files:
-        return _pipeline(files, name, card, allow_pickle)
+        return _pipeline(files, name, card)
     if _is_ctranslate2(files):
         return _ctranslate2(files, name, card)
     modules = read_modules(files)
@@ -55,13 +54,13 @@ def inspect_directory(files: Listing, *, name: str, allow_pickle: bool) -> Model
     mistral = not config and _MISTRAL in files
     if mistral:
         config = {"architectures": ["MistralForCausalLM"], **files.json(_MISTRAL)}
-    weights = find_weights(files, allow_pickle=allow_pickle, folder=folder, consolidated=mistral)
+    weights = find_weights(files, folder=folder, consolidated=mistral)
     if not config and not modules:
         raise files.refusal(weights.files[0], "there is no config.json that says what it is")
     kind = type_of(config, files, card, name) if config else EMBEDDING
     form, quantized, bits = quantization(config, files)
     tokenizer = files.json(f"{folder}tokenizer_config.json")
-    names = _weights_of_modules(files, modules, weights, allow_pickle)
+    names = _weights_of_modules(files, modules, weights)
     head = architecture(config)
     dimensions, encode = _encode(kind, config, head, modules, files)
     return ModelSpec(
@@ -98,14 +97,12 @@ def remote_code(*configs: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _weights_of_modules(
-    files: Listing, modules: list[Module], weights: Weights, allow_pickle: bool
-) -> list[str]:
+def _weights_of_modules(files: Listing, modules: list[Module], weights: Weights) -> list[str]:
     """All files of weights, with those of the further steps of a sentence-transformers model."""
     names = list(weights.files)
     for module in modules:
         if module.kind == "Dense" and module.folder:
-            names += find_weights(files, allow_pickle=allow_pickle, folder=module.folder).files
+            names += find_weights(files, folder=module.folder).files
     return list(dict.fromkeys(names))
 
 
@@ -126,9 +123,9 @@ def _encode(
     return 0, rerank_spec(config, head) if kind == RERANK else None
 
 
-def _pipeline(files: Listing, name: str, card: Card, allow_pickle: bool) -> ModelSpec:
+def _pipeline(files: Listing, name: str, card: Card) -> ModelSpec:
     head = pipeline_class(files)
-    parts = pipeline_weights(files, allow_pickle=allow_pickle)
+    parts = pipeline_weights(files)
     names = [one for part in parts for one in part.files]
     folders = {one[: one.index("/") + 1] for one in files.by_name if "/" in one}
     return ModelSpec(

@@ -9,25 +9,24 @@ from xinfer.model.inspect.json_files import Listing
 from xinfer.types.model import ModelSpec
 
 
-def inspect_files(files: ModelFiles, *, name: str, allow_pickle: bool = False) -> list[ModelSpec]:
+def inspect_files(files: ModelFiles, *, name: str) -> list[ModelSpec]:
     """One `ModelSpec` for each variant, `files` set and `path` empty; one at least.
 
     Reads small files whole, and of weights the headers alone: of those in GGUF one of each model.
 
     Args:
         name: what the model is called; some kinds are told by it alone.
-        allow_pickle: take weights that can run program code when they are loaded.
 
     Raises:
-        InvalidRequest: there is no model that is served, files are missing, damaged or too short,
-            or weights are only there in pickles; what was found and what is expected is said.
+        InvalidRequest: there is no model that is served, files are missing, damaged or too
+            short; what was found and what is expected is said.
         NotFound, Unavailable, Forbidden: as of `ModelFiles`.
     """
     listing = Listing(files)
     variants = gguf_variants(listing, name=name)
     if variants and not _is_directory_model(listing):
         return variants
-    return [inspect_directory(listing, name=name, allow_pickle=allow_pickle), *variants]
+    return [inspect_directory(listing, name=name), *variants]
 
 
 def _is_directory_model(files: Listing) -> bool:

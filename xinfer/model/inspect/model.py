@@ -15,20 +15,19 @@ from xinfer.model.inspect.parts import model_name, read_parts
 from xinfer.types.model import ModelSpec
 
 
-def inspect_path(path: str, *, param: str = "model_path", allow_pickle: bool = False) -> ModelSpec:
+def inspect_path(path: str, *, param: str = "model_path") -> ModelSpec:
     """What lies at `path`: a .gguf file, or a directory with exactly one model in it.
 
     A model split into parts is named by its first one. Symbolic links are resolved.
 
     Args:
         param: the request's field, for the error.
-        allow_pickle: take weights that can run program code when they are loaded.
 
     Raises:
         NotFound: nothing is there.
         InvalidRequest: no model that can be run, several of them, or files are missing or damaged.
     """
-    models = inspect_variants(path, param=param, allow_pickle=allow_pickle)
+    models = inspect_variants(path, param=param)
     if len(models) > 1:
         found = ", ".join(sorted(Path(model.path).name for model in models))
         raise InvalidRequest(
@@ -40,9 +39,7 @@ def inspect_path(path: str, *, param: str = "model_path", allow_pickle: bool = F
     return inspect_variants(model.path, param=param)[0]
 
 
-def inspect_variants(
-    path: str, *, param: str = "model_path", allow_pickle: bool = False
-) -> list[ModelSpec]:
+def inspect_variants(path: str, *, param: str = "model_path") -> list[ModelSpec]:
     """All models that lie at `path`, in all forms of their weights; one at least.
 
     Args, Raises: as `inspect_path`, but for a file in a directory that is incomplete: it is told
@@ -51,7 +48,7 @@ def inspect_variants(
     try:
         resolved = _resolve(path)
         if resolved.is_dir():
-            return _in_directory(resolved, allow_pickle)
+            return _in_directory(resolved)
         if resolved.suffix.lower() != ".gguf":
             raise InvalidRequest(
                 f"{resolved} is not a model: expected a .gguf file, or the directory of a model."
@@ -75,9 +72,9 @@ def _resolve(path: str) -> Path:
         raise InvalidRequest(f"Cannot resolve {path!r}: {error}.") from None
 
 
-def _in_directory(directory: Path, allow_pickle: bool) -> list[ModelSpec]:
+def _in_directory(directory: Path) -> list[ModelSpec]:
     os.listdir(directory)  # that it cannot be read would pass for that it is empty
-    models = inspect_files(LocalFiles(directory), name=directory.name, allow_pickle=allow_pickle)
+    models = inspect_files(LocalFiles(directory), name=directory.name)
     return [_located(model, directory) for model in models]
 
 

@@ -46,11 +46,11 @@ def pipeline_abilities(name: str) -> tuple[str, ...]:
     return _ALL if name.startswith(_EVERYTHING) else ("text2image",)
 
 
-def pipeline_weights(files: Listing, *, allow_pickle: bool) -> list[Weights]:
+def pipeline_weights(files: Listing) -> list[Weights]:
     """The weights of each part that has some.
 
     Raises:
-        InvalidRequest: those of a part are not there, damaged or pickled.
+        InvalidRequest: those of a part are not there, or damaged.
     """
     parts = [
         name
@@ -58,7 +58,7 @@ def pipeline_weights(files: Listing, *, allow_pickle: bool) -> list[Weights]:
         if isinstance(value, list) and len(value) == 2 and isinstance(value[1], str)
     ]
     weights = [
-        find_weights(files, allow_pickle=allow_pickle, folder=f"{part}/")
+        find_weights(files, folder=f"{part}/")
         for part in parts
         if f"{part}/config.json" in files and not _bare(files, part)
     ]

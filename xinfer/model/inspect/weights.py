@@ -11,6 +11,7 @@ from xinfer.errors import InvalidRequest
 from xinfer.model.inspect.json_files import Listing, section
 from xinfer.model.inspect.parameters import count_parameters
 from xinfer.model.inspect.safetensors import Tensor, read_safetensors
+from xinfer.types.model import ModelSpec
 
 MOST_HEADERS = 16
 """Files of a repository on a hub whose headers are read, each with a request; of more files that
@@ -18,6 +19,8 @@ of the first alone."""
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _PICKLED = re.compile(r"(pytorch_model|model|consolidated|diffusion_pytorch_model)[^/]*\.\w+$")
+_NOT_PYTORCH = ("ggufv2", "ctranslate2")
+"""Formats whose files are read by other programs, whatever these are called."""
 _INDEX = ".safetensors.index.json"
 _STEMS = ("model", "diffusion_pytorch_model")
 """What weights are called that are loaded without being named; then any other name."""
@@ -49,25 +52,22 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True):
         return counted if self.complete or not read else counted * self.size // read
 
 
-def find_weights(
-    files: Listing, *, allow_pickle: bool, folder: str = "", consolidated: bool = False
-) -> Weights:
+def find_weights(files: Listing, *, folder: str = "", consolidated: bool = False) -> Weights:
     """The weights of the model in a folder of the directory.
 
-    Safetensors are preferred; of several copies in different layouts, Transformers' is taken.
+    Safetensors are preferred to pickles; of several copies in different layouts, Transformers' is
+    taken.
 
     Args:
-        allow_pickle: take weights that run program code when they are loaded, where there are
-            none in safetensors.
         folder: its name with a `/` at its end; empty for the directory itself.
         consolidated: take Mistral's own layout.
 
     Raises:
-        InvalidRequest: there are none, or they are damaged, incomplete or pickled.
+        InvalidRequest: there are none, or they are damaged or incomplete.
     """
     names = _safetensors(files, folder, consolidated)
     if not names:
-        return _pickled(files, folder, allow_pickle)
+        return _pickled(files, folder)
     read = names if files.local or len(names) <= MOST_HEADERS else names[:1]
     tensors: dict[str, Tensor] = {}
     for name in read:
@@ -147,7 +147,7 @@ def _all_shards(files: Listing, stem: str, names: list[str]) -> list[str]:
     return sorted(names)
 
 
-def _pickled(files: Listing, folder: str, allow_pickle: bool) -> Weights:
+def _pickled(files: Listing, folder: str) -> Weights:
     names = sorted(
         name
         for name in files.by_name
@@ -157,18 +157,35 @@ def _pickled(files: Listing, folder: str, allow_pickle: bool) -> Weights:
     )
     if not names:
         raise _none(files, folder)
-    if not allow_pickle:
-        raise InvalidRequest(
-            f"{files.where} holds its weights as {names[0]} only: such files can run any program "
-            "when they are loaded. Take a copy in safetensors or GGUF; or, if you trust whoever "
-            "made it, start the server with XINFERENCE_ALLOW_PICKLE=1."
-        )
     return Weights(
         files=tuple(names),
         size=sum(files.size(name) for name in names),
         tensors={},
         complete=False,
         pickled=True,
+    )
+
+
+def refuse_pickles(model: ModelSpec) -> None:
+    """Of a model whose files are known.
+
+    Raises:
+        InvalidRequest: PyTorch would unpickle some of its weights.
+    """
+    if model.format in _NOT_PYTORCH:
+        return
+    for name in model.files:
+        if name.endswith(PICKLES) and _PICKLED.match(name.rpartition("/")[2]):
+            raise pickle_refused(model.path or model.model_id or model.name, name)
+
+
+def pickle_refused(where: str, name: str) -> InvalidRequest:
+    """The refusal of weights that can run any program when they are loaded."""
+    return InvalidRequest(
+        f"{where} holds its weights as {name} only: such files can run any program when they are "
+        "loaded. Take a copy in safetensors or GGUF; or, if you trust whoever made it, start the "
+        "server with XINFERENCE_ALLOW_PICKLE=1.",
+        code="pickle_refused",
     )
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from tests.support.fake_hub import FakeHub, fake_hub
 from tests.support.gguf_models import random_llama
-from xinfer.errors import NotFound, Unavailable
+from xinfer.errors import InvalidRequest, NotFound, Unavailable
 from xinfer.model.catalog.catalogue import Catalogue
+from xinfer.model.catalog.engines import engines_of
+from xinfer.model.catalog.forms import examine, find_forms
 from xinfer.model.catalog.remote import RemoteModels
 from xinfer.model.catalog.resolve import Resolved, resolve
 from xinfer.model.catalog.surroundings import Surroundings
@@ -84,6 +87,38 @@ def test_what_was_downloaded_is_found_without_a_request(hub: FakeHub, settings: 
     assert again.memory.weights > 0
     assert RemoteModels(settings).kept() == [f"hf:{REPO}:F32"]
     assert hub.requests == []
+
+
+def test_pickled_weights_are_refused_before_a_byte_and_after_unless_they_are_allowed(
+    hub: FakeHub, settings: Settings, tmp_path: Path
+) -> None:
+    files = {"config.json": b'{"architectures": ["BertModel"]}', "pytorch_model.bin": b"x" * 99}
+    hub.add("lab/bert", files)
+    here = tmp_path / "bert"
+    here.mkdir()
+    for name, data in files.items():
+        (here / name).write_bytes(data)
+    around = Surroundings(Catalogue(), RemoteModels(settings))
+
+    def refused() -> None:
+        for name in ("lab/bert", "ms:lab/bert", str(here)):
+            with pytest.raises(InvalidRequest) as raised:
+                resolve(LaunchSpec(model_name=name), around)
+            assert raised.value.code == "pickle_refused"
+            assert "pytorch_model.bin" in raised.value.message
+            assert "XINFERENCE_ALLOW_PICKLE=1" in raised.value.message
+            answers = engines_of(LaunchSpec(model_name=name), around)
+            assert "XINFERENCE_ALLOW_PICKLE=1" in str(answers["sentence_transformers"])
+
+    refused()
+    assert not any("pytorch_model.bin" in request.path for request in hub.requests)
+    allowing = around._replace(pickle_allowed=True)
+    engine = "sentence_transformers"
+    if find_spec(engine) is not None:
+        assert resolve(LaunchSpec(model_name="lab/bert"), allowing).engine == engine
+    found = examine(find_forms(LaunchSpec(model_name="lab/bert"), allowing).models[0], allowing)
+    fetch(found, settings, lambda files: None, lambda: False)
+    refused()
 
 
 def test_a_repository_that_nobody_has_is_not_found(settings: Settings) -> None:

@@ -21,6 +21,7 @@ from tests.support.model_dirs import (
 from xinfer.errors import InvalidRequest
 from xinfer.model.files import LocalFiles
 from xinfer.model.inspect.files import inspect_files
+from xinfer.model.inspect.weights import refuse_pickles
 from xinfer.types.model import ModelSpec
 
 CONFIG = {
@@ -250,22 +251,48 @@ def test_an_adapter_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "consolidated.00.pth"])
-def test_pickled_weights_unless_they_are_allowed(tmp_path: Path, name: str) -> None:
+def test_pickled_weights_are_described_and_refused_by_name(tmp_path: Path, name: str) -> None:
     write_json(tmp_path / "config.json", CONFIG)
     (tmp_path / name).write_bytes(bytes(500))
-    message = refusal(tmp_path)
-    assert f"weights as {name} only" in message
-    assert "XINFERENCE_ALLOW_PICKLE=1" in message
-    (model,) = inspect(tmp_path, allow_pickle=True)
+    (model,) = inspect(tmp_path)
     assert (model.files[0], model.size_bytes) == (name, 500)
     assert model.shape is not None
+    with pytest.raises(InvalidRequest) as raised:
+        refuse_pickles(model)
+    assert f"weights as {name} only" in raised.value.message
+    assert "XINFERENCE_ALLOW_PICKLE=1" in raised.value.message
 
 
-def test_safetensors_are_taken_before_pickles_that_are_allowed(tmp_path: Path) -> None:
+def test_safetensors_are_taken_before_pickles(tmp_path: Path) -> None:
     write_model(tmp_path, CONFIG)
     (tmp_path / "pytorch_model.bin").write_bytes(bytes(500))
-    (model,) = inspect(tmp_path, allow_pickle=True)
+    (model,) = inspect(tmp_path)
     assert "pytorch_model.bin" not in model.files
+    refuse_pickles(model)
+
+
+def test_a_step_behind_an_encoder_that_is_pickled_counts_too(tmp_path: Path) -> None:
+    write_model(tmp_path, CONFIG)
+    steps = [("Transformer", ""), ("Dense", "1_Dense")]
+    modules = [
+        {"path": path, "type": f"sentence_transformers.models.{kind}"} for kind, path in steps
+    ]
+    write_json(tmp_path / "modules.json", modules)
+    (tmp_path / "1_Dense").mkdir()
+    write_json(tmp_path / "1_Dense" / "config.json", {"in_features": 8, "out_features": 4})
+    (tmp_path / "1_Dense" / "pytorch_model.bin").write_bytes(bytes(500))
+    (model,) = inspect(tmp_path)
+    with pytest.raises(InvalidRequest, match=r"1_Dense/pytorch_model\.bin"):
+        refuse_pickles(model)
+
+
+def test_whisper_for_ctranslate2_is_no_pickle(tmp_path: Path) -> None:
+    write_json(tmp_path / "config.json", {})
+    (tmp_path / "vocabulary.txt").write_text("a")
+    (tmp_path / "model.bin").write_bytes(bytes(500))
+    (model,) = inspect(tmp_path)
+    assert model.format == "ctranslate2"
+    refuse_pickles(model)
 
 
 def test_damaged_json_with_the_place_of_the_damage(tmp_path: Path) -> None:

@@ -100,14 +100,6 @@ def test_a_directory_with_a_model_in_two_formats_asks_which(model: Path) -> None
     assert both[1].path == str(model.resolve())
 
 
-def test_pickled_weights_are_refused_unless_they_are_allowed(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text('{"architectures": ["BertModel"]}')
-    (tmp_path / "pytorch_model.bin").write_bytes(b"x")
-    with pytest.raises(InvalidRequest, match=r"pytorch_model\.bin only"):
-        inspect_path(str(tmp_path))
-    assert inspect_path(str(tmp_path), allow_pickle=True).type == "embedding"
-
-
 def test_other_files_are_not_models(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("words")

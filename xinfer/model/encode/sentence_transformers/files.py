@@ -18,8 +18,7 @@ def with_facts(spec: ModelSpec) -> ModelSpec:
     """The model with what its files tell of its vectors, where nobody has read them yet."""
     if spec.encode is not None:
         return spec
-    # Whether weights of this kind may be loaded was decided at the launch.
-    for found in inspect_variants(spec.path, allow_pickle=True):
+    for found in inspect_variants(spec.path):
         if found.format == spec.format:
             return msgspec.structs.replace(
                 spec,
