@@ -155,11 +155,15 @@ def test_f22_a_damaged_model_is_refused_by_name_and_mended_by_a_pull(
         file.write_bytes(bytes(1 << 16) + file.read_bytes()[1 << 16 :])  # without its header
         body = {"model_name": "hf:owner/tiny-GGUF", "model_uid": "tiny"}
         refused = server.http.post("/v1/models", json=body)
-        assert refused.status_code == 400, refused.text
-        assert str(file) in refused.json()["detail"]
+        assert refused.status_code == 500, refused.text
+        assert refused.json()["error"]["code"] == "corrupt_file"
+        for part in (file.name, str(file.parent), "expected ", "got "):
+            assert part in refused.json()["detail"]
+        name = "hf:owner/tiny-GGUF:F16"
+        assert f"`xinference pull --verify {name}`" in refused.json()["detail"]
         assert not server.instances("tiny")
         mended = subprocess.run(
-            [sys.executable, "-m", "xinfer.deploy.cli", "pull", "--verify", "hf:owner/tiny-GGUF"],
+            [sys.executable, "-m", "xinfer.deploy.cli", "pull", "--verify", name],
             env={**os.environ, **environment(hub.endpoint, home), "XINFERENCE_HOME": str(home)},
             capture_output=True,
             text=True,

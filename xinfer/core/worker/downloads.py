@@ -8,23 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import msgspec
 
 from xinfer import system
 from xinfer.core.worker.spawn import replica_environment
 from xinfer.errors import EngineFailed
-from xinfer.model.hub.cache import cached_model, corrupt_file, entry_at, verify
+from xinfer.model.hub.cache import cached_model
 from xinfer.model.hub.messages import Message, Request
 from xinfer.settings import Settings
 from xinfer.types.model import FileProgress, ModelSpec
-
-logger = logging.getLogger(__name__)
 
 COMMAND = (sys.executable, "-m", "xinfer.model.hub")
 
@@ -140,32 +136,3 @@ def downloaded_fraction(files: Sequence[FileProgress]) -> float:
     """How much of all bytes is here, 0 to 1."""
     total = sum(file.total_bytes for file in files)
     return sum(file.downloaded_bytes for file in files) / total if total else 0.0
-
-
-async def find_damage(
-    path: str, settings: Settings, cancelled: Callable[[], bool]
-) -> EngineFailed | None:
-    """Why a model from the cache may have failed to load: a file of it that has changed since it
-    was downloaded. None for what is not in the cache."""
-
-    def look() -> EngineFailed | None:
-        entry = entry_at(Path(path), settings)
-        if entry is None:
-            return None
-        try:
-            wrong = verify(entry, cancelled)
-        except OSError as error:
-            logger.warning("%s cannot be verified: %s", entry.path, error)
-            return None
-        if not wrong:
-            return None
-        found = corrupt_file(str(entry.path), wrong[0])
-        return EngineFailed(
-            f"{found.message} Have it again with `xinference pull --verify "
-            f"{entry.manifest.hub}:{entry.manifest.repo}` on that machine, or remove it with "
-            f"`xinference remove-cache -n {entry.manifest.repo}`, and launch again.",
-            code=found.code,
-            details=found.details,
-        )
-
-    return await asyncio.to_thread(look)

@@ -14,13 +14,14 @@ from typing import Any, cast
 import msgspec
 
 from xinfer import system
-from xinfer.core.worker.downloads import SHARE, Downloads, downloaded_fraction, find_damage
+from xinfer.core.worker.downloads import SHARE, Downloads, downloaded_fraction
 from xinfer.core.worker.environments import Environments
 from xinfer.core.worker.guard import Guard
 from xinfer.core.worker.links import LinkPlace
 from xinfer.core.worker.logs import LineLog, LogFile
 from xinfer.core.worker.spawn import Exit, read_pipe, replica_environment
 from xinfer.errors import EngineFailed, XinferError
+from xinfer.model.catalog.damage import find_damage
 from xinfer.settings import Settings
 from xinfer.types.cluster import (
     Assignment,
@@ -163,8 +164,8 @@ class ReplicaProcess:
         first = self.report.assignment.restarts == 0  # reading all of it once is enough
         asked = self._stop_at is not None
         if first and not asked and self.report.loaded is None and self.model.sources:
-            damage = await find_damage(
-                self.model.path, self._settings, lambda: self._stop_at is not None
+            damage = await asyncio.to_thread(
+                find_damage, self.model.path, self._settings, lambda: self._stop_at is not None
             )
             if damage is not None:
                 self._change(failure=Failure.of(damage))

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import msgspec
 
 from xinfer.errors import InvalidRequest, XinferError
-from xinfer.model.catalog.names import SHORT_NAMES
+from xinfer.model.catalog.damage import entry_name, find_damage
 from xinfer.model.files import LocalFiles, ModelFiles
-from xinfer.model.hub.cache import Entry, cached_model, find_cached, list_entries
+from xinfer.model.hub.cache import cached_model, find_cached, list_entries
 from xinfer.model.hub.repository import open_repository
 from xinfer.model.hub.sources import none_has_it, order_sources
 from xinfer.model.inspect.files import inspect_files
@@ -68,8 +68,11 @@ class RemoteModels:
     def located(self, model: ModelSpec) -> ModelSpec:
         return cached_model(model, self._settings) or model
 
+    def damage(self, model: ModelSpec) -> XinferError | None:
+        return find_damage(model.path, self._settings)
+
     def kept(self) -> list[str]:
-        return list(dict.fromkeys(_name(entry) for entry in list_entries(self._settings)))
+        return list(dict.fromkeys(entry_name(entry) for entry in list_entries(self._settings)))
 
     def _preference(self, sources: Sequence[Source]) -> str | None:
         """The hub that the setting names, where the launch leaves a choice."""
@@ -93,9 +96,3 @@ def _of(model: ModelSpec, source: Source) -> ModelSpec:
         model_id=source.repo,
         revision=source.revision,
     )
-
-
-def _name(entry: Entry) -> str:
-    manifest = entry.manifest
-    tag = f":{manifest.model.quantization}" if manifest.model.format == GGUF else ""
-    return f"{SHORT_NAMES[manifest.hub]}:{manifest.repo}{tag}"

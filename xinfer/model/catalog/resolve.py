@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from xinfer.errors import InvalidRequest
 from xinfer.model.catalog.adapters import adapter_options
 from xinfer.model.catalog.choose import Choice, choose, has_option
 from xinfer.model.catalog.expected import expected_memory
@@ -39,6 +40,7 @@ def resolve(spec: LaunchSpec, around: Surroundings) -> Resolved:
         NotFound: no such name, repository or path.
         InvalidRequest: nothing here runs what was asked for; `param` names the field at fault.
         Forbidden, Unavailable: what the hubs say.
+        EngineFailed: a file in the cache is damaged.
     """
     forms = find_forms(spec, around)
     spec = forms.spec
@@ -69,7 +71,13 @@ def _finish(spec: LaunchSpec, choice: Choice, model: ModelSpec, around: Surround
     checked = parse_options(kind, choice.engine, options)
     here = model if model.path or not model.sources else around.hubs.located(model)
     if here.path or not here.sources:
-        memory = kind.estimate(here, checked)
+        try:
+            memory = kind.estimate(here, checked)
+        except InvalidRequest:
+            damage = around.hubs.damage(here) if here.sources else None
+            if damage is None:
+                raise
+            raise damage from None
     else:
         memory = expected_memory(model, checked)
     return Resolved(model, choice.engine, options, choice.reason, memory)

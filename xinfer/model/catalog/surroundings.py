@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from xinfer.errors import XinferError
 from xinfer.model.catalog.catalogue import Catalogue
 from xinfer.model.catalog.host import Host
 from xinfer.types.model import ModelSpec, Source
@@ -30,6 +31,11 @@ class Hubs(Protocol):
 
     def located(self, model: ModelSpec) -> ModelSpec:
         """The model with the path where it is on this machine; as it is where it is not here."""
+        ...
+
+    def damage(self, model: ModelSpec) -> XinferError | None:
+        """Which file of a model that is here is not as its hub said, and what mends it. None where
+        all are, or nobody knows. Reads all files."""
         ...
 
     def kept(self) -> list[str]:

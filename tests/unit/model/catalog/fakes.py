@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from xinfer.errors import NotFound, Unavailable
+from xinfer.errors import NotFound, Unavailable, XinferError
 from xinfer.model.catalog.host import Host
 from xinfer.model.engine import EngineOptions, Support
 from xinfer.types.model import Memory, ModelSpec, Source
@@ -54,6 +54,9 @@ class FakeHubs:
 
     def located(self, model: ModelSpec) -> ModelSpec:
         return model
+
+    def damage(self, model: ModelSpec) -> XinferError | None:
+        return None
 
     def kept(self) -> list[str]:
         return [f"hf:{name}" for name in self._cache]
