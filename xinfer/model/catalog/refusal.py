@@ -124,12 +124,17 @@ def _needs_code(asked: Sequence[EngineSupport]) -> InvalidRequest | None:
     """The refusal of code that comes with the model, where an engine would run it."""
     for each in asked:
         if each.support.ok and each.support.runs_code:
-            files = ", ".join(each.model.remote_code) or "files of its repository"
-            return InvalidRequest(
-                f"{describe(each.model)} comes with program code that {each.engine} would have to "
-                f"run: {files}. Whoever administers this server, and has read that code, can "
-                f"allow it by starting the server with {CODE_SETTING}=1.",
-                code="remote_code_refused",
-                param="trust_remote_code",
-            )
+            return code_refused(each.model, each.engine)
     return None
+
+
+def code_refused(model: ModelSpec, engine: str) -> InvalidRequest:
+    """The refusal of code that comes with a model, and that this engine would run."""
+    files = ", ".join(model.remote_code) or "files of its repository"
+    return InvalidRequest(
+        f"{describe(model)} comes with program code that {engine} would have to run: {files}. "
+        "Whoever administers this server, and has read that code, can allow it by starting the "
+        f"server with {CODE_SETTING}=1.",
+        code="remote_code_refused",
+        param="trust_remote_code",
+    )

@@ -81,7 +81,11 @@ def inspect_directory(files: Listing, *, name: str) -> ModelSpec:
         architecture=head,
         shape=config_shape(config, weights.tensors, sense_bytes(weights.tensors)),
         encode=encode,
-        remote_code=remote_code(config, tokenizer),
+        remote_code=tuple(
+            dict.fromkeys(
+                (*remote_code(config, tokenizer), *(one.code for one in modules if one.code))
+            )
+        ),
     )
 
 

@@ -29,6 +29,8 @@ class Module(msgspec.Struct, frozen=True):
     """Transformer, Pooling, Dense, Normalize, …"""
     folder: str
     """With a `/` at its end; empty for the directory itself."""
+    code: str = ""
+    """The file of program code that it is in; empty for a step of sentence-transformers' own."""
 
 
 def read_modules(files: Listing) -> list[Module]:
@@ -46,9 +48,16 @@ def read_modules(files: Listing) -> list[Module]:
         Module(
             str(step.get("type", "")).rpartition(".")[2],
             f"{step['path']}/" if isinstance(step.get("path"), str) and step["path"] else "",
+            _own_code(str(step.get("type", ""))),
         )
         for step in steps
     ]
+
+
+def _own_code(step: str) -> str:
+    module = step.rpartition(".")[0]
+    known = not module or module.partition(".")[0] == "sentence_transformers"
+    return "" if known else f"{module}.py"
 
 
 def embedding_spec(

@@ -27,8 +27,15 @@ pytestmark = pytest.mark.anyio
 class Process:
     """`python -m xinfer.core.replica`, as a worker starts it."""
 
-    def __init__(self, socket: Path, engine: str, options: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        socket: Path,
+        engine: str,
+        options: dict[str, Any],
+        model: ModelSpec | None = None,
+    ) -> None:
         self._socket = socket
+        self._model = model or ModelSpec(name="m")
         status, write_end = os.pipe()
         self._status = os.fdopen(status, "rb")
         self.popen = subprocess.Popen(
@@ -46,7 +53,7 @@ class Process:
             generation=1,
             created=0,
             spec=LaunchSpec(model_name="m"),
-            model=ModelSpec(name="m"),
+            model=self._model,
             engine=engine,
             options=options,
             replicas=1,
@@ -96,8 +103,8 @@ class Process:
 def start(tmp_path: Path) -> Iterator[Any]:
     started: list[Process] = []
 
-    def start(engine: str = "echo", **options: Any) -> Process:
-        started.append(Process(tmp_path / "r.sock", engine, options))
+    def start(engine: str = "echo", model: ModelSpec | None = None, **options: Any) -> Process:
+        started.append(Process(tmp_path / "r.sock", engine, options, model))
         return started[-1]
 
     yield start
@@ -125,6 +132,17 @@ async def test_the_end_of_stdin_ends_what_runs_with_an_error(start: Any) -> None
     process.popen.stdin = None
     assert (await peer.event(1, Failed)).failure.code == "draining"
     assert await process.exit_status() == 0
+
+
+async def test_weights_that_are_not_allowed_here_are_not_loaded_whoever_launched_them(
+    start: Any,
+) -> None:
+    # As from a supervisor whose administrator allows more than this machine's.
+    process = start(model=ModelSpec(name="m", files=("config.json", "pytorch_model.bin")))
+    failure = await process.failure()
+    assert failure.code == "pickle_refused"
+    assert "pytorch_model.bin" in failure.message
+    assert await process.exit_status() == 1
 
 
 async def test_it_leaves_at_once_while_it_loads(start: Any) -> None:

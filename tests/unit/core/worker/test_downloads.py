@@ -196,7 +196,7 @@ async def test_a_file_that_changed_is_named_when_the_load_fails(
         assert report.failure.code == "corrupt_file"
         details = report.failure.details
         assert (details["expected"], details["actual"]) == (sha256(WEIGHTS), sha256(flipped))
-        assert "xinference pull --verify huggingface:owner/name" in report.failure.message
+        assert "xinference pull --verify hf:owner/name" in report.failure.message
 
 
 async def test_a_load_that_fails_on_whole_files_keeps_its_own_reason(

@@ -425,6 +425,9 @@ def test_program_code_is_named(tmp_path: Path) -> None:
         "org/code--modeling_x.py",
     )
     assert inspect(write_model(tmp_path / "c", LLAMA)).remote_code == ()
+    steps = [{"type": "sentence_transformers.models.Transformer"}, {"type": "own.step.Pool"}]
+    bert = {"architectures": ["BertModel"], "model_type": "bert"}
+    assert inspect(write_model(tmp_path / "d", bert, modules=steps)).remote_code == ("own.step.py",)
 
 
 def test_languages_are_those_of_the_card(tmp_path: Path) -> None:

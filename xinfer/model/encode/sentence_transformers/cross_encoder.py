@@ -28,6 +28,7 @@ class CrossEncoderModel:
             spec.path,
             device=place.device,
             local_files_only=True,
+            trust_remote_code=bool(spec.remote_code),
             model_kwargs={"dtype": place.dtype},
         )
         self._model = model.eval()

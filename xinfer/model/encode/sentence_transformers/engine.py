@@ -55,12 +55,15 @@ class SentenceTransformersEngine:
             )
         if spec.format != "pytorch":
             return Support(False, "it runs models in Hugging Face's format (pytorch) only")
-        if spec.remote_code:
-            return Support(False, "it runs no program code that comes with a model")
+        elsewhere = [name for name in spec.remote_code if "--" in name]
+        if elsewhere:
+            return Support(
+                False, f"program code of the model is in another repository: {', '.join(elsewhere)}"
+            )
         missing = [package for package in PACKAGES if find_spec(package) is None]
         if missing:
             return Support(False, f"{', '.join(missing)} is not installed", spec.type)
-        return Support(True)
+        return Support(True, runs_code=bool(spec.remote_code))
 
     @classmethod
     def options(cls) -> type[EngineOptions]:

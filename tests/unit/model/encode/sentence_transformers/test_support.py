@@ -26,8 +26,8 @@ EMBEDDING = ModelSpec(name="a", format="pytorch", type="embedding")
         (ModelSpec(name="a", format="pytorch", type="LLM"), "models of type LLM"),
         (ModelSpec(name="a", format="ggufv2", type="rerank"), "Hugging Face's format"),
         (
-            ModelSpec(name="a", format="pytorch", type="rerank", remote_code=("modeling.py",)),
-            "no program code",
+            ModelSpec(name="a", format="pytorch", type="rerank", remote_code=("a/b--modeling.py",)),
+            "in another repository: a/b--modeling.py",
         ),
     ],
 )
@@ -35,6 +35,12 @@ def test_models_that_it_runs(spec: ModelSpec, reason: str) -> None:
     support = SentenceTransformersEngine.support(spec)
     assert support.ok is not bool(reason)
     assert reason in support.reason
+
+
+def test_program_code_of_a_model_is_said_to_be_run() -> None:
+    own = ModelSpec(name="a", format="pytorch", type="embedding", remote_code=("modeling.py",))
+    assert SentenceTransformersEngine.support(own).runs_code
+    assert not SentenceTransformersEngine.support(EMBEDDING).runs_code
 
 
 @pytest.mark.parametrize("kind", ["embedding", "rerank"])
