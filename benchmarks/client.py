@@ -19,6 +19,7 @@ from benchmarks.generations import GenerationLoad
 from benchmarks.plan import Generations, Outcome, Requests, Streams
 from benchmarks.window import Window
 from benchmarks.wire import END_OF_STREAM, OK, TAIL_BYTES, WrongAnswer, http_request, tokens_told
+from xinfer import system
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
@@ -223,7 +224,7 @@ def main() -> None:
         outcome = uvloop.run(carry_out(plan))
     except (WrongAnswer, OSError) as error:
         sys.exit(f"benchmarks.client: {error}")
-    sys.stdout.buffer.write(msgspec.json.encode(outcome))
+    system.write_all(sys.stdout.fileno(), msgspec.json.encode(outcome))
 
 
 if __name__ == "__main__":

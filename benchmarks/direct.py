@@ -18,6 +18,7 @@ import uvloop
 
 from benchmarks.plan import Outcome
 from benchmarks.window import Window
+from xinfer import system
 from xinfer.errors import XinferError
 from xinfer.model.engine import TokenEngine, TokenEvent, TokenRequest, find_engine, parse_options
 from xinfer.model.inspect.model import inspect_path
@@ -133,7 +134,7 @@ def main() -> None:
         outcome = measure(plan)
     except (WrongOutput, XinferError) as error:
         sys.exit(f"benchmarks.direct: {error}")
-    sys.stdout.buffer.write(msgspec.json.encode(outcome))
+    system.write_all(sys.stdout.fileno(), msgspec.json.encode(outcome))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import msgspec
 
 from benchmarks.plan import Outcome
 from benchmarks.window import Window
+from xinfer import system
 from xinfer.errors import XinferError
 from xinfer.model.encode_engine import EncodeEngine, Item, Pair
 from xinfer.model.engine import find_engine, parse_options
@@ -86,7 +87,7 @@ def main() -> None:
         outcome = measure(plan)
     except (WrongResult, XinferError) as error:
         sys.exit(f"benchmarks.direct_encode: {error}")
-    sys.stdout.buffer.write(msgspec.json.encode(outcome))
+    system.write_all(sys.stdout.fileno(), msgspec.json.encode(outcome))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import msgspec
 from benchmarks.direct import Direct
 from benchmarks.plan import Outcome
 from benchmarks.window import Window
+from xinfer import system
 
 _WARM_UP_TOKENS = 4
 
@@ -48,7 +49,7 @@ def measure(plan: Direct) -> Outcome:
 
 def main() -> None:
     plan = msgspec.json.decode(sys.stdin.buffer.read(), type=Direct)
-    sys.stdout.buffer.write(msgspec.json.encode(measure(plan)))
+    system.write_all(sys.stdout.fileno(), msgspec.json.encode(measure(plan)))
 
 
 if __name__ == "__main__":

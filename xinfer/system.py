@@ -57,6 +57,17 @@ def own_session() -> dict[str, Any]:
     return {"start_new_session": True}
 
 
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of it, however little a pipe takes at a time. Blocks.
+
+    `sys.stdout.buffer` does not where PYTHONUNBUFFERED is set: it drops what a signal, or a full
+    pipe, left unwritten.
+    """
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
 def kill_group(pid: int) -> None:
     """Kill a process started with `own_session` and all of its group; no error when none is left.
 

@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xinfer.errors import Cancelled, EngineFailed, InvalidRequest, Unavailable, XinferError
 from xinfer.model.encode_engine import EmbedResult, Encoded, Item, Pair, RankResult, Result
 from xinfer.model.engine import EngineOptions, Support
+from xinfer.types.event import SPARSE_ENTRY
 from xinfer.types.model import (
     Abilities,
     EncodeAbilities,
@@ -30,6 +32,12 @@ BAD, NAN, CRASH, BROKEN = "\x01", "\x02", "\x03", "\x04"
 def vector(ids: Sequence[int]) -> list[float]:
     """What a text's tokens come to."""
     return [float(len(ids)), float(sum(ids)), *map(float, (list(ids) + [0] * WIDTH)[: WIDTH - 2])]
+
+
+def sparse(ids: Sequence[int]) -> NDArray[np.void]:
+    """Each letter's weight is how often it is there."""
+    letters, counts = np.unique(np.array(ids, int), return_counts=True)
+    return np.array(list(zip(letters, counts, strict=True)), list(SPARSE_ENTRY))
 
 
 class LetterEngine:
@@ -125,7 +133,9 @@ class LetterEngine:
         numbers = np.array(vector(encoded.ids), np.float32)
         if NAN in text:
             numbers[1] = np.nan
-        return RankResult(numbers[1:2]) if self._scores else EmbedResult(numbers)
+        if self._scores:
+            return RankResult(numbers[1:2])
+        return EmbedResult(numbers, sparse(encoded.ids) if self._abilities.sparse else None)
 
     def release(self, batches: int = 1) -> None:
         """Let so many batches be computed."""

@@ -35,6 +35,20 @@ def test_a_child_with_its_own_session_leads_a_group() -> None:
         child.wait()
 
 
+def test_all_is_written_though_a_pipe_takes_a_part_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken = bytearray()
+
+    def some(fd: int, data: memoryview) -> int:
+        taken.extend(data[:7])
+        return min(7, len(data))
+
+    monkeypatch.setattr(os, "write", some)
+    system.write_all(1, bytes(range(100)))
+    assert taken == bytes(range(100))
+
+
 def test_killing_a_group_reaches_children_of_a_dead_leader() -> None:
     leader = subprocess.Popen(
         [

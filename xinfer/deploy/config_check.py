@@ -19,6 +19,7 @@ import yaml
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
+from xinfer import system
 from xinfer.api.errors import validation_error
 from xinfer.api.schemas.launch import LaunchBody
 from xinfer.core.supervisor.placement import places_of
@@ -191,7 +192,7 @@ def main() -> None:
         specs = read_file(sys.argv[1], read_catalogue(Settings.from_env().home_path))
     except BadFile as error:
         sys.exit(str(error))
-    sys.stdout.buffer.write(msgspec.json.encode(specs))
+    system.write_all(sys.stdout.fileno(), msgspec.json.encode(specs))
 
 
 if __name__ == "__main__":

@@ -35,6 +35,8 @@ class Encoded(msgspec.Struct, frozen=True, gc=False):
     ids: list[int]
     cut: tuple[int, int]
     """Where in `ids` the text or the document lies: all that can be shortened."""
+    pair: bool = False
+    """Whether it is of two texts, which the model tells apart."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -57,12 +59,15 @@ class Encoded(msgspec.Struct, frozen=True, gc=False):
                 "the query or to what the model needs around a text.",
                 code="context_length_exceeded",
             )
-        return Encoded(self.ids[:kept] + self.ids[end:], (start, kept))
+        return Encoded(self.ids[:kept] + self.ids[end:], (start, kept), self.pair)
 
 
 class EmbedResult(msgspec.Struct, frozen=True, gc=False):
     vector: NDArray[np.float32]
     """(dimensions,)"""
+    weights: NDArray[np.void] | None = None
+    """(tokens that say anything,) of `SPARSE_ENTRY`, each token once; from models with
+    `EncodeAbilities.sparse`."""
 
 
 class RankResult(msgspec.Struct, frozen=True, gc=False):

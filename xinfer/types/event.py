@@ -80,6 +80,10 @@ class Finished(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
     usage: Usage
 
 
+SPARSE_ENTRY = (("token", "<u4"), ("weight", "<f4"))
+"""A number of a sparse vector, as numpy's dtype: which token, and how much it says."""
+
+
 class Rows(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=7):
     """Results of some of a request's texts, as they come: in no order, and each once."""
 
@@ -88,6 +92,8 @@ class Rows(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=7):
     """Which of the texts."""
     data: bytes
     """Little-endian float32; a row of equal length for each of `indices`."""
+    lengths: list[int] = []
+    """Of sparse vectors: bytes of each row, which is of `SPARSE_ENTRY`."""
 
 
 class EncodeFinished(Finished, frozen=True, array_like=True, tag=8):

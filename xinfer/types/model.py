@@ -124,8 +124,12 @@ class EncodeAbilities(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     """Whether what is computed at once is as long as its longest, and costs as much."""
     matryoshka: bool = False
     """Whether the beginning of a vector, normalised, is a vector too: the model was trained so."""
+    sparse: bool = False
+    """Whether it tells how much each token of a text says, too."""
     prompts: dict[str, str] = {}
     """What is put before a text, by the name of the task it is for."""
+    truncate: bool = True
+    """Whether texts over the limit are cut short where a request does not say."""
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

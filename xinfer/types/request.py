@@ -98,10 +98,13 @@ class EncodeRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """Name of a task, where the model has something to put before the texts for it."""
     max_tokens: int | None = None
     """Most tokens of a text; at most, and by default, the model's own limit."""
-    truncate: bool = True
-    """Whether a longer one is cut short, and told; it fails the request otherwise."""
+    truncate: bool | None = None
+    """Whether a longer one is cut short, and told; it fails the request otherwise. None: as the
+    model was launched."""
     dimensions: int | None = None
     """Length of the vectors, where the model's may be shortened."""
+    sparse: bool = False
+    """Vectors are to say how much each token of a text says, instead of being dense."""
     normalise: bool = True
     """Whether vectors are to have the length 1; False: as the model makes them."""
 

@@ -15,7 +15,7 @@ from tests.unit.api.fakes import Api, Exchange, deployment
 from xinfer.api.render.encode import embeddings
 from xinfer.core.gateway import Encoding
 from xinfer.errors import InvalidRequest, Unavailable
-from xinfer.types.event import Usage
+from xinfer.types.event import SPARSE_ENTRY, Usage
 from xinfer.types.model import EncodeAbilities
 from xinfer.types.request import EncodeRequest
 
@@ -85,6 +85,18 @@ async def test_base64_is_little_endian_float32() -> None:
     assert np.array_equal(np.frombuffer(raw, "<f4"), np.array(ROWS[1], np.float32))
 
 
+async def test_sparse_vectors_are_objects_of_token_ids_and_weights() -> None:
+    rows = [[(5, 0.5), (7, 1.25)], []]
+    data = [np.array(row, list(SPARSE_ENTRY)).tobytes() for row in rows]
+    sparse = Encoding(bytearray(b"".join(data)), 0, Usage(7), lengths=(len(data[0]), 0))
+    for form in ("float", "base64"):
+        made = api(sparse)
+        answer = await embed(made, return_sparse=True, encoding_format=form)
+        got = [one["embedding"] for one in answer.json()["data"]]
+        assert got == [{"5": 0.5, "7": 1.25}, {}]
+        assert made.gateway.requests == [EncodeRequest(texts=["a", "b"], sparse=True)]
+
+
 @pytest.mark.parametrize(
     ("sent", "texts"),
     [
@@ -144,7 +156,6 @@ async def test_parameters_are_passed_on(sent: dict[str, Any], asked: dict[str, A
 @pytest.mark.parametrize(
     ("sent", "field"),
     [
-        ({"return_sparse": True}, "return_sparse"),
         ({"dimensions": 0}, "dimensions"),
         ({"truncate_prompt_tokens": 0}, "truncate_prompt_tokens"),
         ({"encoding_format": "hex"}, "encoding_format"),

@@ -13,7 +13,7 @@ import msgspec
 import orjson
 
 from xinfer.core.gateway import Encoding
-from xinfer.types.event import Usage
+from xinfer.types.event import SPARSE_ENTRY, Usage
 from xinfer.types.model import EncodeAbilities
 
 _encode = msgspec.json.Encoder().encode
@@ -27,9 +27,10 @@ def usage_body(usage: Usage) -> dict[str, int]:
 
 
 async def embeddings(encoding: Encoding, *, model: str, base64: bool) -> bytes:
-    """OpenAI's list of embeddings; numbers in the shortest form that is the same float32."""
+    """OpenAI's list of embeddings; numbers in the shortest form that is the same float32. Sparse
+    ones are objects, whatever form is asked for."""
     parts = [b'{"object":"list","model":', _encode(model), b',"data":[']
-    write = _encode if base64 else _floats
+    write = _weights if encoding.lengths else _encode if base64 else _floats
     pause = max(1, _NUMBERS_AT_ONCE // max(1, encoding.width))
     for index, row in enumerate(encoding.rows()):
         if index % pause == pause - 1:
@@ -48,6 +49,15 @@ def _floats(row: memoryview) -> bytes:
     import numpy as np
 
     return orjson.dumps(np.frombuffer(row, "<f4"), option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _weights(row: memoryview) -> bytes:
+    """As Xinference's: the tokens' ids are texts."""
+    import numpy as np
+
+    entries = np.frombuffer(row, list(SPARSE_ENTRY))
+    tokens, weights = entries["token"].tolist(), entries["weight"].tolist()
+    return _encode(dict(zip(map(str, tokens), weights, strict=True)))
 
 
 def rerank(

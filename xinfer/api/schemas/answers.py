@@ -106,11 +106,12 @@ class InputUsage(BaseModel):
 
 
 class EmbeddingItem(BaseModel):
-    """With `encoding_format` base64, little-endian float32."""
+    """With `encoding_format` base64, little-endian float32; with `return_sparse`, weights by the
+    ids of tokens."""
 
     index: int
     object: Literal["embedding"]
-    embedding: list[float] | str
+    embedding: list[float] | str | dict[str, float]
 
 
 class EmbeddingAnswer(BaseModel):

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, PlainValidator, with_config
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
-from xinfer.api.schemas.base import Body, Neutral, always, only
+from xinfer.api.schemas.base import Body, Neutral, always
 from xinfer.api.schemas.sampling import MAX_TOKEN_ID
 from xinfer.errors import InvalidRequest
 from xinfer.types.request import EncodeRequest
@@ -100,7 +100,9 @@ class EncodeBody(Body):
 
     model: str = Field(min_length=1, max_length=200, description="Uid of a running model.")
     truncate: bool | None = Field(
-        None, description="Whether texts over the limit are cut short (the default) or refused."
+        None,
+        description="Whether texts over the limit are cut short or refused; by default as the "
+        "model was launched, and cut short where its launch did not say.",
     )
     truncate_prompt_tokens: int | None = Field(
         None,
@@ -132,7 +134,7 @@ class EncodeBody(Body):
             texts=texts,
             queries=queries or [],
             max_tokens=most if most is not None and most > 0 else None,
-            truncate=self.truncate is not False,
+            truncate=self.truncate,
             **more,
         )
 
@@ -150,12 +152,12 @@ class EmbeddingBody(EncodeBody):
     )
     input_type: str | None = Field(None, max_length=200, description="Another name of `task`.")
     prompt_name: str | None = Field(None, max_length=200, description="Another name of `task`.")
-    return_sparse: bool | None = None
+    return_sparse: bool | None = Field(
+        None, description="Weights of tokens instead of vectors, where the model makes them."
+    )
     normalize_embedding: bool | None = Field(
         None, description="False: vectors as the model makes them, not of length 1."
     )
-
-    unsupported: ClassVar[Mapping[str, Neutral]] = {"return_sparse": only(False)}
 
     def request(self) -> EncodeRequest:
         """What the model is asked.
@@ -166,6 +168,7 @@ class EmbeddingBody(EncodeBody):
         return self.encode_request(
             self.input,
             dimensions=self.dimensions,
+            sparse=self.return_sparse is True,
             normalise=self.normalize_embedding is not False,
             prompt=self.task or self.input_type or self.prompt_name or None,
         )

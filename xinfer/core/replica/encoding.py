@@ -137,7 +137,8 @@ class Encoding(ActiveRequest):
             self._fail(outcome.error)
             self._over.set()
             return
-        self.channel.put(Rows(self.channel.rid, outcome.places, outcome.data))
+        rid, lengths = self.channel.rid, list(outcome.lengths)
+        self.channel.put(Rows(rid, outcome.places, outcome.data, lengths))
         if outcome.finished:
             self._leave_place()
             job = outcome.job

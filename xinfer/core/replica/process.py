@@ -8,9 +8,11 @@ import logging
 import os
 import signal
 import sys
+import threading
 
 import msgspec
 
+from xinfer import system
 from xinfer.core.link import serve
 from xinfer.core.replica.admission import Admission
 from xinfer.core.replica.backend import Backend
@@ -38,10 +40,12 @@ class StatusPipe:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        self._lock = threading.Lock()
 
     def send(self, message: ReplicaMessage) -> None:
         try:
-            os.write(self._fd, msgspec.json.encode(message) + b"\n")
+            with self._lock:
+                system.write_all(self._fd, msgspec.json.encode(message) + b"\n")
         except BrokenPipeError:
             return  # the worker has gone; the end of stdin says so too
 

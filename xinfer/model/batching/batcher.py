@@ -16,7 +16,7 @@ import numpy as np
 from xinfer.errors import Cancelled, EngineFailed, Unavailable, XinferError
 from xinfer.model.batching.job import Job, Member, Outcome
 from xinfer.model.batching.queue import BatchQueue, Settled
-from xinfer.model.batching.rows import as_bytes, numbers
+from xinfer.model.batching.rows import as_bytes, numbers, sparse_rows
 from xinfer.model.encode_engine import Encoded, EncodeEngine, Item, Result
 from xinfer.types.failure import Failure
 from xinfer.types.model import Loaded
@@ -196,6 +196,8 @@ def _outcomes(settled: Settled) -> list[Outcome]:
     job, places, results, error = settled
     if error is not None:
         return [Outcome(job, [], b"", error=error)]
+    if job.sparse:
+        return _sparse_outcomes(job, places, sparse_rows(results))
     data = as_bytes(results, job.dimensions, job.normalise)
     row = len(data) // len(places)
     step = max(1, _PART_BYTES // max(1, row))
@@ -204,6 +206,20 @@ def _outcomes(settled: Settled) -> list[Outcome]:
             job,
             places[start : start + step],
             data[start * row : (start + step) * row],
+            finished=job.left == 0 and start + step >= len(places),
+        )
+        for start in range(0, len(places), step)
+    ]
+
+
+def _sparse_outcomes(job: Job, places: list[int], rows: list[bytes]) -> list[Outcome]:
+    step = max(1, _PART_BYTES // max(1, *map(len, rows)))
+    return [
+        Outcome(
+            job,
+            places[start : start + step],
+            b"".join(rows[start : start + step]),
+            lengths=list(map(len, rows[start : start + step])),
             finished=job.left == 0 and start + step >= len(places),
         )
         for start in range(0, len(places), step)

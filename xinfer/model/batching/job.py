@@ -32,6 +32,7 @@ class Job:
         abilities = loaded.abilities.encode
         assert abilities is not None
         self.dimensions = _dimensions(request, abilities)
+        self.sparse = _sparse(request, abilities)
         self.normalise = _normalise(request, abilities, self.dimensions)
         self.ended = False
         """Whether nothing more is wanted of it, or has to be said."""
@@ -44,7 +45,7 @@ class Job:
         self._texts = request.texts
         self._queries = request.queries
         self._prefix = _prefix(request, abilities)
-        self._truncate = request.truncate
+        self._truncate = abilities.truncate if request.truncate is None else request.truncate
         self._limit = min(request.max_tokens or loaded.context_length, loaded.context_length)
         self._ready: list[Member] = []
         self._check()
@@ -105,7 +106,7 @@ class Job:
                 place,
                 InvalidRequest(
                     f"it has {len(encoded)} tokens; at most {self._limit} are taken. Shorten it, "
-                    "or leave out `truncate` to have it cut short.",
+                    'or send `"truncate": true` to have it cut short.',
                     code="context_length_exceeded",
                 ),
             )
@@ -157,6 +158,8 @@ class Outcome(NamedTuple):
     """Little-endian float32, a row for each of `places`."""
     finished: bool = False
     error: BaseException | None = None
+    lengths: Sequence[int] = ()
+    """Of sparse vectors: bytes of each row."""
 
 
 def _length(member: Member) -> int:
@@ -183,6 +186,24 @@ def _dimensions(request: EncodeRequest, abilities: EncodeAbilities) -> int | Non
             param="dimensions",
         )
     return wanted
+
+
+def _sparse(request: EncodeRequest, abilities: EncodeAbilities) -> bool:
+    if not request.sparse:
+        return False
+    if not abilities.sparse:
+        raise InvalidRequest(
+            "`return_sparse`: this model makes no sparse vectors. bge-m3 on the engine "
+            "sentence_transformers does. Leave it out.",
+            code="unsupported_parameter",
+            param="return_sparse",
+        )
+    if request.dimensions is not None:
+        raise InvalidRequest(
+            "`dimensions`: a sparse vector has none. Leave it out, or `return_sparse`.",
+            param="dimensions",
+        )
+    return True
 
 
 def _normalise(request: EncodeRequest, abilities: EncodeAbilities, shorter: int | None) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from xinfer.errors import EngineFailed
 from xinfer.model.encode_engine import EmbedResult, Result
 
 
@@ -22,6 +23,20 @@ def as_bytes(results: Sequence[Result], dimensions: int | None, normalise: bool)
         norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
         rows = rows / np.where(norms == 0, 1, norms)
     return rows.astype("<f4", copy=False).tobytes()
+
+
+def sparse_rows(results: Sequence[Result]) -> list[bytes]:
+    """Those of `SPARSE_ENTRY`, one for each result.
+
+    Raises:
+        EngineFailed: there is none, though the model is said to make them.
+    """
+    rows = []
+    for result in results:
+        if not isinstance(result, EmbedResult) or result.weights is None:
+            raise EngineFailed("The engine made no sparse vector of a text.")
+        rows.append(result.weights.tobytes())
+    return rows
 
 
 def numbers(result: Result) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ import threading
 
 import msgspec
 
+from xinfer import system
 from xinfer.errors import XinferError
 from xinfer.model.hub.fetch import fetch
 from xinfer.model.hub.messages import Message, Request
@@ -39,8 +40,7 @@ def _leave_with_parent() -> None:
 
 
 def _say(message: Message) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(message) + b"\n")
-    sys.stdout.buffer.flush()
+    system.write_all(sys.stdout.fileno(), msgspec.json.encode(message) + b"\n")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ _OTHER_FORMS = frozenset(
 )
 """Directories that hold the same weights once more, or the history of a training."""
 _PICKLED = frozenset({".bin", ".pt", ".pth", ".ckpt"})
+_HEADS = frozenset({"sparse_linear.pt"})
+"""Weights beside those of the model itself: bge-m3's for sparse vectors."""
 _DESCRIBING = frozenset(
     {
         ".json",
@@ -123,7 +125,9 @@ def _of_directory(names: Sequence[str]) -> tuple[str, ...]:
             "There are no weights as safetensors or in PyTorch's format.", code="no_weights"
         )
     describing = [
-        path for path in paths if path.suffix.lower() in _DESCRIBING or _LICENCE.match(path.name)
+        path
+        for path in paths
+        if path.suffix.lower() in _DESCRIBING or path.name in _HEADS or _LICENCE.match(path.name)
     ]
     return tuple(dict.fromkeys(str(path) for path in (*weights, *sorted(describing))))
 

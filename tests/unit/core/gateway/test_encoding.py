@@ -17,6 +17,7 @@ from xinfer.core.gateway import Encoding, Gateway, RoutingTable
 from xinfer.errors import Cancelled, EngineFailed, InvalidRequest, ReplicaLost, XinferError
 from xinfer.settings import Settings
 from xinfer.types.deployment import DeploymentState
+from xinfer.types.event import SPARSE_ENTRY
 from xinfer.types.request import EncodeRequest
 
 pytestmark = pytest.mark.anyio
@@ -58,6 +59,25 @@ async def test_rows_come_in_the_order_of_the_texts() -> None:
         assert encoding.truncated == (100,)
         assert encoding.usage.prompt_tokens == sum(map(len, texts)) + 64
         assert encoding.width == 8
+
+
+async def test_sparse_vectors_come_in_the_order_of_the_texts() -> None:
+    async with served(LetterEngine(sparse=True)) as replica, gateway(replica) as here:
+        texts = [chr(97 + n % 26) * (n % 9 + 1) + "bc" * (n % 2) for n in range(100)]
+        encoding, dense = await asyncio.gather(
+            soon(encode(here, *texts, "", sparse=True)), soon(encode(here, *texts))
+        )
+        found = [np.frombuffer(row, list(SPARSE_ENTRY)).tolist() for row in encoding.rows()]
+        assert found == [sorted((ord(c), text.count(c)) for c in set(text)) for text in texts] + [
+            []
+        ]
+        assert numbers(dense) == vectors(*texts), "beside those who ask for dense ones"
+
+
+async def test_nothing_but_empty_sparse_vectors_is_an_answer() -> None:
+    async with served(LetterEngine(sparse=True)) as replica, gateway(replica) as here:
+        encoding = await soon(encode(here, "", "", sparse=True))
+        assert [bytes(row) for row in encoding.rows()] == [b"", b""]
 
 
 async def test_a_request_is_begun_anew_when_its_replica_dies() -> None:

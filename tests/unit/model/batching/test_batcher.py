@@ -129,6 +129,26 @@ def test_a_text_that_there_is_no_memory_for_fails_its_request() -> None:
         assert ends[other] == vectors("abc")
 
 
+@pytest.mark.parametrize(
+    ("launched", "asked", "cut"),
+    [(True, None, True), (True, False, False), (False, None, False), (False, True, True)],
+)
+def test_an_overlong_text_is_cut_as_the_request_says_and_else_as_the_model_was_launched(
+    launched: bool, asked: bool | None, cut: bool
+) -> None:
+    with running(LetterEngine(truncate=launched)) as here:
+        job = here.add("a" * 65, truncate=asked)
+        end = here.ended(job)[job]
+        assert isinstance(end, InvalidRequest) is not cut
+        assert job.truncated == ([0] if cut else [])
+
+
+def test_sparse_vectors_and_a_number_of_dimensions_do_not_go_together() -> None:
+    loaded = LetterEngine(sparse=True, matryoshka=True).load(lambda _: None)
+    with pytest.raises(InvalidRequest, match="a sparse vector has none"):
+        Job(EncodeRequest(texts=["a"], sparse=True, dimensions=4), loaded)
+
+
 def test_vectors_are_shortened_and_normalised_again() -> None:
     with running(LetterEngine(matryoshka=True)) as one:
         job = one.add("ab", dimensions=2)

@@ -59,6 +59,7 @@ class LlamaCppEmbedding(LlamaCppEncoder):
         return EncodeAbilities(
             batch_tokens=self._options.n_batch,
             batch_items=self._options.items,
+            truncate=self._options.truncate,
             pooling=pooling,
             dimensions=self._width(model),
             normalised=True,

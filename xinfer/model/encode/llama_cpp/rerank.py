@@ -51,6 +51,7 @@ class LlamaCppRerank(LlamaCppEncoder):
         return EncodeAbilities(
             batch_tokens=self._options.n_batch,
             batch_items=self._options.items,
+            truncate=self._options.truncate,
             pooling=pooling,
             scores=self._width(model),
             labels=_labels(gguf),

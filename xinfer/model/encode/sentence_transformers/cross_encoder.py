@@ -50,14 +50,17 @@ class CrossEncoderModel:
         )
 
     def tokenize(self, items: Sequence[Item]) -> list[Encoded]:
+        texts = [item for item in items if not isinstance(item, Pair)]
+        if self._scores > 1 and len(texts) == len(items):  # a classifier of texts
+            return self.tokens.texts(texts)
         return self.tokens.pairs(pairs_only(items))
 
-    def compute(self, batch: dict[str, Tensor]) -> Tensor:
+    def compute(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
         scores: Tensor = self._model(batch)["scores"]
-        return scores.reshape(len(scores), -1)
+        return (scores.reshape(len(scores), -1),)
 
-    def result(self, row: NDArray[np.float32]) -> RankResult:
-        return RankResult(row)
+    def result(self, item: Encoded, *rows: NDArray[np.float32]) -> RankResult:
+        return RankResult(rows[0])
 
 
 def pairs_only(items: Sequence[Item]) -> list[Pair]:

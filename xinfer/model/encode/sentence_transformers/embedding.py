@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xinfer.errors import InvalidRequest
+from xinfer.model.encode.sentence_transformers import sparse
 from xinfer.model.encode.sentence_transformers.device import Place
 from xinfer.model.encode.sentence_transformers.tokens import Tokens
 from xinfer.model.encode_engine import EmbedResult, Encoded, Item, Pair
@@ -37,6 +39,9 @@ class EmbeddingModel:
         self._encode_spec = spec.encode
         self.tokens = Tokens(model.tokenizer, spec.path)
         self.longest = int(model.max_seq_length or spec.context_length)
+        head = Path(spec.path) / sparse.FILE
+        width = int(model[0].get_embedding_dimension())
+        self._sparse = sparse.SparseHead(head, model.tokenizer, width) if head.exists() else None
         self._lower = bool(getattr(model[0], "do_lower_case", False))
 
     def abilities(self, *, tokens: int, items: int) -> EncodeAbilities:
@@ -49,6 +54,7 @@ class EmbeddingModel:
             dimensions=int(self._model.get_embedding_dimension()),
             normalised=type(self._model[-1]).__name__ == "Normalize",
             matryoshka=bool(told and told.smaller_dimensions),
+            sparse=self._sparse is not None,
             prompts={name: text for name, text in self._model.prompts.items() if text},
         )
 
@@ -58,12 +64,16 @@ class EmbeddingModel:
             raise InvalidRequest("An embedding model takes texts, not pairs of texts.")
         return self.tokens.texts(texts)
 
-    def compute(self, batch: dict[str, Tensor]) -> Tensor:
-        made: Tensor = self._model(batch)["sentence_embedding"]
-        return made
+    def compute(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        made = self._model(batch)
+        if self._sparse is None:
+            return (made["sentence_embedding"],)
+        return made["sentence_embedding"], self._sparse(made["token_embeddings"])
 
-    def result(self, row: NDArray[np.float32]) -> EmbedResult:
-        return EmbedResult(row)
+    def result(self, item: Encoded, *rows: NDArray[np.float32]) -> EmbedResult:
+        if self._sparse is None:
+            return EmbedResult(rows[0])
+        return EmbedResult(rows[0], self._sparse.vector(item, rows[1]))
 
     def _pooling(self) -> str:
         for module in self._model:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -99,12 +100,12 @@ class SentenceTransformersEngine:
         self._longest = longest
         tokens = self._tokens_at_once = options.tokens_at_once(accelerator=place.device != "cpu")
         progress(Progress(1.0, "loading"))
+        abilities = model.abilities(tokens=tokens, items=options.batch_items)
+        abilities = msgspec.structs.replace(abilities, truncate=options.truncate)
         return Loaded(
             context_length=longest,
             concurrency=options.batch_items,
-            abilities=Abilities(
-                cancel="end", encode=model.abilities(tokens=tokens, items=options.batch_items)
-            ),
+            abilities=Abilities(cancel="end", encode=abilities),
             backend=place.device,
             details={"dtype": str(place.dtype).removeprefix("torch."), "threads": options.threads},
         )
@@ -159,25 +160,24 @@ class SentenceTransformersEngine:
         ):
             self._open()
             indices = [able[member] for member in group]
-            rows = self._rows(model, [batch[index] for index in indices])
-            for index, row in zip(indices, rows, strict=True):
+            made = self._rows(model, [batch[index] for index in indices])
+            for index, *rows in zip(indices, *made, strict=True):
                 results[index] = (
-                    model.result(row)
-                    if np.isfinite(row).all()
+                    model.result(batch[index], *rows)
+                    if all(np.isfinite(row).all() for row in rows)
                     else EngineFailed("The model's result for this text is not a number.")
                 )
                 self._computed += len(batch[index])
         return [result for result in results if result is not None]
 
-    def _rows(self, model: EncodeModel, items: list[Encoded]) -> NDArray[np.float32]:
+    def _rows(self, model: EncodeModel, items: list[Encoded]) -> list[NDArray[np.float32]]:
         import torch
 
         assert self._place is not None
         with torch.inference_mode(), memory_errors("to compute so many tokens at once"):
             made = features(items, padding=model.tokens.padding, second_type=model.second_type)
             made = {name: tensor.to(self._place.device) for name, tensor in made.items()}
-            rows: NDArray[np.float32] = model.compute(made).float().cpu().numpy()
-            return rows
+            return [tensor.float().cpu().numpy() for tensor in model.compute(made)]
 
     def _open(self) -> EncodeModel:
         if self._closing or self._model is None:

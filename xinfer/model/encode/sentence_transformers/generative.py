@@ -125,7 +125,7 @@ class GenerativeModel:
         found = self.tokens.alone(parts, control=control)
         return [token for one in found for token in one.ids]
 
-    def compute(self, batch: dict[str, Tensor]) -> Tensor:
+    def compute(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
         import torch
 
         hidden = self._model.base_model(**batch, use_cache=False).last_hidden_state
@@ -134,7 +134,7 @@ class GenerativeModel:
         # Two of the many thousand rows of the output layer.
         logits = rows @ self._model.get_output_embeddings().weight[self._answers].T
         scores: Tensor = logits[:, :1] if len(self._answers) == 1 else logits[:, :1] - logits[:, 1:]
-        return scores
+        return (scores,)
 
-    def result(self, row: NDArray[np.float32]) -> RankResult:
-        return RankResult(row)
+    def result(self, item: Encoded, *rows: NDArray[np.float32]) -> RankResult:
+        return RankResult(rows[0])

@@ -33,10 +33,10 @@ class EncodeModel(Protocol):
         """As `EncodeEngine.tokenize`."""
         ...
 
-    def compute(self, batch: dict[str, Tensor]) -> Tensor:
-        """Of `features` on the model's device, a row for each item."""
+    def compute(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        """Of `features` on the model's device: a row for each item, and what else there is."""
         ...
 
-    def result(self, row: NDArray[np.float32]) -> Result:
-        """What is made of a row."""
+    def result(self, item: Encoded, *rows: NDArray[np.float32]) -> Result:
+        """What is made of an item's rows, one of each tensor."""
         ...

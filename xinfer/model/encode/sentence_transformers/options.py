@@ -30,6 +30,8 @@ class SentenceTransformersOptions(EngineOptions, frozen=True, kw_only=True):
     default. A longer text is computed alone."""
     batch_items: Annotated[int, Meta(ge=1, le=1024)] = 64
     """Texts or pairs computed at once."""
+    truncate: bool = True
+    """Whether what is too long is cut short where a request does not say; refused otherwise."""
     n_threads: Positive | None = None
     """Threads that compute; the processors this process may use, but at most 16, by default."""
     instruction: str | None = None

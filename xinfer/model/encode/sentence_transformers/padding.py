@@ -35,7 +35,7 @@ def features(batch: Sequence[Encoded], *, padding: int, second_type: int) -> dic
 
     Args:
         padding: the id that texts are filled up with, behind their end.
-        second_type: type of a document's tokens, and of those that follow it; 0 for none.
+        second_type: in pairs, type of a document's tokens, and of those that follow it; 0 for none.
     """
     import torch
 
@@ -50,6 +50,7 @@ def features(batch: Sequence[Encoded], *, padding: int, second_type: int) -> dic
     if second_type:
         types = torch.zeros(shape, dtype=torch.long)
         for row, item in enumerate(batch):
-            types[row, item.cut[0] : len(item)] = second_type
+            if item.pair:
+                types[row, item.cut[0] : len(item)] = second_type
         made["token_type_ids"] = types
     return made

@@ -48,7 +48,7 @@ class Tokens:
     def pairs(self, pairs: Sequence[Pair]) -> list[Encoded]:
         """With special tokens around and between."""
         found = self._fast.encode_batch([(pair.query, pair.document) for pair in pairs])
-        return [Encoded(one.ids, _inside(one, 1)) for one in found]
+        return [Encoded(one.ids, _inside(one, 1), pair=True) for one in found]
 
     def alone(self, texts: Sequence[str], *, control: bool) -> list[Encoding]:
         """Without special tokens around them.

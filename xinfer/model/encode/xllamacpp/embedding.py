@@ -54,6 +54,7 @@ class XllamacppEmbedding(XllamacppEncoder):
         return EncodeAbilities(
             batch_tokens=self._options.n_batch,
             batch_items=self._options.items,
+            truncate=self._options.truncate,
             pooling=pooling,
             dimensions=width,
             normalised=True,

@@ -21,6 +21,8 @@ class RerankOptions(ModelOptions, frozen=True, kw_only=True):
     model looks backwards only."""
     n_parallel: Annotated[int, Meta(ge=1, le=256)] = 32
     """Items that are computed at once; no more than `n_batch` take effect."""
+    truncate: bool = True
+    """Whether what is too long is cut short where a request does not say; refused otherwise."""
 
     @property
     def items(self) -> int:

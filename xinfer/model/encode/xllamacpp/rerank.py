@@ -53,6 +53,7 @@ class XllamacppRerank(XllamacppEncoder):
         return EncodeAbilities(
             batch_tokens=self._options.n_batch,
             batch_items=self._options.items,
+            truncate=self._options.truncate,
             pooling="rank",
             scores=self._head.scores,
             labels=tuple(map(str, labels)) if isinstance(labels, list) else (),

@@ -31,6 +31,21 @@ def save_cross_encoder(path: Path, *, labels: int) -> None:
         shutil.copy(MINILM / name, path)
 
 
+def save_sparse_model(path: Path) -> None:
+    """An XLM-RoBERTa, with a head for sparse vectors beside it: bge-m3 in small."""
+    import torch
+    from transformers import AutoTokenizer, XLMRobertaConfig, XLMRobertaModel
+
+    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):
+        shutil.copy(MINILM / name, path)
+    size = len(AutoTokenizer.from_pretrained(path))
+    torch.manual_seed(0)
+    config = XLMRobertaConfig(vocab_size=size, max_position_embeddings=130, pad_token_id=0, **SHAPE)
+    XLMRobertaModel(config).save_pretrained(path)
+    head = torch.nn.Linear(SHAPE["hidden_size"], 1)
+    torch.save(head.state_dict(), path / "sparse_linear.pt")
+
+
 def save_language_model(path: Path, family: str, controls: list[str], words: Sequence[str]) -> None:
     """One of qwen3, gemma or llama, with a byte-level tokenizer.
 

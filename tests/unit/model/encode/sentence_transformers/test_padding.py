@@ -31,6 +31,9 @@ def test_texts_are_filled_up_behind_their_end() -> None:
 
 
 def test_types_tell_a_document_and_what_follows_it() -> None:
-    pair, text = Encoded([1, 5, 2, 6, 2], (3, 4)), Encoded([1], (1, 1))
+    pair, text = Encoded([1, 5, 2, 6, 2], (3, 4), pair=True), Encoded([1, 7, 2], (1, 2))
     made = features([pair, text], padding=0, second_type=1)
     assert made["token_type_ids"].tolist() == [[0, 0, 0, 1, 1], [0, 0, 0, 0, 0]]
+    cut = pair.shortened(4)
+    made = features([cut], padding=0, second_type=1)
+    assert made["token_type_ids"].tolist() == [[0, 0, 0, 1]]

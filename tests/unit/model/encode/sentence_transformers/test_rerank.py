@@ -53,6 +53,28 @@ class Reference:
         return [last[self.tokenizer.convert_tokens_to_ids(word)].item() for word in words]
 
 
+def test_a_classifier_takes_texts_by_themselves(tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    texts = ["a cat", "", "bread is baked in the morning " * 5]
+    save_cross_encoder(tmp_path, labels=3)
+    with opened(tmp_path, "rerank") as (engine, _):
+        found = rows(engine.encode(engine.tokenize(texts)))
+    tokenizer: Any = AutoTokenizer.from_pretrained(tmp_path)
+    model: Any = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
+    with torch.inference_mode():
+        direct = [model(**tokenizer(text, return_tensors="pt")).logits[0] for text in texts]
+    np.testing.assert_allclose(found, np.stack([row.numpy() for row in direct]), atol=1e-5)
+
+
+def test_a_reranker_of_one_score_takes_no_texts_by_themselves(tmp_path: Path) -> None:
+    save_cross_encoder(tmp_path, labels=1)
+    refused = pytest.raises(InvalidRequest, match="pairs of a query and a document")
+    with opened(tmp_path, "rerank") as (engine, _), refused:
+        engine.tokenize(["a cat"])
+
+
 @pytest.mark.parametrize("labels", [1, 3])
 def test_a_cross_encoders_scores_are_those_of_predict(tmp_path: Path, labels: int) -> None:
     import torch
