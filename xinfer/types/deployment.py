@@ -72,6 +72,14 @@ class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """LoRA adapters by the names that requests give."""
     options: dict[str, Any] = {}
     """Engine options by name; the engine validates them before anything is spent."""
+    enable_thinking: bool | None = None
+    """Whether the model thinks where a request does not say so; None: as its template has it."""
+    reasoning_content: bool = True
+    """Whether thoughts are told apart from the text of an answer."""
+    tool_call_parser: str = ""
+    """How the model writes calls of functions; empty: as its template says."""
+    tool_call_deltas: bool = False
+    """Streams tell calls in pieces where a request does not say how."""
     declared: str = ""
     """Of a launch by declaration, where that comes from; without it, the next start ends this."""
 

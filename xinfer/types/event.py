@@ -1,7 +1,8 @@
 """What a replica sends back for a request, in this order:
 
-`Accepted`, `Started`, any number of `Delta` (of `LogprobDelta` where log-probabilities were asked
-for, of `Rows` for an `EncodeRequest`), then exactly one of `Finished` and `Failed`; or `Refused`
+`Accepted`, `Started`, any number of `Delta` (some of them `LogprobDelta` where log-probabilities
+were asked for, or `MessageDelta` where more than text is answered; of `Rows` for an
+`EncodeRequest`), then exactly one of `Finished` and `Failed`; or `Refused`
 alone. `rid` numbers the request on its link.
 """
 
@@ -19,6 +20,8 @@ class Usage(msgspec.Struct, frozen=True, array_like=True):
     completion_tokens: int = 0
     cached_tokens: int = 0
     """Of the prompt's, those whose computation was reused."""
+    reasoning_tokens: int = 0
+    """Of the completion's, those that the model thought in."""
 
 
 class Accepted(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=0):
@@ -72,8 +75,27 @@ class LogprobDelta(Delta, frozen=True, array_like=True, gc=False, tag=6):
     logprobs: tuple[TokenLogprob, ...]
 
 
+class ToolCall(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A function that the model calls."""
+
+    name: str
+    arguments: str
+    """The text of a JSON object."""
+
+
+class MessageDelta(LogprobDelta, frozen=True, array_like=True, gc=False, tag=9):
+    """More output of a chat, of which some is not the answer's text.
+
+    In the order that they were made: what belongs to `reasoning`, to `text`, to `calls`. A call
+    comes whole; until it is complete, its text and its tokens are held back.
+    """
+
+    reasoning: str = ""
+    calls: tuple[ToolCall, ...] = ()
+
+
 class Finished(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
-    """The complete end. `reason` is OpenAI's finish_reason: stop or length."""
+    """The complete end. `reason` is OpenAI's finish_reason: stop, length or tool_calls."""
 
     rid: int
     reason: str
@@ -111,5 +133,14 @@ class Failed(msgspec.Struct, frozen=True, array_like=True, tag=5):
 
 
 Event = (
-    Accepted | Refused | Started | Delta | LogprobDelta | Rows | Finished | EncodeFinished | Failed
+    Accepted
+    | Refused
+    | Started
+    | Delta
+    | LogprobDelta
+    | MessageDelta
+    | Rows
+    | Finished
+    | EncodeFinished
+    | Failed
 )

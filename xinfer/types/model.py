@@ -73,6 +73,12 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The chat template that a user gave, in place of that of the files."""
     fallback_template: str = ""
     """The chat template where the files have none."""
+    template_kwargs: dict[str, Any] = {}
+    """Variables of the chat template, where a request does not set them."""
+    tool_call_parser: str = ""
+    """How it writes calls of functions; empty: what its chat template says."""
+    reasoning_content: bool = True
+    """Whether thoughts are told apart from the text of an answer."""
     stop: tuple[str, ...] = ()
     """Texts that end an answer in a chat, besides those of the request."""
     stop_token_ids: tuple[int, ...] = ()

@@ -63,6 +63,14 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     media: tuple[Media, ...] = ()
     """A part `{"type": "image_url", "media": n}` of a message stands for number n of them."""
     template_kwargs: dict[str, Any] = {}
+    reasoning_effort: str | None = None
+    tools: list[dict[str, Any]] = []
+    """Functions that the model may call, in OpenAI's shape."""
+    tool_choice: str = "auto"
+    """auto, none, required, or named: only `tool_name`, which is called."""
+    tool_name: str = ""
+    parallel_tool_calls: bool = True
+    """Whether an answer may have more than one call."""
     sampling: Sampling = Sampling()
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()

@@ -129,9 +129,6 @@ async def test_a_missing_field_is_named() -> None:
     ("field", "value"),
     [
         ("n", 2),
-        ("tools", [{"type": "function", "function": {"name": "f"}}]),
-        ("tool_choice", "required"),
-        ("functions", [{"name": "f"}]),
         ("response_format", {"type": "json_object"}),
         ("audio", {"voice": "a"}),
         ("modalities", ["text", "audio"]),

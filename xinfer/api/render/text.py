@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
+from xinfer.api.render.calls import CallNames, function_call, tool_calls
 from xinfer.api.render.logprobs import TextLogprobs, chat_logprobs, groups
 from xinfer.core.gateway import Completion
-from xinfer.types.event import TokenLogprob, Usage
+from xinfer.types.event import MessageDelta, TokenLogprob, ToolCall, Usage
 
 MAX_CHUNK_CHARS = 8192
 """Some readers take lines of up to 64 KiB; a character is at most six bytes of JSON."""
@@ -24,6 +25,7 @@ def usage_body(usage: Usage) -> dict[str, Any]:
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     }
 
 
@@ -32,13 +34,34 @@ def add_usage(total: Usage, usage: Usage) -> Usage:
         total.prompt_tokens + usage.prompt_tokens,
         total.completion_tokens + usage.completion_tokens,
         total.cached_tokens + usage.cached_tokens,
+        total.reasoning_tokens + usage.reasoning_tokens,
     )
 
 
 def chat_completion(
-    completion: Completion, *, request_id: str, model: str, created: int, logprobs: bool
+    completion: Completion,
+    *,
+    request_id: str,
+    model: str,
+    created: int,
+    logprobs: bool,
+    legacy_calls: bool = False,
 ) -> bytes:
-    """A whole chat answer."""
+    """A whole chat answer.
+
+    Args:
+        legacy_calls: tell a call in the older form.
+    """
+    message: dict[str, Any] = {"role": "assistant", "content": completion.text}
+    if completion.reasoning:
+        message["reasoning_content"] = completion.reasoning
+    calls = completion.calls
+    if calls:
+        message["content"] = completion.text or None
+        if legacy_calls:
+            message["function_call"] = function_call(calls[0])
+        else:
+            message["tool_calls"] = tool_calls(calls, CallNames(request_id, created))
     return _encode(
         {
             "id": f"chatcmpl-{request_id}",
@@ -48,9 +71,9 @@ def chat_completion(
             "choices": [
                 {
                     "index": 0,
-                    "message": {"role": "assistant", "content": completion.text},
+                    "message": message,
                     "logprobs": chat_logprobs(completion.logprobs) if logprobs else None,
-                    "finish_reason": completion.reason,
+                    "finish_reason": _finish_reason(completion.reason, legacy_calls),
                 }
             ],
             "usage": usage_body(completion.usage),
@@ -134,12 +157,19 @@ class Chunks:
         """The empty chunk that opens a chat answer."""
         return self._text_head + b'"","role":"assistant"' + self._text_tail
 
+    def message(self, event: MessageDelta) -> bytes:
+        """What more than text there is. Only a chat has it."""
+        raise AssertionError(f"a text completion got {event}")
+
     def finish(self, reason: str, usage: Usage | None) -> bytes:
         """The last chunk of this choice, with the usage if it is told there."""
+        return self._finish(self._empty, reason, usage)
+
+    def _finish(self, rest: bytes, reason: str, usage: Usage | None) -> bytes:
         told = b',"usage":' + _encode(usage_body(usage)) + b"}\n\n" if usage else self._null_usage
         return (
             self._head
-            + self._empty
+            + rest
             + b',"logprobs":null,"finish_reason":'
             + _encode(reason)
             + b"}]"
@@ -154,20 +184,89 @@ class Chunks:
         return self.finish(reason, None) + self._envelope + told
 
 
-def chat_chunks(*, request_id: str, model: str, created: int, include_usage: bool) -> Chunks:
-    return Chunks(
-        {
-            "id": f"chatcmpl-{request_id}",
-            "object": "chat.completion.chunk",
-            "created": created,
-            "model": model,
-        },
-        index=0,
-        include_usage=include_usage,
-        around_text=(b'"delta":{"content":', b"}"),
-        empty=b'"delta":{}',
-        logprobs=chat_logprobs,
-    )
+class ChatChunks(Chunks):
+    """The chunks of a chat's choice: thoughts, text and calls.
+
+    Calls are told whole, in the chunk that has the finish reason: some clients read no others. With
+    `call_deltas` they are told as they come, the arguments apart from the name. Never both: some
+    clients add up.
+    """
+
+    def __init__(
+        self,
+        *,
+        request_id: str,
+        model: str,
+        created: int,
+        include_usage: bool,
+        call_deltas: bool = False,
+        legacy_calls: bool = False,
+    ) -> None:
+        super().__init__(
+            {
+                "id": f"chatcmpl-{request_id}",
+                "object": "chat.completion.chunk",
+                "created": created,
+                "model": model,
+            },
+            index=0,
+            include_usage=include_usage,
+            around_text=(b'"delta":{"content":', b"}"),
+            empty=b'"delta":{}',
+            logprobs=chat_logprobs,
+        )
+        self._names = CallNames(request_id, created)
+        self._call_deltas = call_deltas
+        self._legacy_calls = legacy_calls
+        self._calls: list[ToolCall] = []
+
+    def message(self, event: MessageDelta) -> bytes:
+        frame = b"".join(
+            [self._delta({"reasoning_content": part}) for part in _split(event.reasoning)]
+        )
+        if event.logprobs:
+            frame += self.tokens(event.text, event.logprobs)
+        elif event.text:
+            frame += self.text(event.text)
+        for call in event.calls:
+            if self._call_deltas:
+                frame += self._told_in_deltas(call, len(self._calls))
+            self._calls.append(call)
+        return frame
+
+    def finish(self, reason: str, usage: Usage | None) -> bytes:
+        rest, calls = self._empty, self._calls
+        if calls and not self._call_deltas:
+            if self._legacy_calls:
+                told: dict[str, Any] = {"function_call": function_call(calls[0])}
+            else:
+                whole = tool_calls(calls, self._names)
+                told = {"tool_calls": [{"index": n, **call} for n, call in enumerate(whole)]}
+            rest = b'"delta":' + _encode(told)
+        return self._finish(rest, _finish_reason(reason, self._legacy_calls), usage)
+
+    def _told_in_deltas(self, call: ToolCall, index: int) -> bytes:
+        opening = {"name": call.name, "arguments": ""}
+        if self._legacy_calls:
+            frames = [self._delta({"function_call": opening})]
+            for part in _split(call.arguments):
+                frames.append(self._delta({"function_call": {"arguments": part}}))
+            return b"".join(frames)
+        named = {"index": index, "id": self._names.id(index), "type": "function"}
+        frames = [self._delta({"tool_calls": [{**named, "function": opening}]})]
+        for part in _split(call.arguments):
+            more = {"index": index, "function": {"arguments": part}}
+            frames.append(self._delta({"tool_calls": [more]}))
+        return b"".join(frames)
+
+    def _delta(self, delta: dict[str, Any]) -> bytes:
+        return (
+            self._head + b'"delta":' + _encode(delta) + b',"logprobs":null' + self._after_logprobs
+        )
+
+
+def _finish_reason(reason: str, legacy_calls: bool) -> str:
+    return "function_call" if reason == "tool_calls" and legacy_calls else reason
 
 
 def text_chunks(

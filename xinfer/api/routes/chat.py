@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from xinfer.api.lifetime import within
 from xinfer.api.media import take_media
-from xinfer.api.render.text import chat_chunks, chat_completion
+from xinfer.api.render.text import ChatChunks, chat_completion
 from xinfer.api.requests import InferenceRoute
 from xinfer.api.routes.generation import Call, begin, choice_frames, json_answer
 from xinfer.api.schemas.answers import CHAT_ANSWER
@@ -26,7 +26,7 @@ async def create_chat_completion(request: Request, body: ChatBody) -> Response:
     chat = await take_media(body.request())
     here = call.services
     if body.stream:
-        frames = _frames(call, chat, body.include_usage)
+        frames = _frames(call, chat, _chunks(call, body))
         return EventStream(frames, here.drain, here.settings.sse_ping_interval, call.headers)
     work = here.gateway.complete(call.uid, chat, request_id=call.request_id)
     completion = await within(request.receive, here.drain, work)
@@ -37,21 +37,31 @@ async def create_chat_completion(request: Request, body: ChatBody) -> Response:
         model=call.uid,
         created=call.created,
         logprobs=chat.sampling.logprobs is not None,
+        legacy_calls=body.legacy_calls,
     )
     return json_answer(answer, call.headers)
 
 
-@asynccontextmanager
-async def _frames(
-    call: Call, chat: ChatRequest, include_usage: bool
-) -> AsyncIterator[AsyncIterator[bytes]]:
-    here = call.services
-    chunks = chat_chunks(
+def _chunks(call: Call, body: ChatBody) -> ChatChunks:
+    options = body.stream_options or {}
+    deltas = options.get("tool_call_deltas")
+    if deltas is None:
+        deltas = call.services.table.status(call.uid).deployment.spec.tool_call_deltas
+    return ChatChunks(
         request_id=call.request_id,
         model=call.uid,
         created=call.created,
-        include_usage=include_usage,
+        include_usage=body.include_usage,
+        call_deltas=deltas,
+        legacy_calls=body.legacy_calls,
     )
+
+
+@asynccontextmanager
+async def _frames(
+    call: Call, chat: ChatRequest, chunks: ChatChunks
+) -> AsyncIterator[AsyncIterator[bytes]]:
+    here = call.services
 
     def close(end: Finished) -> bytes:
         return chunks.close(end.reason, end.usage) + DONE

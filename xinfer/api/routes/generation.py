@@ -22,7 +22,7 @@ from xinfer.core import logs
 from xinfer.core.gateway import ResponseStream, RoutingTable
 from xinfer.errors import EngineFailed, InvalidRequest
 from xinfer.types.deployment import DeploymentStatus
-from xinfer.types.event import Delta, Finished, LogprobDelta
+from xinfer.types.event import Delta, Finished, LogprobDelta, MessageDelta
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +133,9 @@ async def choice_frames(
         record.tick()
         frame = b""
         for event in events:
-            if isinstance(event, LogprobDelta):
+            if isinstance(event, MessageDelta):
+                frame += chunks.message(event)
+            elif isinstance(event, LogprobDelta):
                 frame += chunks.tokens(event.text, event.logprobs)
             elif isinstance(event, Delta):
                 frame += text(event.text)

@@ -6,9 +6,17 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, FailFast, Field
 from typing_extensions import TypedDict
 
-from xinfer.api.schemas.base import MAX_INT64, Neutral, always, json_object, only
+from xinfer.api.schemas.base import MAX_INT64, Neutral, json_object, only
 from xinfer.api.schemas.messages import Message, normalize
 from xinfer.api.schemas.sampling import MAX_LOGPROBS, GenerationBody
+from xinfer.api.schemas.tools import (
+    MAX_TOOLS,
+    FunctionChoice,
+    Functions,
+    ToolChoice,
+    Tools,
+    choose,
+)
 from xinfer.errors import InvalidRequest
 from xinfer.types.request import ChatRequest
 
@@ -36,12 +44,24 @@ class ChatBody(GenerationBody):
     )
     enable_thinking: bool | None = None
     thinking: bool | Thinking | None = None
-    reasoning_effort: str | None = None
-    tools: list[dict[str, Any]] | None = None
-    tool_choice: str | dict[str, Any] | None = None
-    parallel_tool_calls: bool | None = None
-    functions: list[dict[str, Any]] | None = None
-    function_call: str | dict[str, Any] | None = None
+    reasoning_effort: str | None = Field(
+        None, description="As the model's template has it; else none and minimal: do not think."
+    )
+    tools: Tools | None = Field(
+        None, max_length=MAX_TOOLS, description="Functions that the model may call."
+    )
+    tool_choice: ToolChoice | None = Field(
+        None, description="auto, none, required, or the function that is to be called."
+    )
+    parallel_tool_calls: bool | None = Field(
+        None, description="False: the answer ends with its first call."
+    )
+    functions: Functions | None = Field(
+        None, max_length=MAX_TOOLS, description="The older form of `tools`."
+    )
+    function_call: FunctionChoice | None = Field(
+        None, description="The older form of `tool_choice`."
+    )
     response_format: dict[str, Any] | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = Field(
@@ -56,11 +76,6 @@ class ChatBody(GenerationBody):
 
     unsupported: ClassVar[Mapping[str, Neutral]] = {
         **GenerationBody.unsupported,
-        "tools": only([]),
-        "tool_choice": only("none", "auto"),
-        "parallel_tool_calls": always,
-        "functions": only([]),
-        "function_call": only("none", "auto"),
         "response_format": only({"type": "text"}),
         "modalities": only(["text"], []),
         "audio": only(),
@@ -74,12 +89,18 @@ class ChatBody(GenerationBody):
         """The request the model's replica gets.
 
         Raises:
-            InvalidRequest: a key of `logit_bias` is no token id, or `top_logprobs` comes without
-                `logprobs`.
+            InvalidRequest: a key of `logit_bias` is no token id, `top_logprobs` comes without
+                `logprobs`, or the function that is to be called is not among `tools`.
         """
+        chosen = choose(self.tools, self.tool_choice, self.functions, self.function_call)
         return ChatRequest(
             messages=normalize(self.messages),
             template_kwargs=self._kwargs(),
+            reasoning_effort=self.reasoning_effort,
+            tools=chosen.tools,
+            tool_choice=chosen.choice,
+            tool_name=chosen.name,
+            parallel_tool_calls=self.parallel_tool_calls is not False and not self.legacy_calls,
             sampling=self.sampling(
                 self.max_completion_tokens or self.max_tokens, self._alternatives()
             ),
@@ -88,6 +109,11 @@ class ChatBody(GenerationBody):
             constraint=self.constraint,
             adapter=self.adapter,
         )
+
+    @property
+    def legacy_calls(self) -> bool:
+        """Whether a call is to be told in the older form, which has room for one."""
+        return not self.tools and bool(self.functions)
 
     def _alternatives(self) -> int | None:
         if self.logprobs:
@@ -108,6 +134,4 @@ class ChatBody(GenerationBody):
         wanted = thinking if self.enable_thinking is None else self.enable_thinking
         if wanted is not None:
             kwargs["enable_thinking"] = kwargs["thinking"] = wanted
-        if self.reasoning_effort is not None:
-            kwargs["reasoning_effort"] = self.reasoning_effort
         return {**kwargs, **self.chat_template_kwargs}

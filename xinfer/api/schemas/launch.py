@@ -152,7 +152,18 @@ class LaunchBody(Body):
     envs: dict[str, str] | None = Field(
         None, description="Environment variables of the model's processes, of an allow-list."
     )
-    enable_thinking: bool | None = None
+    enable_thinking: bool | None = Field(
+        None, description="Whether the model thinks where a request does not say so."
+    )
+    reasoning_content: bool | None = Field(
+        None, description="False leaves thoughts in the text of answers, with their tags."
+    )
+    tool_call_parser: str | None = Field(
+        None, description="How the model writes calls, where its chat template does not tell."
+    )
+    tool_call_deltas: bool | None = Field(
+        None, description="Tell calls in pieces in streams, as OpenAI does."
+    )
     trust_remote_code: bool | None = Field(
         None,
         description="False never runs program code that comes with the model. True has no effect: "
@@ -162,7 +173,6 @@ class LaunchBody(Body):
     unsupported: ClassVar[Mapping[str, Neutral]] = {
         "n_worker": only(1),
         "keep_alive": only(-1, "-1"),
-        "enable_thinking": only(False),
     }
 
     def spec(self) -> LaunchSpec:
@@ -196,6 +206,10 @@ class LaunchBody(Body):
             worker_labels=self.worker_labels or {},
             priority=self.priority,
             adapters=self._adapters(),
+            enable_thinking=self.enable_thinking,
+            reasoning_content=self.reasoning_content is not False,
+            tool_call_parser=self.tool_call_parser or "",
+            tool_call_deltas=bool(self.tool_call_deltas),
             options=dict(self.model_extra or {}),
         )
 

@@ -61,6 +61,7 @@ class StreamOptions(TypedDict, total=False):
     """How a stream reports."""
 
     include_usage: bool
+    tool_call_deltas: bool
 
 
 class GenerationBody(Body):

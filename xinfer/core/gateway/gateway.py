@@ -23,7 +23,16 @@ from xinfer.types.deployment import (
     ReplicaStatus,
     Snapshot,
 )
-from xinfer.types.event import Delta, Finished, LogprobDelta, Started, TokenLogprob, Usage
+from xinfer.types.event import (
+    Delta,
+    Finished,
+    LogprobDelta,
+    MessageDelta,
+    Started,
+    TokenLogprob,
+    ToolCall,
+    Usage,
+)
 from xinfer.types.link import Inspected
 from xinfer.types.request import EncodeRequest, Request, TextRequest
 
@@ -47,6 +56,8 @@ class Completion(msgspec.Struct, frozen=True):
     """Of its tokens, where the request asked for them."""
     waited: float = 0.0
     """Seconds in the waiting room."""
+    reasoning: str = ""
+    calls: tuple[ToolCall, ...] = ()
 
 
 class Gateway:
@@ -338,13 +349,25 @@ async def _collect(attempt: Attempt, started: Started) -> Completion:
     stream = ResponseStream(attempt, started, _raise, resumable=False)
     parts: list[str] = []
     logprobs: list[TokenLogprob] = []
+    reasoning: list[str] = []
+    calls: list[ToolCall] = []
     async for batch in stream:
         for event in batch:
             if isinstance(event, Delta):
                 parts.append(event.text)
                 if isinstance(event, LogprobDelta):
                     logprobs += event.logprobs
+                if isinstance(event, MessageDelta):
+                    reasoning.append(event.reasoning)
+                    calls += event.calls
             elif isinstance(event, Finished):
-                text = "".join(parts)
-                return Completion(text, event.reason, event.usage, tuple(logprobs), stream.waited)
+                return Completion(
+                    "".join(parts),
+                    event.reason,
+                    event.usage,
+                    tuple(logprobs),
+                    stream.waited,
+                    "".join(reasoning),
+                    tuple(calls),
+                )
     raise AssertionError("a stream ended without its end")

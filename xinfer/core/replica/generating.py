@@ -12,7 +12,7 @@ from xinfer.core.replica.backend import wrong_kind
 from xinfer.core.replica.outbox import Channel
 from xinfer.errors import Cancelled, InvalidRequest, XinferError
 from xinfer.model.engine import TokenEngine, TokenEvent
-from xinfer.model.llm.pipeline import TextPipeline
+from xinfer.model.llm.pipeline import Output, TextPipeline
 from xinfer.types.event import Failed, Finished, Started, Usage
 from xinfer.types.failure import Failure
 from xinfer.types.link import Submit
@@ -20,7 +20,7 @@ from xinfer.types.model import EngineStats
 from xinfer.types.request import ChatRequest, Request, TextRequest
 
 if TYPE_CHECKING:
-    from xinfer.model.llm.pipeline import Output, OutputPipeline, Prepared
+    from xinfer.model.llm.pipeline import OutputPipeline, Prepared
 
 logger = logging.getLogger(__name__)
 
@@ -117,9 +117,9 @@ class Generating(ActiveRequest):
         engine = self._engine
         self._output = prepared.output
         self._prompt_tokens = prepared.prompt_tokens
-        if prepared.output.stopped:  # only its end is left to be told
+        if prepared.ended is not None:
             self.channel.put(Started(self.channel.rid, prepared.prompt_tokens, waited))
-            self._deliver(prepared.output, prepared.output.finish("stop"))
+            self._deliver(prepared.output, Output(reason=prepared.ended))
             return
         self._backend.enter(self)
         try:
@@ -179,16 +179,30 @@ class Generating(ActiveRequest):
             self._fail(Cancelled("The request was aborted."))
 
     def _deliver(self, output: OutputPipeline, made: Output) -> None:
-        something = made.text or made.logprobs
-        if something and not self.channel.delta(made.text, made.ids, made.logprobs):
+        if not self._send(made):
             raise Cancelled(
                 "The client reads too slowly: the answer held back for it reached its limit.",
                 code="slow_reader",
             )
         if made.reason is not None:
             self._output = None  # what the engine still makes does not belong to it
-            usage = Usage(self._prompt_tokens, output.completion_tokens, self._cached_tokens)
+            usage = Usage(
+                self._prompt_tokens,
+                output.completion_tokens,
+                self._cached_tokens,
+                output.reasoning_tokens,
+            )
             self.channel.end(Finished(self.channel.rid, made.reason, usage))
+
+    def _send(self, made: Output) -> bool:
+        """Send what there is to deliver. False: its reader is too slow."""
+        if made.reasoning or made.calls:
+            return self.channel.delta(
+                made.text, made.ids, made.logprobs, made.reasoning, made.calls
+            )
+        if made.text or made.logprobs:
+            return self.channel.delta(made.text, made.ids, made.logprobs)
+        return True
 
     def _abort_engine(self) -> None:
         if self._submitted:

@@ -15,10 +15,12 @@ from xinfer.types.event import (
     Failed,
     Finished,
     LogprobDelta,
+    MessageDelta,
     Refused,
     Rows,
     Started,
     TokenLogprob,
+    ToolCall,
 )
 from xinfer.types.failure import Failure
 from xinfer.types.link import Aborted, FromReplica, Inspected, Load, Spelled, Step
@@ -90,6 +92,8 @@ class Channel:
         self._text: list[str] = []
         self._ids: list[int] = []
         self._logprobs: list[TokenLogprob] = []
+        self._reasoning: list[str] = []
+        self._calls: list[ToolCall] = []
         self._held = 0
         self._end: Finished | Failed | None = None
         self._closed = asyncio.Event()
@@ -116,11 +120,18 @@ class Channel:
         """The reader has gone."""
         self._close(None)
 
-    def delta(self, text: str, ids: list[int], logprobs: Sequence[TokenLogprob] = ()) -> bool:
+    def delta(
+        self,
+        text: str,
+        ids: list[int],
+        logprobs: Sequence[TokenLogprob] = (),
+        reasoning: str = "",
+        calls: Sequence[ToolCall] = (),
+    ) -> bool:
         """Deliver output, or hold it. False: the reader is too slow, and the backlog is full."""
         if self._credit > 0:
             self._credit -= 1
-            self._outbox.put(self._delta(text, ids, logprobs))
+            self._outbox.put(self._delta(text, ids, logprobs, reasoning, calls))
             return True
         self._text.append(text)
         self._ids += ids
@@ -128,6 +139,12 @@ class Channel:
         if logprobs:
             self._logprobs += logprobs
             self._held += _characters(logprobs)
+        if reasoning:
+            self._reasoning.append(reasoning)
+            self._held += len(reasoning)
+        for call in calls:
+            self._calls.append(call)
+            self._held += len(call.name) + len(call.arguments)
         return self._held <= self._max_backlog
 
     def end(self, event: Finished | Failed) -> None:
@@ -141,12 +158,24 @@ class Channel:
         self._credit += deltas
         if self._text and self._credit > 0 and not self.closed:
             self._credit -= 1
-            self._outbox.put(self._delta("".join(self._text), self._ids, self._logprobs))
+            reasoning = "".join(self._reasoning)
+            text = "".join(self._text)
+            self._outbox.put(self._delta(text, self._ids, self._logprobs, reasoning, self._calls))
             self._text, self._ids, self._logprobs, self._held = [], [], [], 0
+            self._reasoning, self._calls = [], []
             if self._end is not None:
                 self._close(self._end)
 
-    def _delta(self, text: str, ids: list[int], logprobs: Sequence[TokenLogprob]) -> Delta:
+    def _delta(
+        self,
+        text: str,
+        ids: list[int],
+        logprobs: Sequence[TokenLogprob],
+        reasoning: str,
+        calls: Sequence[ToolCall],
+    ) -> Delta:
+        if reasoning or calls:
+            return MessageDelta(self.rid, text, ids, tuple(logprobs), reasoning, tuple(calls))
         if logprobs:
             return LogprobDelta(self.rid, text, ids, tuple(logprobs))
         return Delta(self.rid, text, ids)

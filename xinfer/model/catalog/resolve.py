@@ -16,6 +16,7 @@ from xinfer.model.catalog.support import ask_engines, ordered_engines
 from xinfer.model.catalog.surroundings import Surroundings
 from xinfer.model.catalog.words import BITS_OPTION, parse_bits
 from xinfer.model.engine import find_engine, parse_options
+from xinfer.model.llm.pipeline.tools import tool_parser
 from xinfer.types.deployment import LaunchSpec
 from xinfer.types.model import Memory, ModelSpec
 
@@ -58,6 +59,7 @@ def resolve(spec: LaunchSpec, around: Surroundings) -> Resolved:
 
 def _finish(spec: LaunchSpec, choice: Choice, model: ModelSpec, around: Surroundings) -> Resolved:
     kind = find_engine(choice.engine)[1]
+    model = _as_told(spec, model)
     options = spec.options
     if spec.n_gpu is None and has_option(choice.engine, "n_gpu_layers"):
         options = {"n_gpu_layers": 0, **options}
@@ -81,3 +83,22 @@ def _finish(spec: LaunchSpec, choice: Choice, model: ModelSpec, around: Surround
     else:
         memory = expected_memory(model, checked)
     return Resolved(model, choice.engine, options, choice.reason, memory)
+
+
+def _as_told(spec: LaunchSpec, model: ModelSpec) -> ModelSpec:
+    """The model with what the launch says of its chats.
+
+    Raises:
+        InvalidRequest: there is no such parser of calls.
+    """
+    kwargs = dict(model.template_kwargs)
+    if spec.enable_thinking is not None:
+        kwargs.update(enable_thinking=spec.enable_thinking, thinking=spec.enable_thinking)
+    if spec.tool_call_parser:
+        tool_parser(spec.tool_call_parser)
+    return msgspec.structs.replace(
+        model,
+        template_kwargs=kwargs,
+        tool_call_parser=spec.tool_call_parser or model.tool_call_parser,
+        reasoning_content=spec.reasoning_content,
+    )

@@ -9,6 +9,7 @@ from typing import Any
 
 from xinfer.errors import InvalidRequest
 from xinfer.model.engine import MediaEngine, Tokenizer, TokenRequest
+from xinfer.model.llm.pipeline.dialogue import Dialogue, Turn
 from xinfer.model.llm.pipeline.media import MediaPrompts, check_media
 from xinfer.model.llm.pipeline.output import OutputPipeline
 from xinfer.model.llm.pipeline.template import ChatTemplate, RenderedTooLong
@@ -31,6 +32,8 @@ class Prepared:
     token_request: TokenRequest
     output: OutputPipeline
     prompt_tokens: int
+    ended: str | None = None
+    """Why the output was complete already with what was delivered elsewhere."""
 
 
 class TextPipeline:
@@ -59,6 +62,7 @@ class TextPipeline:
         # this cannot fit, which is known without tokenising it.
         self._max_characters = self._context_length * max(map(len, self._pieces))
         self._template: ChatTemplate | None = None
+        self._dialogue: Dialogue | None = None
         self._no_template = f"The model {self._name} has no chat template."
         self._stop = spec.stop
         self._stop_ids = frozenset(spec.stop_token_ids)
@@ -70,6 +74,7 @@ class TextPipeline:
                     tokenizer.special_tokens,
                     max_length=self._max_characters,
                 )
+                self._dialogue = Dialogue(source, self._template, tokenizer, self._pieces, spec)
             except InvalidRequest as error:
                 self._no_template = error.message
                 logger.warning("%s cannot chat: %s", self._name, error.message)
@@ -87,7 +92,8 @@ class TextPipeline:
             InvalidRequest: with `param` naming the field: no messages, a part or role that the
                 model does not take, a prompt that leaves no room in the context, a token id
                 outside the vocabulary, `max_tokens` below 1, too many or too long stop strings,
-                something that the engine does not honour, a picture that cannot be decoded.
+                something that the engine or the model does not honour, a picture that cannot be
+                decoded.
             PayloadTooLarge: pictures beyond the bounds.
             NotFound: an adapter that the engine has not loaded.
         """
@@ -97,15 +103,21 @@ class TextPipeline:
         check_stop(request.stop)
         check_tokens(request.stop_token_ids, "stop_token_ids", vocabulary_size)
         check_tokens(resume, "resume", vocabulary_size)
-        media = None
+        media, message = None, None
+        pieces, constraint = self._pieces, request.constraint
         stop, stop_ids = request.stop, frozenset(request.stop_token_ids)
         if isinstance(request, ChatRequest):
             stop, stop_ids = (*self._stop, *stop), self._stop_ids | stop_ids
             echo = b""
+            dialogue = self._require_dialogue()
+            turn = dialogue.turn(request, self._abilities.constraint)
+            pieces, constraint = dialogue.pieces, turn.constraint
             if request.media and self._media is not None:
-                prompt, media = self._media_prompt(request, self._media)
+                text, prompt, media = self._media_prompt(request, turn, self._media)
             else:
-                prompt = self._chat_prompt(request)
+                text = self._render(request.messages, turn)
+                prompt = self._tokenizer.encode(text, special=True)
+            message = turn.parser(text)
             room = self._room(len(prompt), "messages")
         else:
             prompt = self._plain_prompt(request)
@@ -113,13 +125,14 @@ class TextPipeline:
             echo = self._echo(request) if request.echo else b""
         wanted = request.sampling.max_tokens
         output = OutputPipeline(
-            self._pieces,
+            pieces,
             stop=stop,
             stop_ids=stop_ids,
             prompt=echo,
             logprobs=request.sampling.logprobs is not None,
+            message=message,
         )
-        output.feed(resume)  # the text that this makes was delivered
+        ended = output.feed(resume).reason  # the text that this makes was delivered
         return Prepared(
             TokenRequest(
                 id=id,
@@ -127,32 +140,36 @@ class TextPipeline:
                 max_tokens=room if wanted is None else min(wanted, room),
                 resume=list(resume),
                 sampling=request.sampling,
-                constraint=request.constraint,
+                constraint=constraint,
                 adapter=request.adapter,
                 media=media,
             ),
             output,
             len(prompt),
+            ended,
         )
 
-    def _chat_prompt(self, request: ChatRequest) -> list[int]:
-        return self._tokenizer.encode(self._render(request, request.messages), special=True)
-
-    def _media_prompt(self, request: ChatRequest, media: MediaPrompts) -> tuple[list[int], Any]:
+    def _media_prompt(
+        self, request: ChatRequest, turn: Turn, media: MediaPrompts
+    ) -> tuple[str, list[int], Any]:
         check_media(request.media)
-        text = self._render(request, media.place(request.messages))
+        text = self._render(media.place(request.messages), turn)
         made = media.prompt(text, request.media)
-        return made.ids, made.media
+        return text, made.ids, made.media
 
-    def _render(self, request: ChatRequest, messages: list[dict[str, Any]]) -> str:
-        if self._template is None:
+    def _require_dialogue(self) -> Dialogue:
+        if self._dialogue is None:
             raise InvalidRequest(
                 f"{self._no_template} Send a whole prompt to /v1/completions.", param="model"
             )
-        if not request.messages:
+        return self._dialogue
+
+    def _render(self, messages: list[dict[str, Any]], turn: Turn) -> str:
+        assert self._template is not None
+        if not messages:
             raise InvalidRequest("There are no messages; expected at least one.", param="messages")
         try:
-            return self._template.render(messages, request.template_kwargs)
+            return self._template.render(messages, turn.options, turn.tools)
         except RenderedTooLong:
             raise self._too_long(f"more than {self._context_length}", "messages") from None
 

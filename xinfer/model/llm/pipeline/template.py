@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
@@ -20,6 +22,16 @@ MAX_SOURCE = 1 << 18
 
 _INPUTS = frozenset({"messages", "tools", "documents", "add_generation_prompt"})
 _PROBE = "content-of-the-probe"
+_PROBE_TOOL = {
+    "type": "function",
+    "function": {
+        "name": _PROBE,
+        "description": "A probe.",
+        "parameters": {"type": "object", "properties": {"a": {"type": "string"}}, "required": []},
+    },
+}
+_SHORT_ID = re.compile(r"[A-Za-z0-9]{9}")
+_WANTS_SHORT_IDS = re.compile(r"\|\s*length\s*(?:!=|==)\s*9\b")
 
 
 class RenderedTooLong(Exception):
@@ -54,16 +66,27 @@ class ChatTemplate:
         self._max_length = max_length
         self._knows_developer = "developer" in source
         self._wants_parts = not self._shows(_PROBE) and self._shows(_parts(_PROBE))
+        self._wants_objects = self._shows_arguments()
+        self._wants_short_ids = bool(_WANTS_SHORT_IDS.search(source))
+        self.takes_tools = self._shows_tools()
+        """Whether it tells the model what functions it may call."""
 
-    def render(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> str:
+    def render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        options: Mapping[str, Any],
+        tools: Sequence[Mapping[str, Any]] = (),
+    ) -> str:
         """The prompt's text, ending where the assistant's answer begins.
 
         Text parts of one message are joined by line breaks, unless the template takes parts only.
         A `developer` message is a `system` message to a template that does not know the role.
+        Arguments of earlier calls are objects, unless the template wants their text.
 
         Args:
             messages: in OpenAI's shape.
             options: variables for the template, such as `enable_thinking`.
+            tools: functions that the model may call, in OpenAI's shape.
 
         Raises:
             InvalidRequest: the template refuses the messages (with its own words), a part is not
@@ -78,7 +101,7 @@ class ChatTemplate:
             )
         prepared = [self._prepare(message, index) for index, message in enumerate(messages)]
         try:
-            return self._render(prepared, options)
+            return self._render(prepared, options, tools)
         except RenderedTooLong:
             raise
         except Exception as error:  # whatever the model's own code raises
@@ -87,10 +110,15 @@ class ChatTemplate:
                 param="messages",
             ) from error
 
-    def _render(self, messages: list[dict[str, Any]], options: Mapping[str, Any]) -> str:
+    def _render(
+        self,
+        messages: list[dict[str, Any]],
+        options: Mapping[str, Any],
+        tools: Sequence[Mapping[str, Any]] = (),
+    ) -> str:
         variables = {
             "messages": messages,
-            "tools": None,
+            "tools": list(tools) or None,
             "documents": None,
             "add_generation_prompt": True,
             **self._special_tokens,
@@ -114,7 +142,42 @@ class ChatTemplate:
             content = "\n".join(_texts(content, index))
         if isinstance(content, str):
             prepared["content"] = _parts(content) if self._wants_parts else content
+        if prepared.get("tool_calls"):
+            prepared["tool_calls"] = [self._call(call) for call in prepared["tool_calls"]]
+        if self._wants_short_ids and prepared.get("tool_call_id"):
+            prepared["tool_call_id"] = _short_id(prepared["tool_call_id"])
         return prepared
+
+    def _call(self, call: Mapping[str, Any]) -> dict[str, Any]:
+        function = dict(call["function"])
+        if self._wants_objects:
+            function["arguments"] = _arguments(function["arguments"])
+        prepared = {**call, "type": "function", "function": function}
+        if self._wants_short_ids and call.get("id"):
+            prepared["id"] = _short_id(call["id"])
+        return prepared
+
+    def _shows_tools(self) -> bool:
+        message = {"role": "user", "content": _parts("Hi") if self._wants_parts else "Hi"}
+        try:
+            return _PROBE in self._render([message], {}, [_PROBE_TOOL])
+        except Exception:  # whatever the model's own code raises
+            return False
+
+    def _shows_arguments(self) -> bool:
+        """Whether it renders arguments that are objects as JSON, or one by one."""
+        call = {"name": "f", "arguments": {"a": _PROBE}}
+        calls = [{"id": "a" * 9, "type": "function", "function": call}]
+        messages: list[dict[str, Any]] = [
+            {"role": "user", "content": _parts("Hi") if self._wants_parts else "Hi"},
+            {"role": "assistant", "content": None, "tool_calls": calls},
+            {"role": "tool", "tool_call_id": "a" * 9, "name": "f", "content": "1"},
+        ]
+        try:
+            text = self._render(messages, {})
+        except Exception:  # whatever the model's own code raises
+            return False
+        return _PROBE in text and f"'{_PROBE}'" not in text
 
     def _shows(self, content: Any) -> bool:
         """Whether the template renders this content of a user's message."""
@@ -122,6 +185,22 @@ class ChatTemplate:
             return _PROBE in self._render([{"role": "user", "content": content}], {})
         except Exception:  # whatever the model's own code raises
             return False
+
+
+def _arguments(text: Any) -> Any:
+    """The object that the text of arguments stands for; what is none stays as it is."""
+    try:
+        value = json.loads(text or "{}")
+    except (ValueError, TypeError, RecursionError):
+        return text
+    return value if isinstance(value, dict) else text
+
+
+def _short_id(given: str) -> str:
+    """The id of a call as Mistral's templates want it: nine letters and digits."""
+    if _SHORT_ID.fullmatch(given):
+        return given
+    return hashlib.blake2s(given.encode(errors="replace")).hexdigest()[:9]
 
 
 def _parts(text: str) -> list[dict[str, str]]:

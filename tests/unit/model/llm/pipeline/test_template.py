@@ -157,3 +157,44 @@ def test_a_developer_is_the_system_where_the_template_knows_no_other_name() -> N
     assert render("{{ messages[0].role }}", messages) == "system"
     assert render("{# developer #}{{ messages[0].role }}", messages) == "developer"
     assert messages[0]["role"] == "developer"
+
+
+def called(arguments: str, id: str = "call_1") -> list[dict[str, Any]]:
+    function = {"name": "f", "arguments": arguments}
+    return [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": id, "function": function}]},
+        {"role": "tool", "tool_call_id": id, "content": "1"},
+    ]
+
+
+CALLS = "{% for m in messages %}{% for c in m.tool_calls or [] %}"
+
+
+def test_arguments_of_earlier_calls_are_objects_unless_the_template_wants_text() -> None:
+    objects = CALLS + "{{ c.function.arguments | tojson }}{% endfor %}{% endfor %}"
+    assert template(objects).render(called('{"a": "é"}'), {}) == '{"a": "é"}'
+    assert template(objects).render(called(""), {}) == "{}"
+    text = CALLS + "{{ 'x' + c['function']['arguments'] }}{% endfor %}{% endfor %}"
+    assert template(text).render(called('{"a":  1}'), {}) == 'x{"a":  1}'
+    either = CALLS + "{% if c.function.arguments is string %}S{% endif %}{% endfor %}{% endfor %}"
+    assert template(either).render(called("not json"), {}) == "S"
+
+
+def test_ids_of_calls_are_short_where_the_template_wants_that() -> None:
+    source = (
+        CALLS + "{% if c.id | length != 9 %}{{ raise_exception('id') }}{% endif %}{{ c.id }}"
+        "{% endfor %}{% if m.tool_call_id is defined %}={{ m.tool_call_id }}{% endif %}{% endfor %}"
+    )
+    made, answered = template(source).render(called("{}", "call_of_another"), {}).split("=")
+    assert made == answered
+    assert len(made) == 9
+    assert template(source).render(called("{}", "abcdefgh1"), {}) == "abcdefgh1=abcdefgh1"
+
+
+def test_it_is_known_whether_functions_are_shown() -> None:
+    tool = {"type": "function", "function": {"name": "f"}}
+    shows = template("{% for t in tools or [] %}{{ t.function.name }}{% endfor %}.")
+    assert shows.takes_tools
+    assert shows.render([{"role": "user", "content": "hi"}], {}, [tool]) == "f."
+    assert not template("{{ messages[0].content }}").takes_tools

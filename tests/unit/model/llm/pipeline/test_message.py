@@ -1,0 +1,261 @@
+"""Thoughts, text and calls of one output, from tokens on."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from xinfer.errors import InvalidRequest
+from xinfer.model.engine import Logprob
+from xinfer.model.llm.echo import ByteTokenizer
+from xinfer.model.llm.pipeline import Output, Prepared, TextPipeline
+from xinfer.types.event import ToolCall
+from xinfer.types.model import Abilities, Loaded, ModelSpec
+from xinfer.types.request import ChatRequest, Constraint, Sampling
+
+TEMPLATE = (
+    "{% for tool in tools or [] %}{{ tool | tojson }}{% endfor %}"
+    "{% for message in messages %}{{ message.content }}"
+    "{% for call in message.tool_calls or [] %}<tool_call>{{ call.function | tojson }}{% endfor %}"
+    "{% endfor %}{% if enable_thinking %}<think>\n{% endif %}"
+)
+WEATHER = {
+    "type": "function",
+    "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}},
+}
+CLOCK = {"type": "function", "function": {"name": "clock"}}
+CALL = '<tool_call>{"name": "weather", "arguments": {"city": "東京"}}</tool_call>'
+MADE = ToolCall("weather", '{"city": "東京"}')
+
+
+class Model(ByteTokenizer):
+    chat_template = TEMPLATE
+
+
+class Plain(ByteTokenizer):
+    chat_template = "{{ messages[0].content }}"
+
+
+class Controls(ByteTokenizer):
+    """Its tags are control tokens, which have no text of their own."""
+
+    chat_template = TEMPLATE
+    controls = ("<think>", "</think>", "<tool_call>", "</tool_call>")
+
+    def encode(self, text: str, *, special: bool) -> list[int]:
+        if special and text in self.controls:
+            return [257 + self.controls.index(text)]
+        return super().encode(text, special=special)
+
+    def piece(self, token: int) -> bytes:
+        return b"" if token > 256 else super().piece(token)
+
+    @property
+    def vocabulary_size(self) -> int:
+        return 257 + len(self.controls)
+
+
+def prepare(
+    tokenizer: ByteTokenizer | None = None,
+    spec: ModelSpec | None = None,
+    kinds: Any = (),
+    **fields: Any,
+) -> Prepared:
+    abilities = Abilities(constraint=frozenset(kinds), logprobs=True)
+    loaded = Loaded(context_length=4096, concurrency=1, abilities=abilities)
+    pipeline = TextPipeline(tokenizer or Model(), loaded, spec or ModelSpec(name="model"))
+    return pipeline.prepare(
+        ChatRequest(messages=[{"role": "user", "content": "hi"}], **fields), id=1
+    )
+
+
+def answer(prepared: Prepared, output: str, step: int = 1, reason: str = "stop") -> list[Output]:
+    ids = list(output.encode())
+    made = []
+    for start in range(0, len(ids), step):
+        one = prepared.output.feed(ids[start : start + step])
+        made.append(one)
+        if one.stopped:
+            return made
+    return [*made, prepared.output.finish(reason)]
+
+
+def joined(made: list[Output]) -> tuple[str, str, list[ToolCall], str | None]:
+    calls = [call for one in made for call in one.calls]
+    return (
+        "".join(one.reasoning for one in made),
+        "".join(one.text for one in made),
+        calls,
+        made[-1].reason,
+    )
+
+
+@pytest.mark.parametrize("step", [1, 3, 7, 1000])
+def test_thoughts_then_text_then_a_call(step: int) -> None:
+    prepared = prepare(tools=[WEATHER], template_kwargs={"enable_thinking": True})
+    made = answer(prepared, f"Hm.\n</think>\nLet me see. {CALL}", step)
+    assert joined(made) == ("Hm.", "Let me see.", [MADE], "tool_calls")
+    assert [token for one in made for token in one.ids] == list(
+        f"Hm.\n</think>\nLet me see. {CALL}".encode()
+    )
+    assert prepared.output.reasoning_tokens == len("Hm.\n</think")
+    assert prepared.output.completion_tokens == len(f"Hm.\n</think>\nLet me see. {CALL}".encode())
+
+
+def test_an_unfinished_call_is_text_and_ends_with_length() -> None:
+    made = answer(prepare(tools=[WEATHER]), CALL[:40], reason="length")
+    assert joined(made) == ("", CALL[:40], [], "length")
+
+
+def test_without_functions_calls_are_text() -> None:
+    assert joined(answer(prepare(), CALL)) == ("", CALL, [], "stop")
+    chosen = prepare(tools=[WEATHER], tool_choice="none")
+    assert bytes(chosen.token_request.prompt) == b"hi"
+    assert joined(answer(chosen, CALL)) == ("", CALL, [], "stop")
+
+
+def test_the_ids_delivered_bring_another_pipeline_to_the_same_place() -> None:
+    output = f"<think>Hm.</think>Text {CALL} {CALL} end <tool_call>{{"
+    whole = joined(answer(prepare(tools=[WEATHER]), output))
+    ids = list(output.encode())
+    for cut in range(len(ids)):
+        first = prepare(tools=[WEATHER]).output
+        before = [first.feed([token]) for token in ids[:cut]]
+        delivered = [token for one in before for token in one.ids]
+        second = prepare(tools=[WEATHER]).output
+        again = [second.feed(delivered)]
+        assert joined(again)[:3] == joined([*before, Output()])[:3]
+        after = [second.feed([token]) for token in ids[len(delivered) :]] + [second.finish("stop")]
+        assert joined([*again, *after]) == whole
+        assert second.completion_tokens == len(ids)
+
+
+def test_where_calls_may_not_be_several_the_first_ends_the_answer() -> None:
+    for step in (1, 1000):
+        prepared = prepare(tools=[WEATHER], parallel_tool_calls=False)
+        made = answer(prepared, f"{CALL}\n{CALL} more", step)
+        assert joined(made) == ("", "", [MADE], "tool_calls")
+        assert made[-1].stopped
+    ended = answer(prepare(tools=[WEATHER], parallel_tool_calls=False), CALL[:-12] + CALL)
+    assert len(joined(ended)[2]) <= 1
+
+
+def test_a_stop_string_ends_the_answer_before_a_call_is_looked_for() -> None:
+    made = answer(prepare(tools=[WEATHER], stop=("arguments",)), CALL)
+    assert joined(made) == ("", CALL.partition("arguments")[0], [], "stop")
+
+
+def test_tags_that_are_control_tokens_are_known() -> None:
+    prepared = prepare(Controls(), tools=[WEATHER])
+    body = CALL.removeprefix("<tool_call>").removesuffix("</tool_call>")
+    ids = [257, *b"Hm.", 258, 259, *body.encode(), 260]
+    made = [prepared.output.feed([token]) for token in ids] + [prepared.output.finish("stop")]
+    assert joined(made) == ("Hm.", "", [MADE], "tool_calls")
+
+
+def test_every_token_of_what_is_delivered_has_its_logprob() -> None:
+    prepared = prepare(tools=[WEATHER], sampling=Sampling(logprobs=0))
+    output = f"<think>a</think>b{CALL}"
+    made = [
+        prepared.output.feed([token], [Logprob(-float(position))])
+        for position, token in enumerate(output.encode())
+    ]
+    made.append(prepared.output.finish("stop"))
+    told = [logprob.logprob for one in made for logprob in one.logprobs]
+    assert told == [-float(position) for position in range(len(output.encode()))]
+    text = next(one for one in made if one.text)
+    assert text.logprobs[-1].token == b"b"
+
+
+def test_a_template_that_shows_no_functions_refuses_them() -> None:
+    with pytest.raises(InvalidRequest, match="does not show functions") as caught:
+        prepare(Plain(), tools=[WEATHER])
+    assert (caught.value.code, caught.value.param) == ("unsupported_parameter", "tools")
+    assert prepare(Plain(), tools=[WEATHER], tool_choice="none")
+
+
+def test_a_call_is_forced_by_the_schema_of_the_functions() -> None:
+    prepared = prepare(
+        kinds=["json_schema", "grammar"],
+        tools=[WEATHER, CLOCK],
+        tool_choice="required",
+        template_kwargs={"enable_thinking": True},
+    )
+    constraint = prepared.token_request.constraint
+    assert constraint is not None
+    assert constraint.kind == "json_schema"
+    names = [one["properties"]["name"]["const"] for one in json.loads(constraint.source)["anyOf"]]
+    assert names == ["weather", "clock"]
+    made = answer(prepared, '{"name": "clock", "arguments": {}}')
+    assert joined(made) == ("", "", [ToolCall("clock", "{}")], "tool_calls")
+
+
+def test_definitions_of_a_schema_are_found_where_the_call_has_them() -> None:
+    parameters = {
+        "type": "object",
+        "properties": {"where": {"$ref": "#/$defs/Place"}},
+        "$defs": {"Place": {"type": "object", "properties": {"in": {"$ref": "#/$defs/Place"}}}},
+    }
+    tool = {"type": "function", "function": {"name": "go", "parameters": parameters}}
+    prepared = prepare(kinds=["json_schema"], tools=[tool], tool_choice="named", tool_name="go")
+    constraint = prepared.token_request.constraint
+    assert constraint is not None
+    schema = json.loads(constraint.source)
+    arguments = schema["properties"]["arguments"]
+    assert arguments["properties"]["where"] == {"$ref": "#/$defs/go.Place"}
+    assert schema["$defs"]["go.Place"]["properties"]["in"] == {"$ref": "#/$defs/go.Place"}
+
+
+def test_a_named_function_is_forced_by_a_grammar_where_there_is_no_schema() -> None:
+    prepared = prepare(
+        kinds=["grammar"], tools=[WEATHER, CLOCK], tool_choice="named", tool_name="weather"
+    )
+    constraint = prepared.token_request.constraint
+    assert constraint is not None
+    assert constraint.kind == "grammar"
+    assert '"\\"weather\\""' in constraint.source
+    assert "clock" not in constraint.source
+    assert "clock" not in bytes(prepared.token_request.prompt).decode()
+    assert joined(answer(prepared, CALL))[2:] == ([MADE], "tool_calls")
+
+
+def test_an_engine_that_cannot_be_held_to_a_call_refuses_it() -> None:
+    with pytest.raises(InvalidRequest, match="cannot be held to calling") as caught:
+        prepare(tools=[WEATHER], tool_choice="required")
+    assert (caught.value.code, caught.value.param) == ("unsupported_parameter", "tool_choice")
+    with pytest.raises(InvalidRequest, match="does not go with another form"):
+        prepare(
+            kinds=["grammar"],
+            tools=[WEATHER],
+            tool_choice="required",
+            constraint=Constraint("grammar", 'root ::= "a"'),
+        )
+
+
+def test_effort_is_told_in_the_words_of_the_template() -> None:
+    class Effort(ByteTokenizer):
+        chat_template = "{{ reasoning_effort }}"
+
+    assert bytes(prepare(Effort(), reasoning_effort="high").token_request.prompt) == b"high"
+    thinks = prepare(reasoning_effort="low").token_request.prompt
+    assert bytes(thinks).endswith(b"<think>\n")
+    assert b"think" not in bytes(prepare(reasoning_effort="none").token_request.prompt)
+    assert prepare(Plain(), reasoning_effort="none")
+    with pytest.raises(InvalidRequest, match="does not think") as caught:
+        prepare(Plain(), reasoning_effort="high")
+    assert (caught.value.code, caught.value.param) == ("unsupported_parameter", "reasoning_effort")
+
+
+def test_a_launch_says_how_a_model_thinks_and_calls() -> None:
+    spec = ModelSpec(
+        name="model",
+        template_kwargs={"enable_thinking": True},
+        tool_call_parser="mistral",
+        reasoning_content=False,
+    )
+    prepared = prepare(spec=spec, tools=[WEATHER])
+    assert bytes(prepared.token_request.prompt).endswith(b"<think>\n")
+    made = answer(prepared, 'Hm.</think>[TOOL_CALLS]weather{"city": "東京"}')
+    assert joined(made) == ("", "Hm.</think>", [MADE], "tool_calls")

@@ -1,0 +1,151 @@
+"""What a chat request asks of a model beyond text: to think, and to call functions."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from xinfer.errors import InvalidRequest
+from xinfer.model.engine import Tokenizer
+from xinfer.model.llm.pipeline.message import MessageParser
+from xinfer.model.llm.pipeline.reasoning import ReasoningParser, Tags, find_tags
+from xinfer.model.llm.pipeline.template import ChatTemplate
+from xinfer.model.llm.pipeline.tools import Functions, ToolParser, detect, tool_parser
+from xinfer.model.llm.pipeline.tools.forced import force_call
+from xinfer.types.model import ModelSpec
+from xinfer.types.request import ChatRequest, Constraint
+
+_SWITCHES = ("enable_thinking", "thinking")
+_NO_EFFORT = ("none", "minimal")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One request: what its prompt is rendered with, and how its answer is read."""
+
+    tools: list[dict[str, Any]]
+    options: dict[str, Any]
+    """Variables of the chat template."""
+    constraint: Constraint | None
+    tags: Tags | None
+    """None: thoughts, if any, are not told apart."""
+    calls: type[ToolParser] | None
+    one_call: bool
+
+    def parser(self, prompt: str) -> MessageParser | None:
+        """Takes the answer to this prompt apart; None: all of it is text.
+
+        Args:
+            prompt: as rendered. Some templates end with the tag that opens the thoughts.
+        """
+        reasoning = None
+        if self.tags is not None:
+            opened = prompt.rstrip().endswith(self.tags.begin)
+            reasoning = ReasoningParser(self.tags, opened=opened)
+        if reasoning is None and self.calls is None:
+            return None
+        tools = self.calls(Functions(self.tools)) if self.calls is not None else None
+        return MessageParser(reasoning, tools, one_call=self.one_call)
+
+
+class Dialogue:
+    """How one model is asked to think and to call, and how it answers.
+
+    Args:
+        source: of its chat template.
+        pieces: the bytes of each token, as for text.
+
+    Raises:
+        InvalidRequest: the model is to be read by a parser that there is not.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        template: ChatTemplate,
+        tokenizer: Tokenizer,
+        pieces: Sequence[bytes],
+        spec: ModelSpec,
+    ) -> None:
+        self._name = spec.name
+        self._takes_tools = template.takes_tools
+        self._defaults = dict(spec.template_kwargs)
+        self._tags = find_tags(source)
+        self._told_apart = self._tags if spec.reasoning_content else None
+        self._switches = [name for name in _SWITCHES if name in source]
+        self._knows_effort = "reasoning_effort" in source
+        named = spec.tool_call_parser
+        self._parser = tool_parser(named) if named else detect(source)
+        markers = [*(self._parser.markers if self._takes_tools else ()), *(self._tags or ())]
+        self.pieces = _with_markers(tokenizer, pieces, markers)
+        """The bytes of each token; also of control tokens that thoughts or calls are known by."""
+
+    def turn(self, request: ChatRequest, kinds: Collection[str]) -> Turn:
+        """Settle what a request asks for.
+
+        Args:
+            kinds: of constraints that the engine enforces.
+
+        Raises:
+            InvalidRequest: the model's template does not show functions, the engine cannot be held
+                to a call, or the model does not think and is to think hard
+                (`unsupported_parameter`).
+        """
+        options = {**self._defaults, **self._effort(request), **request.template_kwargs}
+        tools = [] if request.tool_choice == "none" else request.tools
+        if tools and not self._takes_tools:
+            raise InvalidRequest(
+                f"The chat template of {self._name} does not show functions to the model. Leave "
+                "tools out, or use a model with the ability 'tools'.",
+                code="unsupported_parameter",
+                param="tools",
+            )
+        constraint, tags = request.constraint, self._told_apart
+        calls = self._parser if tools else None
+        if tools and request.tool_choice != "auto":
+            if constraint is not None:
+                raise InvalidRequest(
+                    f"tool_choice {request.tool_choice} does not go with another form of the "
+                    "answer. Leave one of them out.",
+                    param="tool_choice",
+                )
+            if request.tool_choice == "named":
+                tools = [tool for tool in tools if tool["function"]["name"] == request.tool_name]
+            constraint, calls = force_call(Functions(tools), kinds)
+        if constraint is not None:
+            # All of the answer has the form that is asked for: there is no room for thoughts.
+            tags = None
+            options = {**dict.fromkeys(self._switches, False), **options}
+        return Turn(
+            tools, options, constraint, tags, calls, bool(tools) and not request.parallel_tool_calls
+        )
+
+    def _effort(self, request: ChatRequest) -> dict[str, Any]:
+        """`reasoning_effort` in the template's words."""
+        effort = request.reasoning_effort
+        if effort is None:
+            return {}
+        if self._knows_effort:
+            return {"reasoning_effort": effort}
+        if self._switches:
+            return dict.fromkeys(self._switches, effort not in _NO_EFFORT)
+        if self._tags is None and effort not in _NO_EFFORT:
+            raise InvalidRequest(
+                f"{self._name} does not think before it answers, and cannot do so with effort "
+                f"{effort[:40]!r}. Leave reasoning_effort out.",
+                code="unsupported_parameter",
+                param="reasoning_effort",
+            )
+        return {}
+
+
+def _with_markers(
+    tokenizer: Tokenizer, pieces: Sequence[bytes], markers: Sequence[str]
+) -> Sequence[bytes]:
+    spelled = list(pieces)
+    for marker in markers:
+        ids = tokenizer.encode(marker, special=True)
+        if len(ids) == 1 and not pieces[ids[0]] and ids[0] not in tokenizer.eos_ids:
+            spelled[ids[0]] = marker.encode()
+    return spelled if spelled != list(pieces) else pieces

@@ -1,0 +1,55 @@
+"""Mistral: `[TOOL_CALLS][{"name": "f", "arguments": {…}}]`, later `[TOOL_CALLS]f[ARGS]{…}`."""
+
+from __future__ import annotations
+
+from xinfer.model.llm.pipeline.tools.calls import (
+    BrokenCall,
+    Functions,
+    call_of,
+    make_call,
+    read_json,
+)
+from xinfer.model.llm.pipeline.tools.ends import BracketEnd
+from xinfer.model.llm.pipeline.tools.parser import MarkedParser
+from xinfer.types.event import ToolCall
+
+_ARGUMENTS, _ID = "[ARGS]", "[CALL_ID]"
+
+
+class MistralParser(MarkedParser):
+    """A list of calls, or one call by name."""
+
+    begin = "[TOOL_CALLS]"
+    markers = (begin, _ARGUMENTS, _ID)
+
+    def __init__(self, functions: Functions) -> None:
+        super().__init__(functions)
+        self._json: BracketEnd | None = None
+
+    def _end(self, text: str) -> int | None:
+        if self._json is None:
+            start = self._json_start(text)
+            if start is None:
+                return None
+            self._json = BracketEnd(start)
+        return self._json.find(text)
+
+    def _json_start(self, text: str) -> int | None:
+        after = len(self.begin)
+        body = text[after:].lstrip()
+        if body.startswith("["):
+            return len(text) - len(body)
+        start = text.find("{", after)
+        return start if start >= 0 else None
+
+    def _parse(self, block: str) -> list[ToolCall]:
+        self._json = None
+        body = block[len(self.begin) :].strip()
+        if body.startswith("["):
+            value = read_json(body)
+            if not isinstance(value, list):
+                raise BrokenCall
+            return [call_of(one) for one in value]
+        name, brace, rest = body.partition("{")
+        name = name.strip().removesuffix(_ARGUMENTS).partition(_ID)[0]
+        return [make_call(name.strip(), read_json(brace + rest))]

@@ -1,0 +1,149 @@
+"""Calls in a text that arrives in pieces: what all forms have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
+
+from xinfer.model.llm.pipeline.tools.calls import BrokenCall, Functions
+from xinfer.model.llm.pipeline.tools.ends import marker_begins
+from xinfer.types.event import ToolCall
+
+
+class Parsed(NamedTuple):
+    """What has become certain."""
+
+    text: str = ""
+    calls: tuple[ToolCall, ...] = ()
+
+
+class ToolParser(ABC):
+    """Takes the calls out of a text, however it is cut into pieces.
+
+    A call is held back until it is complete. What turns out to be none is text again, as it was:
+    nothing is lost, and nothing raises. White space between text and calls belongs to neither.
+
+    A form of writing calls is a subclass. In it, a call begins where `_begin` says so and ends
+    where `_end` says so; what lies between them `_parse` makes calls of.
+    """
+
+    markers: ClassVar[tuple[str, ...]] = ()
+    """Texts of the form that may be control tokens of the model."""
+    between: ClassVar[str] = " \t\r\n"
+    """Characters that may stand between two calls and belong to neither."""
+
+    def __init__(self, functions: Functions) -> None:
+        self._functions = functions
+        self._held = ""
+        self._inside = False
+        self._gap = ""
+        """White space before the call that is held."""
+        self._after_text = False
+        """There was text other than white space."""
+        self._after_call = False
+
+    @property
+    def held(self) -> int:
+        """Characters that are held back."""
+        return len(self._gap) + len(self._held)
+
+    def feed(self, text: str) -> Parsed:
+        """Take more text."""
+        self._held += text
+        told: list[str] = []
+        calls: list[ToolCall] = []
+        while self._held:
+            if not self._inside and not self._enter(told):
+                break
+            end = self._end(self._held)
+            if end is None:
+                break
+            self._leave(end, told, calls)
+        return Parsed("".join(told), tuple(calls))
+
+    def finish(self) -> Parsed:
+        """The end: a call that only lacks its last marker, or text."""
+        told: list[str] = []
+        calls: list[ToolCall] = []
+        if self._inside:
+            self._leave(len(self._held), told, calls)
+        rest, self._held = self._gap + self._held, ""
+        self._gap = ""
+        if rest.strip(self.between if self._after_call else None) or not self._after_call:
+            told.append(rest)
+        return Parsed("".join(told), tuple(calls))
+
+    def _enter(self, told: list[str]) -> bool:
+        """Let text go, up to where a call begins or may begin."""
+        at, begins = self._begin(self._held)
+        text = self._held[:at]
+        between = begins and self._after_call and not text.strip(self.between)
+        kept = "" if between else text.rstrip()
+        if kept:
+            told.append(self._gap + kept)
+            self._gap = ""
+            self._after_text = True
+        self._gap += text[len(kept) :]
+        self._held = self._held[at:]
+        self._inside = begins
+        return begins
+
+    def _leave(self, end: int, told: list[str], calls: list[ToolCall]) -> None:
+        block, self._held = self._held[:end], self._held[end:]
+        self._inside = False
+        try:
+            made = self._parse(block)
+        except BrokenCall:
+            told.append(self._gap + block)
+            self._after_text = True
+        else:
+            calls += made
+            self._after_call = self._after_call or bool(made)
+        self._gap = ""
+
+    @abstractmethod
+    def _begin(self, text: str) -> tuple[int, bool]:
+        """Where a call begins in a text, and that it does; or how much is text for certain."""
+
+    @abstractmethod
+    def _end(self, text: str) -> int | None:
+        """Where the call ends that the text begins with; None: not yet. The text grows."""
+
+    @abstractmethod
+    def _parse(self, block: str) -> list[ToolCall]:
+        """The calls of a block.
+
+        Raises:
+            BrokenCall: it is none.
+        """
+
+
+class MarkedParser(ToolParser):
+    """Calls that begin with a marker, anywhere in the text."""
+
+    begin: ClassVar[str]
+
+    def _begin(self, text: str) -> tuple[int, bool]:
+        at = text.find(self.begin)
+        if at >= 0:
+            return at, True
+        return marker_begins(text, self.begin), False
+
+
+class LeadingParser(ToolParser):
+    """Calls without a marker: the answer begins with them, and has no other text before."""
+
+    def _begin(self, text: str) -> tuple[int, bool]:
+        if self._after_text:
+            return len(text), False
+        lead = len(text) - len(text.lstrip(self.between if self._after_call else None))
+        if lead == len(text):
+            return 0, False
+        may = self._may_begin(text[lead:])
+        if may is None:
+            return 0, False
+        return (lead, True) if may else (len(text), False)
+
+    @abstractmethod
+    def _may_begin(self, text: str) -> bool | None:
+        """Whether a call begins with this text; None: it is too short to tell."""
