@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
+from msgspec import structs
 
 from tests.unit.api.fakes import USAGE, Api, answer, deployment
+from xinfer.api.render.calls import CallNames
 from xinfer.errors import InvalidRequest, ReplicaLost, Unavailable
 from xinfer.types.deployment import DeploymentState
-from xinfer.types.event import Delta, Finished
+from xinfer.types.event import Delta, Finished, MessageDelta, ToolCall, Usage
 from xinfer.types.request import Constraint, Sampling
 
 pytestmark = pytest.mark.anyio
@@ -36,6 +39,7 @@ async def test_a_whole_answer_has_openais_shape() -> None:
         "completion_tokens": 2,
         "total_tokens": 7,
         "prompt_tokens_details": {"cached_tokens": 1},
+        "completion_tokens_details": {"reasoning_tokens": 0},
     }
 
 
@@ -62,7 +66,8 @@ async def test_a_stream_is_exact_to_the_byte() -> None:
         + open_end
         + head
         + '{},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":5,'
-        '"completion_tokens":2,"total_tokens":7,"prompt_tokens_details":{"cached_tokens":1}}}\n\n'
+        '"completion_tokens":2,"total_tokens":7,"prompt_tokens_details":{"cached_tokens":1},'
+        '"completion_tokens_details":{"reasoning_tokens":0}}}\n\n'
         "data: [DONE]\n\n"
     )
     assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
@@ -211,7 +216,6 @@ async def test_a_grammar_and_an_adapter_reach_the_request() -> None:
         ({"chat_template_kwargs": '{"enable_thinking": false}'}, {"enable_thinking": False}),
         ({"chat_template_kwargs": {"enable_thinking": False}, "thinking": True},
          {"enable_thinking": False, "thinking": True}),
-        ({"reasoning_effort": "low"}, {"reasoning_effort": "low"}),
         ({"kwargs": '{"enable_thinking": true}'}, {"enable_thinking": True, "thinking": True}),
         ({}, {}),
     ],
@@ -293,3 +297,135 @@ async def test_a_failed_model_says_why() -> None:
     response = await Api(failed).chat()
     assert response.status_code == 503
     assert "No such file." in response.json()["detail"]
+
+
+WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+CALLS = (ToolCall("weather", '{"city": "東京"}'), ToolCall("weather", "{}"))
+MADE = [
+    MessageDelta(0, "", [1], (), "Hm."),
+    MessageDelta(0, "Let me see.", [2], ()),
+    MessageDelta(0, "", [3], (), "", CALLS[:1]),
+    MessageDelta(0, "", [4], (), "", CALLS[1:]),
+    Finished(0, "tool_calls", Usage(5, 4, 0, 1)),
+]
+
+
+def deltas(text: str) -> list[dict[str, Any]]:
+    lines = [line.removeprefix("data: ") for line in text.split("\n\n") if line]
+    assert lines.pop() == "[DONE]"
+    return [json.loads(line)["choices"][0] for line in lines]
+
+
+async def test_a_whole_answer_has_thoughts_and_calls_beside_its_text() -> None:
+    api = Api()
+    api.gateway.scripts = [MADE]
+    body = (await api.chat(tools=[WEATHER])).json()
+    (choice,) = body["choices"]
+    message = choice["message"]
+    ids = [call.pop("id") for call in message["tool_calls"]]
+    assert len(set(ids)) == 2
+    assert message == {
+        "role": "assistant",
+        "content": "Let me see.",
+        "reasoning_content": "Hm.",
+        "tool_calls": [
+            {"type": "function", "function": {"name": "weather", "arguments": '{"city": "東京"}'}},
+            {"type": "function", "function": {"name": "weather", "arguments": "{}"}},
+        ],
+    }
+    assert choice["finish_reason"] == "tool_calls"
+    assert body["usage"]["completion_tokens_details"] == {"reasoning_tokens": 1}
+
+
+async def test_a_stream_tells_calls_whole_with_the_finish_reason() -> None:
+    api = Api()
+    api.gateway.scripts = [MADE]
+    choices = deltas((await api.chat(tools=[WEATHER], stream=True)).text)
+    assert [choice["finish_reason"] for choice in choices] == [None, None, None, "tool_calls"]
+    assert choices[1]["delta"] == {"reasoning_content": "Hm."}
+    assert choices[2]["delta"] == {"content": "Let me see."}
+    told = choices[3]["delta"]["tool_calls"]
+    assert [(call["index"], call["function"]["arguments"]) for call in told] == [
+        (0, '{"city": "東京"}'),
+        (1, "{}"),
+    ]
+
+
+@pytest.mark.parametrize("by", ["request", "launch"])
+async def test_a_stream_tells_calls_in_deltas_where_that_is_asked_for(by: str) -> None:
+    status = deployment()
+    spec = structs.replace(status.deployment.spec, tool_call_deltas=by == "launch")
+    status = structs.replace(status, deployment=structs.replace(status.deployment, spec=spec))
+    api = Api(status)
+    api.gateway.scripts = [MADE, MADE]
+    options = {"stream_options": {"tool_call_deltas": True}} if by == "request" else {}
+    told = deltas((await api.chat(tools=[WEATHER], stream=True, **options)).text)
+    assert told[-1]["delta"] == {}
+    assert told[-1]["finish_reason"] == "tool_calls"
+    parts = [call for choice in told for call in choice["delta"].get("tool_calls", ())]
+    assert [part["index"] for part in parts] == [0, 0, 1, 1]
+    assert [part["function"]["arguments"] for part in parts] == ["", '{"city": "東京"}', "", "{}"]
+    assert [part["function"].get("name") for part in parts] == ["weather", None, "weather", None]
+    whole = {"stream_options": {"tool_call_deltas": False}}
+    last = deltas((await api.chat(tools=[WEATHER], stream=True, **whole)).text)[-1]
+    assert [call["function"]["arguments"] for call in last["delta"]["tool_calls"]] == [
+        call.arguments for call in CALLS
+    ]
+
+
+async def test_ids_of_calls_follow_from_the_request() -> None:
+    names = [CallNames("r", 1), CallNames("r", 1), CallNames("r", 2), CallNames("s", 1)]
+    assert names[0].id(0) == names[1].id(0)
+    assert len({name.id(index) for name in names[1:] for index in (0, 1)}) == 6
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_older_form_is_answered_in_the_older_form(stream: bool) -> None:
+    api = Api()
+    api.gateway.scripts = [[*MADE[:3], MADE[-1]]]
+    response = await api.chat(
+        functions=[WEATHER["function"]], function_call={"name": "weather"}, stream=stream
+    )
+    choice = deltas(response.text)[-1] if stream else response.json()["choices"][0]
+    told = choice["delta" if stream else "message"]
+    assert told["function_call"] == {"name": "weather", "arguments": '{"city": "東京"}'}
+    assert "tool_calls" not in told
+    assert choice["finish_reason"] == "function_call"
+    (request,) = api.gateway.requests
+    assert (request.tool_choice, request.tool_name) == ("named", "weather")
+    assert request.tools == [WEATHER]
+    assert not request.parallel_tool_calls
+
+
+@pytest.mark.parametrize(
+    ("fields", "choice"),
+    [
+        ({}, "auto"),
+        ({"tool_choice": "none"}, "none"),
+        ({"tool_choice": "required"}, "required"),
+        ({"tool_choice": {"type": "function", "function": {"name": "weather"}}}, "named"),
+    ],
+)
+async def test_the_choice_of_a_function_reaches_the_replica(
+    fields: dict[str, Any], choice: str
+) -> None:
+    api = Api()
+    assert (await api.chat(tools=[WEATHER], **fields)).status_code == 200
+    assert api.gateway.requests[0].tool_choice == choice
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"tools": [WEATHER], "tool_choice": {"function": {"name": "f"}}}, "tool_choice"),
+        ({"tools": [WEATHER, WEATHER]}, "tools"),
+        ({"tools": [{"type": "function"}]}, "tools"),
+        ({"tools": [WEATHER], "tool_choice": "any"}, "tool_choice"),
+        ({"functions": [{"name": "a"}], "function_call": {"name": "b"}}, "function_call"),
+    ],
+)
+async def test_wrong_functions_are_refused_by_name(fields: dict[str, Any], param: str) -> None:
+    response = await Api().chat(**fields)
+    assert response.status_code == 400
+    assert response.json()["error"]["param"].startswith(param)
