@@ -139,7 +139,7 @@ async def test_a_wrong_text_among_many_is_named_by_its_place() -> None:
         ({"truncate_prompt_tokens": 9}, {"max_tokens": 9}),
         ({"truncate_prompt_tokens": -1}, {}),
         ({"truncate": False}, {"truncate": False}),
-        ({"truncate": True}, {}),
+        ({"truncate": True}, {"truncate": True}),
         ({"normalize_embedding": False}, {"normalise": False}),
         ({"task": "query"}, {"prompt": "query"}),
         ({"input_type": "query"}, {"prompt": "query"}),

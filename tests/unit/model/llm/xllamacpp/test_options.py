@@ -8,7 +8,8 @@ from xinfer import system
 from xinfer.errors import InvalidRequest
 from xinfer.model.engine import parse_options
 from xinfer.model.llm.xllamacpp.engine import XllamacppEngine
-from xinfer.model.llm.xllamacpp.options import MOST_THREADS, XllamacppOptions
+from xinfer.model.llm.xllamacpp.options import XllamacppOptions
+from xinfer.model.xllamacpp.options import MOST_THREADS
 
 
 def parse(**options: object) -> XllamacppOptions:
