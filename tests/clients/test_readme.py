@@ -59,7 +59,7 @@ def test_every_block_does_what_the_readme_says(server: Server, folder: Path) -> 
         assert not server.instances("my-model")
         assert not server.instances("parrot")
     finally:
-        for uid in ("tiny-chat", "my-model", "parrot", "my-embedding", "my-rerank"):
+        for uid in ("tiny-chat", "my-model", "parrot", "my-chat", "my-embedding", "my-rerank"):
             if server.instances(uid):
                 server.terminate(uid)
 
@@ -79,6 +79,20 @@ def test_every_block_of_the_page_about_retrieval_does_what_it_says(
         for uid in ("my-embedding", "my-rerank"):
             server.http.delete(f"/v1/models/{uid}")  # which the page has done, if it came so far
             eventually(lambda uid=uid: not server.instances(uid), 30, f"the end of {uid}")
+
+
+def test_every_block_of_the_page_about_chat_does_what_it_says(server: Server, folder: Path) -> None:
+    blocks = Page.read("docs/chat.md").blocks
+    assert all(block.tested for block in blocks)
+    try:
+        for block in blocks:
+            done = run(block, server, folder)
+            said = f"{block.code}\n{done.stdout}\n{done.stderr}"
+            assert done.returncode == 0, said
+            assert block.expected in done.stdout, said
+    finally:
+        server.http.delete("/v1/models/my-chat")  # which the page has done, if it came so far
+        eventually(lambda: not server.instances("my-chat"), 30, "the end of my-chat")
 
 
 def test_most_of_the_readme_is_run() -> None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from xinfer.model.engine import Logprob, TokenEngine, TokenEvent, TokenRequest
-from xinfer.model.llm.pipeline import TextPipeline
+from xinfer.model.llm.pipeline import Output, TextPipeline
+from xinfer.types.event import ToolCall
 from xinfer.types.failure import Failure
 from xinfer.types.model import Loaded, ModelSpec
 from xinfer.types.request import Request, Sampling
@@ -81,6 +82,8 @@ class Text:
     """Of all tokens that the text was made from."""
     prompt_tokens: int
     completion_tokens: int
+    reasoning: str = ""
+    calls: tuple[ToolCall, ...] = ()
 
 
 class Driver:
@@ -128,20 +131,29 @@ class Driver:
             prepared = self.pipeline.prepare(request, id=len(self.answers))
             output = prepared.output
             number, answer = self._submit(prepared.token_request)
-            text, ids, fed = "", [], 0
+            parts: list[Output] = []
+            fed = 0
             made = None
             while made is None or not made.stopped:
                 await self.within(answer.reaches(fed + 1))
                 made = output.feed(answer.ids[fed:], answer.logprobs[fed:])
                 fed = len(answer.ids)
                 if not made.stopped and answer.finish is not None:
-                    text, ids = text + made.text, ids + made.ids
+                    parts.append(made)
                     made = output.finish(answer.finish)
-                text, ids = text + made.text, ids + made.ids
+                parts.append(made)
             self.engine.abort(number)
             await self.wait(answer.ended)
         assert made.reason is not None
-        return Text(text, made.reason, ids, prepared.prompt_tokens, output.completion_tokens)
+        return Text(
+            "".join(part.text for part in parts),
+            made.reason,
+            [token for part in parts for token in part.ids],
+            prepared.prompt_tokens,
+            output.completion_tokens,
+            "".join(part.reasoning for part in parts),
+            tuple(call for part in parts for call in part.calls),
+        )
 
     async def wait(self, event: asyncio.Event) -> None:
         await self.within(event.wait())

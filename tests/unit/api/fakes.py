@@ -26,7 +26,15 @@ from xinfer.types.deployment import (
     ReplicaStatus,
     Snapshot,
 )
-from xinfer.types.event import Delta, Finished, LogprobDelta, TokenLogprob, Usage
+from xinfer.types.event import (
+    Delta,
+    Finished,
+    LogprobDelta,
+    MessageDelta,
+    TokenLogprob,
+    ToolCall,
+    Usage,
+)
 from xinfer.types.failure import Failure
 from xinfer.types.link import Inspected, Load
 from xinfer.types.model import Abilities, EncodeAbilities, EngineStats, Loaded, ModelSpec, Progress
@@ -177,14 +185,21 @@ class FakeGateway:
     async def complete(self, uid: str, request: Request, *, request_id: str) -> Completion:
         text = ""
         logprobs: tuple[TokenLogprob, ...] = ()
+        reasoning = ""
+        calls: tuple[ToolCall, ...] = ()
         async with await self.open(uid, request, request_id=request_id) as stream:
             async for batch in stream:
                 for event in batch:
                     if isinstance(event, Finished):
-                        return Completion(text, event.reason, event.usage, logprobs, 0.25)
+                        return Completion(
+                            text, event.reason, event.usage, logprobs, 0.25, reasoning, calls
+                        )
                     text += event.text
                     if isinstance(event, LogprobDelta):
                         logprobs += event.logprobs
+                    if isinstance(event, MessageDelta):
+                        reasoning += event.reasoning
+                        calls += event.calls
         raise AssertionError("the script has no end")
 
     async def encode(self, uid: str, request: EncodeRequest, *, request_id: str) -> Encoding:

@@ -301,13 +301,18 @@ async def test_a_failed_model_says_why() -> None:
 
 WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 CALLS = (ToolCall("weather", '{"city": "東京"}'), ToolCall("weather", "{}"))
-MADE = [
+MADE: list[Delta | Finished] = [
     MessageDelta(0, "", [1], (), "Hm."),
     MessageDelta(0, "Let me see.", [2], ()),
     MessageDelta(0, "", [3], (), "", CALLS[:1]),
     MessageDelta(0, "", [4], (), "", CALLS[1:]),
     Finished(0, "tool_calls", Usage(5, 4, 0, 1)),
 ]
+
+
+def each(events: list[Delta | Finished]) -> list[list[Delta | Finished]]:
+    """A script in which they come one by one."""
+    return [[event] for event in events]
 
 
 def deltas(text: str) -> list[dict[str, Any]]:
@@ -318,7 +323,7 @@ def deltas(text: str) -> list[dict[str, Any]]:
 
 async def test_a_whole_answer_has_thoughts_and_calls_beside_its_text() -> None:
     api = Api()
-    api.gateway.scripts = [MADE]
+    api.gateway.scripts = [each(MADE)]
     body = (await api.chat(tools=[WEATHER])).json()
     (choice,) = body["choices"]
     message = choice["message"]
@@ -339,7 +344,7 @@ async def test_a_whole_answer_has_thoughts_and_calls_beside_its_text() -> None:
 
 async def test_a_stream_tells_calls_whole_with_the_finish_reason() -> None:
     api = Api()
-    api.gateway.scripts = [MADE]
+    api.gateway.scripts = [each(MADE)]
     choices = deltas((await api.chat(tools=[WEATHER], stream=True)).text)
     assert [choice["finish_reason"] for choice in choices] == [None, None, None, "tool_calls"]
     assert choices[1]["delta"] == {"reasoning_content": "Hm."}
@@ -357,7 +362,7 @@ async def test_a_stream_tells_calls_in_deltas_where_that_is_asked_for(by: str) -
     spec = structs.replace(status.deployment.spec, tool_call_deltas=by == "launch")
     status = structs.replace(status, deployment=structs.replace(status.deployment, spec=spec))
     api = Api(status)
-    api.gateway.scripts = [MADE, MADE]
+    api.gateway.scripts = [each(MADE), each(MADE)]
     options = {"stream_options": {"tool_call_deltas": True}} if by == "request" else {}
     told = deltas((await api.chat(tools=[WEATHER], stream=True, **options)).text)
     assert told[-1]["delta"] == {}
@@ -382,7 +387,7 @@ async def test_ids_of_calls_follow_from_the_request() -> None:
 @pytest.mark.parametrize("stream", [False, True])
 async def test_the_older_form_is_answered_in_the_older_form(stream: bool) -> None:
     api = Api()
-    api.gateway.scripts = [[*MADE[:3], MADE[-1]]]
+    api.gateway.scripts = [each([*MADE[:3], MADE[-1]])]
     response = await api.chat(
         functions=[WEATHER["function"]], function_call={"name": "weather"}, stream=stream
     )

@@ -18,9 +18,11 @@ from xinfer.types.event import (
     Failed,
     Finished,
     LogprobDelta,
+    MessageDelta,
     Refused,
     Started,
     TokenLogprob,
+    ToolCall,
     Usage,
 )
 from xinfer.types.failure import Failure
@@ -193,6 +195,31 @@ async def test_log_probabilities_without_text_are_held_and_delivered_like_text()
     way.channel.grant(1)
     await asyncio.sleep(0)
     assert way.wire.events == [LogprobDelta(7, "", [1], (logprob(b""),)), END]
+
+
+async def test_thoughts_and_calls_go_and_merge_with_their_text() -> None:
+    way = Way(window=1)
+    call, other = ToolCall("f", "{}"), ToolCall("g", "{}")
+    way.channel.delta("", [1], (), "a")
+    way.channel.delta("", [2], (), "b")
+    way.channel.delta("c", [3], (logprob(b"c"),))
+    way.channel.delta("", [4], (), "", (call,))
+    way.channel.delta("", [5], (), "", (other,))
+    way.channel.grant(1)
+    way.channel.delta("d", [6])
+    way.channel.grant(1)
+    await asyncio.sleep(0)
+    assert way.wire.events == [
+        MessageDelta(7, "", [1], (), "a"),
+        MessageDelta(7, "c", [2, 3, 4, 5], (logprob(b"c"),), "b", (call, other)),
+        Delta(7, "d", [6]),
+    ]
+
+
+async def test_thoughts_and_calls_count_into_the_backlog() -> None:
+    assert not Way(window=0, max_backlog=100).channel.delta("", [1], (), "a" * 101)
+    call = ToolCall("f", "a" * 100)
+    assert not Way(window=0, max_backlog=100).channel.delta("", [1], (), "", (call,))
 
 
 async def test_log_probabilities_count_into_the_backlog() -> None:
