@@ -261,3 +261,27 @@ def test_an_adapter_that_is_not_there_is_refused_by_name(model: Path, path: str)
 def test_adapters_given_twice_are_refused(model: Path) -> None:
     both = launch(model, adapters={"a": LoraAdapter(str(model))}, options={"lora": {"b": "/b"}})
     assert refusal(both).param == "lora"
+
+
+def test_a_launch_says_how_the_model_thinks_and_calls() -> None:
+    told = resolve(
+        launch(
+            "tiny-chat",
+            enable_thinking=True,
+            tool_call_parser="mistral",
+            reasoning_content=False,
+        )
+    ).model
+    assert told.template_kwargs == {"enable_thinking": True, "thinking": True}
+    assert told.tool_call_parser == "mistral"
+    assert not told.reasoning_content
+    plain = resolve(launch("tiny-chat")).model
+    assert (plain.template_kwargs, plain.tool_call_parser) == ({}, "")
+    assert plain.reasoning_content
+    assert {"tools", "reasoning", "hybrid"} <= set(plain.abilities)
+
+
+def test_an_unknown_parser_of_calls_is_refused() -> None:
+    error = refusal(launch("tiny-chat", tool_call_parser="nonesuch"))
+    assert error.param == "tool_call_parser"
+    assert "hermes" in error.message

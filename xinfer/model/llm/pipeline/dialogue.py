@@ -92,7 +92,8 @@ class Dialogue:
                 to a call, or the model does not think and is to think hard
                 (`unsupported_parameter`).
         """
-        options = {**self._defaults, **self._effort(request), **request.template_kwargs}
+        defaults = self._defaults
+        asked = {**self._effort(request), **request.template_kwargs}
         tools = [] if request.tool_choice == "none" else request.tools
         if tools and not self._takes_tools:
             raise InvalidRequest(
@@ -116,10 +117,9 @@ class Dialogue:
         if constraint is not None:
             # All of the answer has the form that is asked for: there is no room for thoughts.
             tags = None
-            options = {**dict.fromkeys(self._switches, False), **options}
-        return Turn(
-            tools, options, constraint, tags, calls, bool(tools) and not request.parallel_tool_calls
-        )
+            defaults = {**defaults, **dict.fromkeys(self._switches, False)}
+        one_call = bool(tools) and not request.parallel_tool_calls
+        return Turn(tools, {**defaults, **asked}, constraint, tags, calls, one_call)
 
     def _effort(self, request: ChatRequest) -> dict[str, Any]:
         """`reasoning_effort` in the template's words."""

@@ -50,6 +50,11 @@ class MessageParser:
         return self._reasoning is not None and not self._reasoning.done
 
     @property
+    def over(self) -> bool:
+        """All that follows is text, and nothing is held back."""
+        return self._tools is None and not self.looking
+
+    @property
     def held(self) -> int:
         """Characters that are held back."""
         held = 0 if self._reasoning is None else self._reasoning.held

@@ -193,6 +193,8 @@ class OutputPipeline:
             parts = _parts(message, text, end=reason is not None)
             characters = before + len(text) - message.held + self._silent
             reason = self._reason(message, reason)
+            if message.over:
+                self._message = None
         if reason is None and not (parts.text or parts.reasoning or parts.calls):
             self._silent = characters
             return _NOTHING

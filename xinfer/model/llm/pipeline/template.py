@@ -66,7 +66,7 @@ class ChatTemplate:
         self._max_length = max_length
         self._knows_developer = "developer" in source
         self._wants_parts = not self._shows(_PROBE) and self._shows(_parts(_PROBE))
-        self._wants_objects = self._shows_arguments()
+        self._wants_objects, self._takes_missing = self._find_history()
         self._wants_short_ids = bool(_WANTS_SHORT_IDS.search(source))
         self.takes_tools = self._shows_tools()
         """Whether it tells the model what functions it may call."""
@@ -144,6 +144,8 @@ class ChatTemplate:
             prepared["content"] = _parts(content) if self._wants_parts else content
         if prepared.get("tool_calls"):
             prepared["tool_calls"] = [self._call(call) for call in prepared["tool_calls"]]
+            if content is None and not self._takes_missing:
+                prepared["content"] = ""
         if self._wants_short_ids and prepared.get("tool_call_id"):
             prepared["tool_call_id"] = _short_id(prepared["tool_call_id"])
         return prepared
@@ -164,20 +166,27 @@ class ChatTemplate:
         except Exception:  # whatever the model's own code raises
             return False
 
-    def _shows_arguments(self) -> bool:
-        """Whether it renders arguments that are objects as JSON, or one by one."""
-        call = {"name": "f", "arguments": {"a": _PROBE}}
+    def _find_history(self) -> tuple[bool, bool]:
+        """How the template wants earlier calls: arguments as objects, and missing text as such."""
+        for objects, missing in ((True, True), (True, False), (False, True), (False, False)):
+            if self._shows_call({"a": _PROBE} if objects else f'{{"a": "{_PROBE}"}}', missing):
+                return objects, missing
+        return False, False
+
+    def _shows_call(self, arguments: Any, missing: bool) -> bool:
+        """Whether it renders a call with its arguments in JSON, or one by one."""
+        call = {"name": "f", "arguments": arguments}
         calls = [{"id": "a" * 9, "type": "function", "function": call}]
         messages: list[dict[str, Any]] = [
             {"role": "user", "content": _parts("Hi") if self._wants_parts else "Hi"},
-            {"role": "assistant", "content": None, "tool_calls": calls},
+            {"role": "assistant", "content": None if missing else "", "tool_calls": calls},
             {"role": "tool", "tool_call_id": "a" * 9, "name": "f", "content": "1"},
         ]
         try:
             text = self._render(messages, {})
         except Exception:  # whatever the model's own code raises
             return False
-        return _PROBE in text and f"'{_PROBE}'" not in text
+        return _PROBE in text and f"'{_PROBE}'" not in text and "None" not in text
 
     def _shows(self, content: Any) -> bool:
         """Whether the template renders this content of a user's message."""

@@ -192,6 +192,14 @@ def test_a_call_is_forced_by_the_schema_of_the_functions() -> None:
     assert joined(made) == ("", "", [ToolCall("clock", "{}")], "tool_calls")
 
 
+def test_a_forced_call_is_not_thought_about_unless_the_request_says_so() -> None:
+    spec = ModelSpec(name="model", template_kwargs={"enable_thinking": True})
+    forced: dict[str, Any] = {"tools": [WEATHER], "tool_choice": "required", "kinds": ["grammar"]}
+    assert b"<think>" not in bytes(prepare(spec=spec, **forced).token_request.prompt)
+    said = prepare(spec=spec, template_kwargs={"enable_thinking": True}, **forced)
+    assert bytes(said.token_request.prompt).endswith(b"<think>\n")
+
+
 def test_definitions_of_a_schema_are_found_where_the_call_has_them() -> None:
     parameters = {
         "type": "object",

@@ -181,6 +181,14 @@ def test_arguments_of_earlier_calls_are_objects_unless_the_template_wants_text()
     assert template(either).render(called("not json"), {}) == "S"
 
 
+def test_text_that_a_call_comes_without_is_empty_where_the_template_wants_text() -> None:
+    shown = CALLS + "{{ c.function.arguments | tojson }}{% endfor %}"
+    text = shown + "{{ '[' + m.content + ']' }}{% endfor %}"
+    assert template(text).render(called("{}"), {}) == "[hi]{}[][1]"
+    missing = shown + "{% if m.content is none %}-{% endif %}{% endfor %}"
+    assert template(missing).render(called("{}"), {}) == "{}-"
+
+
 def test_ids_of_calls_are_short_where_the_template_wants_that() -> None:
     source = (
         CALLS + "{% if c.id | length != 9 %}{{ raise_exception('id') }}{% endif %}{{ c.id }}"
