@@ -149,6 +149,19 @@ async def test_what_a_launch_brings_for_its_model_reaches_the_control_plane() ->
     assert api.control.operations[0].spec.packages == ()
 
 
+async def test_how_a_model_thinks_and_calls_reaches_the_control_plane() -> None:
+    api = Api()
+    said = {"enable_thinking": True, "reasoning_content": False, "tool_call_deltas": True}
+    assert (await _launch(api, **said, tool_call_parser="hermes")).status_code == 200
+    assert api.control.operations[0].spec == LaunchSpec(
+        model_name="tiny", **said, tool_call_parser="hermes"
+    )
+    api = Api()
+    nothing = dict.fromkeys((*said, "tool_call_parser"))
+    assert (await _launch(api, **nothing)).status_code == 200
+    assert api.control.operations[0].spec == LaunchSpec(model_name="tiny")
+
+
 async def test_lora_adapters_reach_the_control_plane() -> None:
     api = Api()
     config = {
