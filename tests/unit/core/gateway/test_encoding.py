@@ -68,9 +68,8 @@ async def test_sparse_vectors_come_in_the_order_of_the_texts() -> None:
             soon(encode(here, *texts, "", sparse=True)), soon(encode(here, *texts))
         )
         found = [np.frombuffer(row, list(SPARSE_ENTRY)).tolist() for row in encoding.rows()]
-        assert found == [sorted((ord(c), text.count(c)) for c in set(text)) for text in texts] + [
-            []
-        ]
+        expected = [sorted((ord(c), text.count(c)) for c in set(text)) for text in [*texts, ""]]
+        assert found == expected
         assert numbers(dense) == vectors(*texts), "beside those who ask for dense ones"
 
 

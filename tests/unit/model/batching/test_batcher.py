@@ -149,6 +149,13 @@ def test_sparse_vectors_and_a_number_of_dimensions_do_not_go_together() -> None:
         Job(EncodeRequest(texts=["a"], sparse=True, dimensions=4), loaded)
 
 
+def test_sparse_vectors_are_refused_where_the_model_makes_none() -> None:
+    loaded = LetterEngine().load(lambda _: None)
+    with pytest.raises(InvalidRequest, match="makes no sparse vectors") as refused:
+        Job(EncodeRequest(texts=["a"], sparse=True), loaded)
+    assert (refused.value.code, refused.value.param) == ("unsupported_parameter", "return_sparse")
+
+
 def test_vectors_are_shortened_and_normalised_again() -> None:
     with running(LetterEngine(matryoshka=True)) as one:
         job = one.add("ab", dimensions=2)

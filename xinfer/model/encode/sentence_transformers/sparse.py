@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FILE = "sparse_linear.pt"
-_AROUND = ("cls_token_id", "eos_token_id", "pad_token_id", "unk_token_id")
+_AROUND = ("cls_token_id", "sep_token_id", "eos_token_id", "pad_token_id", "unk_token_id")
 
 
 class SparseHead:

@@ -30,6 +30,7 @@ def by_definition(path: Path, text: str) -> dict[int, float]:
         weights = torch.relu(head(model(**features).last_hidden_state))[0, :, 0].tolist()
     special = {
         tokenizer.cls_token_id,
+        tokenizer.sep_token_id,
         tokenizer.eos_token_id,
         tokenizer.pad_token_id,
         tokenizer.unk_token_id,

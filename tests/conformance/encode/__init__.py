@@ -1,0 +1,1 @@
+"""Encode engines held to the contract of `xinfer.model.encode_engine`."""
