@@ -59,7 +59,7 @@ def test_every_block_does_what_the_readme_says(server: Server, folder: Path) -> 
         assert not server.instances("my-model")
         assert not server.instances("parrot")
     finally:
-        for uid in ("tiny-chat", "my-model", "parrot", "my-chat", "my-embedding", "my-rerank"):
+        for uid in ("tiny-chat", "my-model", "parrot", "my-chat", "tiny-embed", "tiny-rerank"):
             if server.instances(uid):
                 server.terminate(uid)
 
