@@ -56,6 +56,7 @@ async def test_workers_have_their_labels_and_the_models_by_replica() -> None:
     assert one["work-ip"] == "127.0.0.1:4000"
     assert list(one["models"]) == ["echo-0-abc"]
     assert one["models"]["echo-0-abc"]["model_name"] == "echo"
+    assert one["models"]["echo-0-abc"]["address"] == "127.0.0.1:4000"
     assert (one["labels"], one["state"], one["version"]) == ({"rack": "3"}, "READY", "1.2.3")
     assert (two["models"], two["state"]) == ({}, "LEAVING")
 

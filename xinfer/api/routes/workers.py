@@ -3,6 +3,7 @@
 import ipaddress
 from typing import Any
 
+import msgspec
 from fastapi import APIRouter, Request
 
 from xinfer.api.render.deployments import describe
@@ -35,7 +36,8 @@ async def list_workers(request: Request) -> list[dict[str, Any]]:
     for status in here.table.deployments():
         for replica in status.replicas:
             if replica.worker in models:
-                models[replica.worker][replica.replica_id] = describe(status)
+                own = msgspec.structs.replace(status, replicas=(replica,))
+                models[replica.worker][replica.replica_id] = describe(own)
     return [
         {
             "work-ip": node.address,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from xinfer.core.gateway.table import unknown_model
 from xinfer.core.launch_environment import check_environment
+from xinfer.core.supervisor.launches import Launches, taken
 from xinfer.core.supervisor.locks import KeyedLocks
 from xinfer.core.supervisor.placement import places_of
 from xinfer.core.supervisor.resolving import Resolver
@@ -25,7 +25,7 @@ from xinfer.core.supervisor.state import ClusterState, LogTarget
 from xinfer.core.supervisor.store import Store
 from xinfer.core.supervisor.uids import check_uid, default_uid
 from xinfer.core.supervisor.workers import WorkerPort
-from xinfer.errors import Cancelled, Conflict, InvalidRequest, Unavailable
+from xinfer.errors import Conflict, InvalidRequest, Unavailable
 from xinfer.model.catalog.host import Host
 from xinfer.model.catalog.resolve import Resolved
 from xinfer.model.catalog.schema import Entry
@@ -37,14 +37,6 @@ from xinfer.types.deployment import Deployment, DeploymentState, LaunchSpec, Pla
 logger = logging.getLogger(__name__)
 
 _LEAVING = (DeploymentState.DRAINING, DeploymentState.TERMINATED)
-
-
-class _Launch:
-    """A launch that is not committed yet."""
-
-    def __init__(self) -> None:
-        self.cancel = asyncio.Event()
-        self.cancelled = False
 
 
 class DeploymentService:
@@ -80,7 +72,7 @@ class DeploymentService:
         self._monotonic = monotonic
         self._unix_now = unix_now
         self._locks = KeyedLocks()
-        self._launches: dict[str, _Launch] = {}
+        self._launches = Launches()
         self._newest: dict[str, int] = {}
         """The newest generation that was wanted of each uid; the store need not have kept it."""
 
@@ -111,19 +103,20 @@ class DeploymentService:
         check_environment(spec, self._settings)
         places = places_of(spec)
         if spec.model_uid is None:
-            taken = () if exist_ok else {*self._state.desired, *self._launches}
-            uid = default_uid(spec.model_name, taken)
+            others = () if exist_ok else {*self._state.desired, *self._launches.uids()}
+            uid = default_uid(spec.model_name, others)
         else:
             uid = spec.model_uid
             check_uid(uid)
-        with self._announced(uid) as launch:
+        with self._launches.announced(uid) as launch:
             async with self._locks.hold(uid):
                 if uid in self._state.desired and not self._state.has_failed(uid):
                     same = self._state.desired[uid].spec.model_name == spec.model_name
                     if exist_ok and same:
                         return uid
-                    raise _taken(uid, "running")
-                resolved = await self._resolve(launch, uid, spec)
+                    raise taken(uid, "running")
+                workers = self._state.observed(self._monotonic()).workers
+                resolved = await launch.unless_cancelled(self._resolver.resolve(spec, workers))
                 self._refuse_while_draining()
                 deployment = await self._make(uid, spec, places, resolved)
                 self._refuse_without_room(deployment)
@@ -216,7 +209,7 @@ class DeploymentService:
         """
         launch = self._launches.get(uid)
         if launch is not None:
-            launch.cancel.set()
+            launch.cancel()
         async with self._locks.hold(uid):
             if launch is not None and launch.cancelled:
                 return
@@ -279,32 +272,6 @@ class DeploymentService:
     def _want(self, deployment: Deployment) -> None:
         self._newest[deployment.uid] = deployment.generation
         self._state.put(deployment)
-
-    @contextlib.contextmanager
-    def _announced(self, uid: str) -> Iterator[_Launch]:
-        if uid in self._launches:
-            raise _taken(uid, "being launched")
-        launch = self._launches[uid] = _Launch()
-        try:
-            yield launch
-        finally:
-            del self._launches[uid]
-
-    async def _resolve(self, launch: _Launch, uid: str, spec: LaunchSpec) -> Resolved:
-        workers = self._state.observed(self._monotonic()).workers
-        work = asyncio.ensure_future(self._resolver.resolve(spec, workers))
-        cancel = asyncio.ensure_future(launch.cancel.wait())
-        try:
-            await asyncio.wait({work, cancel}, return_when=asyncio.FIRST_COMPLETED)
-            if launch.cancel.is_set():
-                launch.cancelled = True
-                raise Cancelled(f"The launch of {uid!r} was cancelled.")
-            return work.result()
-        finally:
-            # A thread runs to its end; nobody waits for what it finds.
-            for future in (work, cancel):
-                future.cancel()
-            await asyncio.wait({work, cancel})
 
     async def _make(
         self, uid: str, spec: LaunchSpec, places: tuple[Place, ...], resolved: Resolved
@@ -397,10 +364,3 @@ class DeploymentService:
                 code="draining",
                 retry_after=self._settings.drain_timeout,
             )
-
-
-def _taken(uid: str, how: str) -> Conflict:
-    return Conflict(
-        f"Model uid {uid!r} is {how} already. Terminate it first, or launch under another uid.",
-        param="model_uid",
-    )

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import codecs
+import logging
 import re
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
+logger = logging.getLogger(__name__)
+
+READ_SIZE = 64 << 10
+"""The most bytes that are taken of the output at once."""
 MAX_LINE = 16 << 10
 """Characters after which a line is broken in two."""
 MAX_FILE_BYTES = 8 << 20
@@ -116,3 +122,28 @@ def _changed(path: Path) -> float:
         return path.stat().st_mtime
     except FileNotFoundError:  # another replica's start has pruned it
         return 0.0
+
+
+async def keep_output(
+    reader: asyncio.StreamReader, log: LineLog, directory: Path, replica_id: str
+) -> None:
+    """Keep what a replica prints, in `log` and in a file of its own, until the output ends; the
+    disk's trouble is not the replica's."""
+    file: LogFile | None = None
+    try:
+        file = await asyncio.to_thread(LogFile, directory, replica_id)
+    except OSError as error:
+        logger.warning("The output of %s is not written to disk: %s", replica_id, error)
+    try:
+        while data := await reader.read(READ_SIZE):
+            log.append(data)
+            if file is not None:
+                try:
+                    await asyncio.to_thread(file.write, data)
+                except OSError as error:
+                    logger.warning("The log file %s ends early: %s", file.path, error)
+                    file.close()
+                    file = None
+    finally:
+        if file is not None:
+            file.close()

@@ -18,7 +18,7 @@ from xinfer.core.worker.downloads import SHARE, Downloads, downloaded_fraction
 from xinfer.core.worker.environments import Environments
 from xinfer.core.worker.guard import Guard
 from xinfer.core.worker.links import LinkPlace
-from xinfer.core.worker.logs import LineLog, LogFile
+from xinfer.core.worker.logs import READ_SIZE, LineLog, keep_output
 from xinfer.core.worker.spawn import Exit, read_pipe, replica_environment
 from xinfer.errors import EngineFailed, XinferError
 from xinfer.model.catalog.damage import find_damage
@@ -40,7 +40,6 @@ COMMAND = (sys.executable, "-m", "xinfer.core.replica")
 FAILURE_LOG_LINES = 50
 
 _MAX_MESSAGE = 4 << 20  # bytes of one status line
-_LOG_CHUNK = 64 << 10  # bytes
 _LEFTOVER_GRACE = 1.0  # seconds to read what is still in the pipes after the process has ended
 
 _read_message = msgspec.json.Decoder(ReplicaMessage).decode
@@ -216,7 +215,7 @@ class ReplicaProcess:
         return False
 
     async def _run(self, command: Sequence[str]) -> None:
-        async with read_pipe(_MAX_MESSAGE) as status, read_pipe(_LOG_CHUNK) as log:
+        async with read_pipe(_MAX_MESSAGE) as status, read_pipe(READ_SIZE) as log:
             loop = asyncio.get_running_loop()
             transport, exit_ = await loop.subprocess_exec(
                 lambda: Exit(self._wake),
@@ -246,7 +245,15 @@ class ReplicaProcess:
             pid = transport.get_pid()
             readers = [
                 asyncio.create_task(self._read_status(status.reader), name=f"status of {pid}"),
-                asyncio.create_task(self._read_log(log.reader), name=f"log of {pid}"),
+                asyncio.create_task(
+                    keep_output(
+                        log.reader,
+                        self._log,
+                        self._settings.home_path / "logs" / "replicas",
+                        assignment.replica_id,
+                    ),
+                    name=f"log of {pid}",
+                ),
             ]
             self._guard.add(pid)
             try:
@@ -343,29 +350,6 @@ class ReplicaProcess:
         elif message.failure is not None and self.report.failure is None:
             self._change(failure=message.failure)
         self._wake.set()
-
-    async def _read_log(self, reader: asyncio.StreamReader) -> None:
-        """Keep what the process prints; the disk's trouble is not the replica's."""
-        file: LogFile | None = None
-        directory = self._settings.home_path / "logs" / "replicas"
-        replica_id = self.report.assignment.replica_id
-        try:
-            file = await asyncio.to_thread(LogFile, directory, replica_id)
-        except OSError as error:
-            logger.warning("The output of %s is not written to disk: %s", replica_id, error)
-        try:
-            while data := await reader.read(_LOG_CHUNK):
-                self._log.append(data)
-                if file is not None:
-                    try:
-                        await asyncio.to_thread(file.write, data)
-                    except OSError as error:
-                        logger.warning("The log file %s ends early: %s", file.path, error)
-                        file.close()
-                        file = None
-        finally:
-            if file is not None:
-                file.close()
 
     def _conclude(self) -> None:
         """Make the report final: why it ended, in plain words."""

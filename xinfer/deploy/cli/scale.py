@@ -14,7 +14,7 @@ from xinfer.deploy.cli.follow import LaunchFailed, follow_replicas
 from xinfer.deploy.cli.models import format_option
 from xinfer.deploy.cli.table import table
 
-_GIB = 1 << 30
+_MIB, _GIB = 1 << 20, 1 << 30
 
 
 @click.command()
@@ -92,7 +92,7 @@ def _row(instance: dict[str, Any]) -> list[object]:
         instance["state"],
         f"{ready}/{instance['replica']}",
         _devices(replicas),
-        f"{memory / _GIB:.1f} GiB",
+        f"{memory / _GIB:.1f} GiB" if memory >= _GIB else f"{memory / _MIB:.0f} MiB",
         sum(each.get("running", 0) for each in replicas),
         f"{waiting}/{instance['max_queue']}",
         sum(each["restarts"] for each in replicas),
