@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import re
-import threading
 from typing import Any
 
 import pytest
 
+from tests.unit.core.supervisor.desk import Desk
 from tests.unit.core.supervisor.support import (
-    CRASH,
     DRAINING,
     ERROR,
     GIB,
     LOADING,
     READY,
     TERMINATED,
-    FakeWorkers,
-    MemoryStore,
     assignment,
-    cluster_state,
     deployment,
     replica,
     report,
@@ -29,65 +25,9 @@ from tests.unit.core.supervisor.support import (
     until,
 )
 from xinfer.core.supervisor.scaling import MAX_REPLICAS
-from xinfer.core.supervisor.service import DeploymentService
 from xinfer.errors import Cancelled, Conflict, InvalidRequest, NotFound, Unavailable
-from xinfer.model.catalog.host import Host
-from xinfer.model.catalog.resolve import Resolved
-from xinfer.settings import Settings
-from xinfer.types.deployment import DeploymentState, LaunchSpec, Place
-from xinfer.types.model import Memory, ModelSpec
-
-
-class Desk:
-    """A service with fakes around it; while `hold` is set, resolving blocks its thread."""
-
-    def __init__(self) -> None:
-        self.state = cluster_state()
-        self.store = MemoryStore(first_generation=100)
-        self.workers = FakeWorkers()
-        self.changes = 0
-        self.resolving = 0
-        self.go = threading.Event()
-        self.go.set()
-        self.sequence = 0
-        self.memory = Memory()
-        self.service = DeploymentService(
-            self.state,
-            self.store,
-            self.workers,
-            Settings(max_queue=20),
-            resolve=self.resolve,
-            changed=self.changed,
-            monotonic=lambda: 1000.0,
-            unix_now=lambda: 5.9,
-        )
-
-    def resolve(self, spec: LaunchSpec, host: Host) -> Resolved:
-        self.resolving += 1
-        self.host = host
-        assert self.go.wait(10)
-        if spec.model_name == "unknown":
-            raise NotFound("There is no such model.", param="model_name")
-        return Resolved(ModelSpec(name=spec.model_name), "echo", {"pace": 1}, memory=self.memory)
-
-    def changed(self) -> None:
-        self.changes += 1
-
-    async def launch(self, uid: str | None = "m", *, exist_ok: bool = False, **fields: Any) -> str:
-        made = {"model_name": "echo", "model_uid": uid, **fields}
-        return await self.service.launch(LaunchSpec(**made), exist_ok=exist_ok)
-
-    def becomes(self, state: DeploymentState, uid: str = "m", replica_id: str = "r") -> None:
-        self.sequence += 1
-        given = assignment(self.state.desired[uid], replica_id)
-        failure = CRASH if state is ERROR else None
-        self.state.apply(
-            report(replica(given, state, failure=failure), sequence=self.sequence), 0.0
-        )
-
-    def fails(self, uid: str = "m") -> None:
-        for attempt in range(3):
-            self.becomes(ERROR, uid, f"r{attempt}")
+from xinfer.types.deployment import Place
+from xinfer.types.model import Memory
 
 
 def test_a_launch_is_committed_and_wanted() -> None:
@@ -481,123 +421,5 @@ def test_places_are_wanted_as_they_were_asked_for() -> None:
         assert desk.state.desired["m"].places == (Place(n_gpu=2, worker="h"),)
         with pytest.raises(InvalidRequest, match="multiple of replica"):
             await desk.launch("n", replica=2, gpu_idx=(1,))
-
-    run(main)
-
-
-def test_scale_changes_what_is_wanted_and_keeps_it() -> None:
-    async def main() -> None:
-        desk = Desk()
-        await desk.launch("m", replica=2, max_queue=10)
-        generation = desk.state.desired["m"].generation
-        assert await desk.service.scale("m", 3) == 3
-        assert await desk.service.scale("m", max_queue=4) == 3
-        assert await desk.service.scale("m", request_limits=8) == 3
-        wanted = desk.state.desired["m"]
-        assert (wanted.replicas, wanted.max_queue, wanted.generation) == (3, 4, generation)
-        assert wanted.request_limits == 8
-        assert await desk.store.load() == [wanted]
-        changes = desk.changes
-        assert await desk.service.scale("m", 3, 4, 8) == 3
-        assert desk.changes == changes
-        await desk.service.scale("m", request_limits=0)
-        assert desk.state.desired["m"].request_limits is None
-        await desk.launch("n", request_limits=0)
-        await desk.launch("o", request_limits=5)
-        limits = [desk.state.desired[uid].request_limits for uid in "no"]
-        assert limits == [None, 5]
-
-    run(main)
-
-
-@pytest.mark.parametrize(
-    ("numbers", "param"),
-    [((0, None), "replica"), ((257, None), "replica"), ((True, None), "replica"),
-     ((None, -1), "max_queue"), ((2, 1.5), "max_queue"), ((None, None, -1), "request_limits")],
-)  # fmt: skip
-def test_a_bad_scale_changes_nothing(numbers: tuple[Any, ...], param: str) -> None:
-    async def main() -> None:
-        desk = Desk()
-        await desk.launch("m")
-        before = desk.state.desired["m"]
-        with pytest.raises(InvalidRequest) as caught:
-            await desk.service.scale("m", *numbers)
-        assert caught.value.param == param
-        assert desk.state.desired["m"] == before
-        with pytest.raises(NotFound):
-            await desk.service.scale("n", 2)
-
-    run(main)
-
-
-def test_a_model_grows_only_where_there_is_room() -> None:
-    async def main() -> None:
-        desk = Desk()
-        desk.memory = Memory(weights=5 * GIB)
-        desk.state.apply(report(), 1000.0)  # 12 GiB are free
-        await desk.launch("m")
-        assert await desk.service.scale("m", 2) == 2
-        with pytest.raises(Unavailable, match="Of 3 replicas 2 would fit") as caught:
-            await desk.service.scale("m", 3)
-        assert caught.value.code == "no_capacity"
-        assert desk.state.desired["m"].replicas == 2
-        assert await desk.service.scale("m", 1) == 1
-
-    run(main)
-
-
-def test_replicas_added_where_each_had_a_place_may_run_anywhere() -> None:
-    async def main() -> None:
-        desk = Desk()
-        own = (Place(worker="a"), Place(worker="b"))
-        await desk.launch("m", replica=2, replica_config=own)
-        await desk.service.scale("m", 3)
-        assert desk.state.desired["m"].places == (*own, Place())
-        await desk.launch("n", n_gpu=None)
-        await desk.service.scale("n", 2)
-        assert desk.state.desired["n"].places == (Place(n_gpu=None),)
-
-    run(main)
-
-
-def test_one_replica_is_added_in_its_place_and_one_is_removed() -> None:
-    async def main() -> None:
-        desk = Desk()
-        await desk.launch("m", replica=2)
-        place = Place(worker="a", replica_uid="mine")
-        assert await desk.service.add_replicas("m", places=(place,)) == (2,)
-        assert desk.state.desired["m"].places == (Place(), Place(), place)
-        assert await desk.service.remove_replica("m", 0) == 2
-        wanted = desk.state.desired["m"]
-        assert wanted.ordinals == (1, 2)
-        assert await desk.store.load() == [wanted]
-        with pytest.raises(NotFound, match="no replica 0"):
-            await desk.service.remove_replica("m", 0)
-        with pytest.raises(NotFound):
-            await desk.service.add_replicas("n")
-
-    run(main)
-
-
-def test_without_its_last_replica_a_model_is_terminated() -> None:
-    async def main() -> None:
-        desk = Desk()
-        await desk.launch("m")
-        assert await desk.service.remove_replica("m", 0) == 0
-        assert desk.state.desired == {}
-        assert await desk.store.load() == []
-
-    run(main)
-
-
-def test_a_replica_is_added_only_where_there_is_room() -> None:
-    async def main() -> None:
-        desk = Desk()
-        desk.memory = Memory(weights=7 * GIB)
-        desk.state.apply(report(), 1000.0)  # 12 GiB are free
-        await desk.launch("m")
-        with pytest.raises(Unavailable, match="Of 2 replicas 1 would fit"):
-            await desk.service.add_replicas("m")
-        assert desk.state.desired["m"].replicas == 1
 
     run(main)
