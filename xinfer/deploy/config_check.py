@@ -81,10 +81,10 @@ def read_file(path: str, catalogue: Catalogue | None = None) -> list[LaunchSpec]
                     f"{spec.model_uid!r} is the uid of an earlier entry. Give each its own.",
                     param="model_uid",
                 )
+        except _BadFields as error:
+            findings += [_finding(where, each) for each in error.errors]
         except (InvalidRequest, NotFound) as error:
-            field = f", {error.param}" if error.param else ""
-            message = error.message.removeprefix(f"`{error.param}`: ")
-            findings.append(f"{where}{field}: {' '.join(message.split())}")
+            findings.append(_finding(where, error))
         else:
             assert spec.model_uid is not None
             specs[spec.model_uid] = spec
@@ -93,11 +93,25 @@ def read_file(path: str, catalogue: Catalogue | None = None) -> list[LaunchSpec]
     return list(specs.values())
 
 
+class _BadFields(Exception):
+    """Fields of an entry cannot be what they are; `errors` has one for each."""
+
+    def __init__(self, errors: list[InvalidRequest]) -> None:
+        super().__init__(errors)
+        self.errors = errors
+
+
+def _finding(where: str, error: XinferError) -> str:
+    field = f", {error.param}" if error.param else ""
+    message = error.message.removeprefix(f"`{error.param}`: ")
+    return f"{where}{field}: {' '.join(message.split())}"
+
+
 def _launch(entry: Any, directory: str, catalogue: Catalogue) -> LaunchSpec:
     """One entry, checked as far as that can be done before the server runs.
 
     Raises:
-        InvalidRequest, NotFound: it would never be launched as it is.
+        _BadFields, InvalidRequest, NotFound: it would never be launched as it is.
     """
     if not isinstance(entry, dict):
         raise InvalidRequest("It is no launch: expected fields such as `model_name: NAME`.")
@@ -105,8 +119,16 @@ def _launch(entry: Any, directory: str, catalogue: Catalogue) -> LaunchSpec:
     try:
         body = LaunchBody.model_validate(entry)
     except ValidationError as error:
-        complaints = [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
-        raise validation_error(RequestValidationError(complaints, body=entry)) from error
+        complaints: dict[Any, list[Any]] = {}
+        for each in error.errors():
+            told = {**each, "loc": ("body", *each["loc"])}
+            complaints.setdefault(each["loc"][:1], []).append(told)
+        raise _BadFields(
+            [
+                validation_error(RequestValidationError(of_field, body=entry))
+                for of_field in complaints.values()
+            ]
+        ) from error
     if body.exist_ok:
         raise InvalidRequest("It does not belong here; leave it out.", param="exist_ok")
     body.check_supported()

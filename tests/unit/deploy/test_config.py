@@ -68,7 +68,7 @@ def test_a_file_may_declare_nothing(tmp_path: Path) -> None:
 def test_everything_that_is_wrong_is_told_by_entry_and_field(tmp_path: Path) -> None:
     text = """
 models:
-  - {model_name: echo, replica: two}
+  - {model_name: echo, replica: two, max_queue: -1}
   - {model_nam: echo}
   - {model_name: no-such-model}
   - {model_name: echo, model_uid: c, colour: red}
@@ -85,6 +85,7 @@ model: []
     expected = [
         (", model", "only `models`"),
         (", entry 1 (echo), replica", "valid integer"),
+        (", entry 1 (echo), max_queue", "greater than or equal to 0"),
         (", entry 2, model_name", "required"),
         (", entry 3 (no-such-model), model_name", "There is no model 'no-such-model'"),
         (", entry 4 (c), colour", "Its options: "),
