@@ -127,6 +127,8 @@ def test_an_engine_that_only_a_worker_has_is_used_there(
     cluster.chat(uid, "hello")
     described = cluster.http.get(f"/v1/models/{uid}").json()
     assert described["model_engine"] == "parrot"
+    engines = cluster.http.get("/v1/engines/LLM/echo").json()
+    assert [form["model_name"] for form in engines["parrot"]] == ["echo"]
     cluster.server.terminate(uid)
     body: dict[str, Any] = {"model_name": "echo", "model_engine": "parrot", "tempo": 1}
     refusal = cluster.http.post("/v1/models", json=body)

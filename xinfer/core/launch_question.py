@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from xinfer.model.catalog.host import Host
 from xinfer.model.catalog.schema import Entry
 from xinfer.types.deployment import LaunchSpec
+
+EngineAnswers = dict[str, list[dict[str, Any]] | str]
+"""By engine: the forms of a model that it runs, or why it runs none."""
 
 
 class ResolveLaunch(msgspec.Struct, frozen=True):

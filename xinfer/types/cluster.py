@@ -16,7 +16,8 @@ WORKER_ACTOR = "worker"
 `logs(ReadReplicaLog) -> list[str]`, `leave()`, all of which answer at once, and `cached() ->
 list[CachedModel]`, `remove_cached(RemoveCached) -> int`, `environments() ->
 list[VirtualEnvironment]`, `remove_environments(RemoveEnvironments) -> bool`,
-`resolve(ResolveLaunch) -> Resolved`, which take as long as the disk does."""
+`resolve(ResolveLaunch) -> Resolved`,
+`engines(ResolveLaunch) -> EngineAnswers`, which take as long as the disk does."""
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):

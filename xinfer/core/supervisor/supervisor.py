@@ -123,7 +123,13 @@ class Supervisor:
             self.members,
             self.registrations,
             self.events,
-            Inquiries(self.state, lambda spec, host: engines_of(spec, around(host)), monotonic),
+            Inquiries(
+                self.state,
+                workers,
+                lambda spec, host: engines_of(spec, around(host)),
+                monotonic,
+                registered=catalogue.custom,
+            ),
             settings,
         )
 

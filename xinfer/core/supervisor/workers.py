@@ -6,7 +6,7 @@ from typing import Protocol
 
 import msgspec
 
-from xinfer.core.launch_question import ResolveLaunch
+from xinfer.core.launch_question import EngineAnswers, ResolveLaunch
 from xinfer.model.catalog.resolve import Resolved
 from xinfer.types.cluster import (
     WORKER_ACTOR,
@@ -41,6 +41,8 @@ class WorkerPort(Protocol):
     async def remove_environments(self, address: str, request: RemoveEnvironments) -> bool: ...
 
     async def resolve(self, address: str, question: ResolveLaunch) -> Resolved: ...
+
+    async def engines(self, address: str, question: ResolveLaunch) -> EngineAnswers: ...
 
     async def leave(self, address: str) -> None: ...
 
@@ -83,6 +85,10 @@ class ActorWorkers:
     async def resolve(self, address: str, question: ResolveLaunch) -> Resolved:
         answer = await self._call(address, "resolve", question)
         return msgspec.msgpack.decode(answer, type=Resolved)
+
+    async def engines(self, address: str, question: ResolveLaunch) -> EngineAnswers:
+        answer = await self._call(address, "engines", question)
+        return msgspec.msgpack.decode(answer, type=EngineAnswers)
 
     async def leave(self, address: str) -> None:
         await self._call(address, "leave", None)

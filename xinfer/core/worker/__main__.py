@@ -35,8 +35,9 @@ from xinfer.core.worker.replicas import Replicas
 from xinfer.core.worker.reporter import Reporter
 from xinfer.errors import XinferError
 from xinfer.model.catalog.catalogue import Catalogue
+from xinfer.model.catalog.engines import engines_of
 from xinfer.model.catalog.remote import RemoteModels
-from xinfer.model.catalog.resolve import Resolved, resolve
+from xinfer.model.catalog.resolve import resolve
 from xinfer.model.catalog.surroundings import Surroundings
 from xinfer.settings import Settings
 from xinfer.types.cluster import WORKER_ACTOR, ReportReply
@@ -103,16 +104,15 @@ async def serve(config: WorkerConfig, settings: Settings) -> None:
     dismissed = asyncio.Event()
     hubs = RemoteModels(settings)
 
-    def answer(question: ResolveLaunch) -> Resolved:
+    def around(question: ResolveLaunch) -> Surroundings:
         custom = () if question.registered is None else (question.registered,)
-        around = Surroundings(
+        return Surroundings(
             Catalogue(custom),
             hubs,
             question.host,
             settings.trust_remote_code,
             settings.allow_pickle,
         )
-        return resolve(question.spec, around)
 
     cache = ModelCache(settings, pool.external_address, replicas.paths_in_use)
     await xo.create_actor(
@@ -120,7 +120,8 @@ async def serve(config: WorkerConfig, settings: Settings) -> None:
         replicas,
         cache,
         dismissed.set,
-        answer,
+        lambda question: resolve(question.spec, around(question)),
+        lambda question: engines_of(question.spec, around(question)),
         uid=WORKER_ACTOR,
         address=pool.external_address,
     )

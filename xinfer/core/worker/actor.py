@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from xinfer.core.actors import xo
-from xinfer.core.launch_question import ResolveLaunch
+from xinfer.core.launch_question import EngineAnswers, ResolveLaunch
 from xinfer.core.worker.model_cache import ModelCache
 from xinfer.core.worker.replicas import Replicas
 from xinfer.model.catalog.resolve import Resolved
@@ -38,6 +38,7 @@ class WorkerActor(xo.StatelessActor):  # type: ignore[misc]
     Args:
         leave: called when the supervisor wants the worker gone.
         resolve: model, engine and options of a launch, by what is on this machine; blocks.
+        engines_of: by engine, what this machine runs of a model, or why not; blocks.
     """
 
     def __init__(
@@ -46,12 +47,14 @@ class WorkerActor(xo.StatelessActor):  # type: ignore[misc]
         cache: ModelCache,
         leave: Callable[[], None],
         resolve: Callable[[ResolveLaunch], Resolved],
+        engines_of: Callable[[ResolveLaunch], EngineAnswers],
     ) -> None:
         super().__init__()
         self._replicas = replicas
         self._cache = cache
         self._leave = leave
         self._resolve = resolve
+        self._engines_of = engines_of
 
     async def start(self, payload: bytes) -> bytes:
         """Begin to run an `Assignment`; answers at once, reports tell how it goes.
@@ -119,6 +122,14 @@ class WorkerActor(xo.StatelessActor):  # type: ignore[misc]
             NotFound, InvalidRequest: it cannot be run here.
         """
         return _encode(await asyncio.to_thread(self._resolve, _decode_launch(payload)))
+
+    async def engines(self, payload: bytes) -> bytes:
+        """What engines run here of a `ResolveLaunch`'s model, as `EngineAnswers`.
+
+        Raises:
+            NotFound, InvalidRequest: there is no such model here.
+        """
+        return _encode(await asyncio.to_thread(self._engines_of, _decode_launch(payload)))
 
     async def logs(self, payload: bytes) -> bytes:
         """The lines that `ReadReplicaLog` asks for, as a list of strings."""

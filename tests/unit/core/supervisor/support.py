@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from xinfer.core.launch_question import ResolveLaunch
+from xinfer.core.launch_question import EngineAnswers, ResolveLaunch
 from xinfer.core.supervisor.observed import ObservedWorker
 from xinfer.core.supervisor.planner import PlanPolicy
 from xinfer.core.supervisor.silence import LossPolicy
@@ -224,6 +224,7 @@ class FakeWorkers:
         self.asked: list[str] = []
         """Addresses of the workers that were asked for that."""
         self.questions: list[ResolveLaunch] = []
+        self.engine_answers: dict[str, EngineAnswers] = {}
         self.failing: dict[str, Exception] = {}
         self.gate: asyncio.Event | None = None
 
@@ -262,6 +263,12 @@ class FakeWorkers:
         if isinstance(found, Exception):
             raise found
         return found
+
+    async def engines(self, address: str, question: ResolveLaunch) -> EngineAnswers:
+        self.questions.append(question)
+        if f"engines at {address}" in self.failing:
+            raise self.failing[f"engines at {address}"]
+        return self.engine_answers[address]
 
     async def leave(self, address: str) -> None:
         self._raise("leave")

@@ -128,7 +128,9 @@ class House:
             self.members,
             Registrations(Catalogue(), store, path),
             self.events,
-            Inquiries(self.state, lambda spec, host: {spec.model_name: "no"}, lambda: 0.0),
+            Inquiries(
+                self.state, FakeWorkers(), lambda spec, host: {spec.model_name: "no"}, lambda: 0.0
+            ),
             SETTINGS,
         )
 
