@@ -354,7 +354,7 @@ class Settings:
     hub_detect_timeout: float = _setting(
         3.0,
         "XINFERENCE_HUB_DETECT_TIMEOUT",
-        "Time to reach a hub before the next one is tried.",
+        "Time to reach a hub, and to hear of it while a launch waits, before the next is tried.",
         positive=True,
     )
     download_stall_timeout: float = _setting(

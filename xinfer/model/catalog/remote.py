@@ -19,20 +19,16 @@ from xinfer.types.model import ModelSpec, Source
 
 GGUF = "ggufv2"
 
-_PATIENCE = 1.3
-"""Silence of a hub that has been reached, in times that reaching it may take."""
-
 
 class RemoteModels:
     """`Hubs`, by the caches and over the network."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        # Somebody waits for the answer: a hub that is silent is given up sooner than in a download.
-        patience = _PATIENCE * settings.hub_detect_timeout
-        self._hasty = dataclasses.replace(
-            settings, download_stall_timeout=min(settings.download_stall_timeout, patience)
-        )
+        # Somebody waits for the answer: a hub that has been reached and says nothing is given up
+        # as soon as one that cannot be reached, not as late as in a download.
+        patience = min(settings.download_stall_timeout, settings.hub_detect_timeout)
+        self._hasty = dataclasses.replace(settings, download_stall_timeout=patience)
 
     def cached(self, source: Source) -> list[ModelSpec]:
         found: list[ModelSpec] = []

@@ -103,7 +103,7 @@ def test_pickled_weights_are_refused_before_a_byte_and_after_unless_they_are_all
     def refused() -> None:
         for name in ("lab/bert", "ms:lab/bert", str(here)):
             with pytest.raises(InvalidRequest) as raised:
-                resolve(LaunchSpec(model_name=name), around)
+                examine(find_forms(LaunchSpec(model_name=name), around).models[0], around)
             assert raised.value.code == "pickle_refused"
             assert "pytorch_model.bin" in raised.value.message
             assert "XINFERENCE_ALLOW_PICKLE=1" in raised.value.message
@@ -150,9 +150,17 @@ def test_without_a_route_a_launch_fails_in_time_with_both_hubs_and_the_cures(
             assert part in raised.value.message
 
 
-def test_hubs_that_take_a_call_and_say_nothing_are_given_up_in_time(tmp_path: Path) -> None:
+@pytest.mark.parametrize("proxied", [False, True])
+def test_hubs_that_take_a_call_and_say_nothing_are_given_up_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxied: bool
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        if proxied:
+            monkeypatch.setenv("HTTPS_PROXY", endpoint)
+            monkeypatch.delenv("NO_PROXY", raising=False)
+            monkeypatch.delenv("no_proxy", raising=False)
+            endpoint = "https://hub.invalid"
         settings = Settings(
             home=str(tmp_path),
             hf_endpoint=endpoint,
