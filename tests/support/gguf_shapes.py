@@ -167,3 +167,83 @@ def latent_attention(
         "rope.dimension_count": rope,
     }
     return zero_model(path, "deepseek2", values, tensors)
+
+
+def dense(
+    path: Path,
+    architecture: str,
+    *,
+    bias: bool = False,
+    head_norms: bool = False,
+    fused: bool = False,
+    gate: str = "apart",
+    post_norms: bool = False,
+    norm_bias: bool = False,
+    experts: int = 0,
+    tied: bool = True,
+    **values: int | float,
+) -> Path:
+    """Decoders whose layers attend and then pass a network, as most do.
+
+    Args:
+        bias: of queries, keys and values.
+        head_norms: queries and keys are normalised.
+        fused: queries, keys and values are one tensor.
+        gate: of the network: apart, within (one tensor with what it gates) or none.
+        experts: that many networks in a layer; 0 is the one.
+        tied: the output layer is that of the input.
+        values: more metadata, `.` in its keys written as `__`.
+    """
+    width, head, heads, kv_heads, layers = 64, 32, 2, 1, 2
+    inner = 2 * width
+    all_heads = heads + 2 * kv_heads
+    tensors: dict[str, Sequence[int]] = {}
+    for layer in range(layers):
+        block = f"blk.{layer}."
+        sides = {"attn_q": heads, "attn_k": kv_heads, "attn_v": kv_heads}
+        for name, many in ({"attn_qkv": all_heads} if fused else sides).items():
+            tensors[f"{block}{name}.weight"] = (many * head, width)
+            if bias:
+                tensors[f"{block}{name}.bias"] = (many * head,)
+        tensors[f"{block}attn_output.weight"] = (width, heads * head)
+        norms = ["attn_norm", "ffn_norm"]
+        norms += ["post_attention_norm", "post_ffw_norm"] if post_norms else []
+        for name in norms:
+            tensors[f"{block}{name}.weight"] = (width,)
+            if norm_bias:
+                tensors[f"{block}{name}.bias"] = (width,)
+        for name in ("attn_q_norm", "attn_k_norm") if head_norms else ():
+            tensors[f"{block}{name}.weight"] = (head,)
+        if experts:
+            tensors[f"{block}ffn_gate_inp.weight"] = (experts, width)
+            for name in ("gate", "up"):
+                tensors[f"{block}ffn_{name}_exps.weight"] = (experts, inner, width)
+            tensors[f"{block}ffn_down_exps.weight"] = (experts, width, inner)
+            continue
+        if gate == "apart":
+            tensors[f"{block}ffn_gate.weight"] = (inner, width)
+        tensors[f"{block}ffn_up.weight"] = (2 * inner if gate == "within" else inner, width)
+        tensors[f"{block}ffn_down.weight"] = (width, inner)
+        if gate == "none":
+            tensors[f"{block}ffn_up.bias"] = (inner,)
+            tensors[f"{block}ffn_down.bias"] = (width,)
+            tensors[f"{block}attn_output.bias"] = (width,)
+    if norm_bias:
+        tensors["output_norm.bias"] = (width,)
+    if not tied:
+        tensors["output.weight"] = (len(byte_level().tokens), width)
+    known = {
+        "embedding_length": width,
+        "block_count": layers,
+        "feed_forward_length": inner,
+        "attention.head_count": heads,
+        "attention.head_count_kv": kv_heads,
+        "attention.key_length": head,
+        "attention.value_length": head,
+        "rope.dimension_count": head,
+        "attention.layer_norm_rms_epsilon": 1e-6,
+        "attention.layer_norm_epsilon": 1e-6,
+        **({"expert_count": experts, "expert_used_count": 2} if experts else {}),
+    }
+    more = {key.replace("__", "."): value for key, value in values.items()}
+    return zero_model(path, architecture, {**known, **more}, tensors)
