@@ -7,6 +7,7 @@ import re
 from typing import NamedTuple
 
 from xinfer.errors import InvalidRequest
+from xinfer.model.inspect.parts import is_piece, piece_refusal
 
 HUGGINGFACE = "huggingface"
 MODELSCOPE = "modelscope"
@@ -191,7 +192,7 @@ def _repository(name: str, hub: str | None, rest: str) -> RepositoryName:
         and (tag is None or _TAG.fullmatch(tag))
     )
     if not well_formed:
-        raise _no_repository(name)
+        raise piece_refusal(name[:200]) if is_piece(page) else _no_repository(name)
     return RepositoryName(repo, hub, at or revision or None, tag, file)
 
 

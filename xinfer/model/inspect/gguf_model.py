@@ -14,7 +14,13 @@ from xinfer.model.inspect.gguf import GgufMetadata, read_gguf_from, refuse
 from xinfer.model.inspect.gguf_shape import gguf_shape
 from xinfer.model.inspect.json_files import Listing
 from xinfer.model.inspect.parameters import in_billions
-from xinfer.model.inspect.parts import is_first_part, model_name, part_names
+from xinfer.model.inspect.parts import (
+    is_first_part,
+    is_piece,
+    model_name,
+    part_names,
+    piece_refusal,
+)
 from xinfer.model.inspect.template import template_abilities
 from xinfer.types.model import EncodeSpec, ModelSpec
 
@@ -99,8 +105,8 @@ def gguf_variants(files: Listing, *, name: str) -> list[ModelSpec]:
     their quantisation and size.
 
     Raises:
-        InvalidRequest: a file that is read is damaged; a part of a model is missing; there are more
-            different models than can be told apart.
+        InvalidRequest: a file that is read is damaged; no variant has all of its parts; there are
+            more different models than can be told apart.
     """
     firsts = [
         one
@@ -111,10 +117,20 @@ def gguf_variants(files: Listing, *, name: str) -> list[ModelSpec]:
         and not _NO_MODEL.search(one)
     ]
     models: dict[str, list[tuple[int, tuple[str, ...]]]] = {}
+    incomplete: list[InvalidRequest] = []
     for first in firsts:
-        names = part_names(first, files)
+        try:
+            names = part_names(first, files)
+        except InvalidRequest as error:
+            incomplete.append(error)
+            continue
         size = sum(files.size(one) for one in names)
         models.setdefault(_stem(first), []).append((size, names))
+    if incomplete and not models:
+        raise incomplete[0]
+    pieces = [one for one in files.by_name if is_piece(one)]
+    if pieces and not models:
+        raise piece_refusal(f"{files.where}/{min(pieces)}")
     if len(models) > MOST_MODELS:
         raise InvalidRequest(
             f"{files.where} holds {len(models)} different models in GGUF. Name one file of it."

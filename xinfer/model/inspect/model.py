@@ -11,7 +11,7 @@ from xinfer.errors import InvalidRequest, NotFound
 from xinfer.model.files import LocalFiles
 from xinfer.model.inspect.files import inspect_files
 from xinfer.model.inspect.gguf_model import GGUF_FORMAT, describe_gguf
-from xinfer.model.inspect.parts import model_name, read_parts
+from xinfer.model.inspect.parts import is_piece, model_name, piece_refusal, read_parts
 from xinfer.types.model import ModelSpec
 
 
@@ -49,6 +49,8 @@ def inspect_variants(path: str, *, param: str = "model_path") -> list[ModelSpec]
         resolved = _resolve(path)
         if resolved.is_dir():
             return _in_directory(resolved)
+        if is_piece(resolved.name):
+            raise piece_refusal(str(resolved))
         if resolved.suffix.lower() != ".gguf":
             raise InvalidRequest(
                 f"{resolved} is not a model: expected a .gguf file, or the directory of a model."

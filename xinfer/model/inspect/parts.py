@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from xinfer.errors import InvalidRequest
 from xinfer.model.inspect.gguf import GgufMetadata, read_gguf, refuse
 from xinfer.model.inspect.json_files import Listing
 
 _PART = re.compile(r"-(\d{5})-of-(\d{5})$")
+_PIECE = re.compile(r"\.gguf-split-[a-z]+$", re.IGNORECASE)
 
 
 def read_parts(path: str | Path) -> list[GgufMetadata]:
@@ -35,6 +37,21 @@ def is_first_part(name: str) -> bool:
     """Whether a file of this name can be the one that stands for the model."""
     part = _PART.search(Path(name).stem)
     return part is None or int(part[1]) == 1
+
+
+def is_piece(name: str) -> bool:
+    """Whether a file is called as those that were once cut off a .gguf file, of any length."""
+    return _PIECE.search(name) is not None
+
+
+def piece_refusal(name: str) -> InvalidRequest:
+    """The refusal of such a file, which no engine reads."""
+    whole = _PIECE.sub(".gguf", name.rpartition("/")[2])
+    return InvalidRequest(
+        f"{name} is a piece that was cut off a .gguf file. Join all pieces, `cat {whole}-split-* > "
+        f"{whole}`, and launch that file by its path; or take another quantisation.",
+        param="model_name",
+    )
 
 
 def _others(path: Path, first: GgufMetadata) -> list[Path]:

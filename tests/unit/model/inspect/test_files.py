@@ -21,6 +21,7 @@ from tests.support.model_dirs import (
 from xinfer.errors import InvalidRequest
 from xinfer.model.files import LocalFiles
 from xinfer.model.inspect.files import inspect_files
+from xinfer.model.inspect.model import inspect_path
 from xinfer.model.inspect.weights import refuse_pickles
 from xinfer.types.model import ModelSpec
 
@@ -117,6 +118,25 @@ def test_parts_of_a_model_are_one(gguf_file: Path, tmp_path: Path) -> None:
     assert model.size_bytes == 2 * gguf_file.stat().st_size
     (tmp_path / names[1]).unlink()
     assert "missing beside it: Q4_0/big-Q4_0-00002-of-00002.gguf" in refusal(tmp_path)
+
+
+def test_a_quantisation_without_all_of_its_parts_leaves_the_others(
+    gguf_file: Path, tmp_path: Path
+) -> None:
+    shutil.copy(gguf_file, tmp_path / "big-Q4_0.gguf")
+    shutil.copy(gguf_file, tmp_path / "big-Q8_0-00001-of-00002.gguf")
+    (tmp_path / "big-Q6_K.gguf-split-a").write_bytes(b"GGUF")
+    assert [model.quantization for model in inspect(tmp_path)] == ["Q4_0"]
+
+
+def test_a_file_that_was_cut_without_regard_to_its_format_is_refused_with_what_to_do(
+    tmp_path: Path,
+) -> None:
+    for letter in "ab":
+        (tmp_path / f"big.Q6_K.gguf-split-{letter}").write_bytes(b"GGUF")
+    assert "`cat big.Q6_K.gguf-split-* > big.Q6_K.gguf`" in refusal(tmp_path)
+    with pytest.raises(InvalidRequest, match="cut off a .gguf file"):
+        inspect_path(str(tmp_path / "big.Q6_K.gguf-split-a"))
 
 
 def test_a_projector_gives_sight_and_comes_along(gguf_file: Path, tmp_path: Path) -> None:
