@@ -135,7 +135,7 @@ def test_a_file_that_was_cut_without_regard_to_its_format_is_refused_with_what_t
     for letter in "ab":
         (tmp_path / f"big.Q6_K.gguf-split-{letter}").write_bytes(b"GGUF")
     assert "`cat big.Q6_K.gguf-split-* > big.Q6_K.gguf`" in refusal(tmp_path)
-    with pytest.raises(InvalidRequest, match="cut off a .gguf file"):
+    with pytest.raises(InvalidRequest, match="a piece that was cut off"):
         inspect_path(str(tmp_path / "big.Q6_K.gguf-split-a"))
 
 
