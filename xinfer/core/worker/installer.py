@@ -18,8 +18,14 @@ from xinfer.settings import Settings
 
 _LAST_LINES = 20
 _CHUNK = 1 << 16  # bytes
-_HOPELESS = ("No matching distribution", "ResolutionImpossible", "Invalid requirement", "conflict")
-"""What an installer says where trying again would end the same."""
+_HOPELESS = (
+    "No matching distribution",
+    "ResolutionImpossible",
+    "Invalid requirement",
+    "conflict",
+    "No solution found",
+)
+"""What pip or uv says where trying again would end the same."""
 
 Say = Callable[[str], None]
 
@@ -133,7 +139,8 @@ def _install(python: str) -> Sequence[str]:
     if find_spec("pip") is not None:
         options = ("--disable-pip-version-check", "--no-input", "--progress-bar", "off")
         return (sys.executable, "-m", "pip", "--python", python, "install", *options)
-    uv = shutil.which("uv")
+    beside = os.path.dirname(sys.executable)  # where `pip install uv` puts it, activated or not
+    uv = shutil.which("uv", path=os.pathsep.join((beside, os.environ.get("PATH", os.defpath))))
     if uv is not None:
         return (uv, "pip", "install", "--no-progress", "--python", python)
     raise InvalidRequest(

@@ -109,6 +109,20 @@ async def test_packages_that_are_not_there_are_refused_with_the_installers_words
     assert place.environments.entries() == []
 
 
+async def test_uv_installs_where_pip_is_not_there_and_says_the_same(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "xinfer.core.worker.installer.find_spec", lambda name: None if name == "pip" else name
+    )
+    async with place.open("tiny_pkg==1.0") as python:
+        assert await run(python, SEEN) == "one xinfer"
+    with pytest.raises(InvalidRequest, match=r"no version of tiny-pkg==3\.0") as raised:
+        async with place.open("tiny_pkg==3.0"):
+            pass
+    assert raised.value.param == "virtual_env_packages"
+
+
 async def test_what_a_failed_try_has_left_is_in_nobodys_way(place: Place) -> None:
     with pytest.raises(InvalidRequest):
         async with place.open("tiny_pkg==3.0"):
