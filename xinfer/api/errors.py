@@ -1,4 +1,4 @@
-"""The error taxonomy as HTTP: the one table of status codes and types, and the one body."""
+"""The error taxonomy as HTTP: the one table of status codes and types, and the two bodies."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.types import Scope
 
 from xinfer.errors import (
     Cancelled,
@@ -45,6 +46,21 @@ HTTP: dict[type[XinferError], tuple[int, str]] = {
 }
 """Status code and `error.type` of each error."""
 
+ANTHROPIC = {
+    InvalidRequest: "invalid_request_error",
+    Unauthenticated: "authentication_error",
+    Forbidden: "permission_error",
+    NotFound: "not_found_error",
+    PayloadTooLarge: "request_too_large",
+    RateLimited: "rate_limit_error",
+    Unavailable: "overloaded_error",
+    DeadlineExceeded: "timeout_error",
+}
+"""`error.type` on Anthropic's routes; `api_error` is that of all others."""
+ANTHROPIC_PATHS = "/v1/messages"
+_OVERLOADED = 529
+"""Anthropic's status for a server that is full; its clients know it."""
+
 RETRYABLE = (RateLimited, ReplicaLost, Unavailable)
 """Errors whose answer says when to try again, also where the raiser named no time."""
 
@@ -70,24 +86,52 @@ def error_body(error: XinferError) -> dict[str, Any]:
     }
 
 
+def anthropic_body(error: XinferError, request_id: str) -> dict[str, Any]:
+    """The body of errors for Anthropic's clients, with what else is known beside `message`."""
+    return {
+        "type": "error",
+        "error": {
+            **error.details,
+            "type": ANTHROPIC.get(type(error), "api_error"),
+            "message": error.message,
+            "param": error.param,
+            "code": error.code,
+        },
+        "request_id": request_id,
+    }
+
+
 def error_frame(error: XinferError) -> bytes:
     """The last event of a stream that failed."""
     return b"data: " + msgspec.json.encode(error_body(error)) + b"\n\n"
 
 
-def error_response(error: XinferError) -> Response:
-    """The complete answer for an error."""
+def error_response(error: XinferError, scope: Scope) -> Response:
+    """The complete answer for an error, in the words of the route's clients."""
     headers = {}
     if isinstance(error, RETRYABLE):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after or 0)))
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
+    status = HTTP[type(error)][0]
+    if is_anthropic(scope):
+        body = anthropic_body(error, scope["state"]["request_id"])
+        if isinstance(error, Unavailable) and error.code == "overloaded":
+            status = _OVERLOADED
+    else:
+        body = error_body(error)
     return Response(
-        msgspec.json.encode(error_body(error)),
-        status_code=HTTP[type(error)][0],
+        msgspec.json.encode(body),
+        status_code=status,
         headers=headers,
         media_type="application/json",
     )
+
+
+def is_anthropic(scope: Scope) -> bool:
+    """Whether a request is to one of Anthropic's routes."""
+    path: str = scope["path"]
+    return path == ANTHROPIC_PATHS or path.startswith(f"{ANTHROPIC_PATHS}/")
 
 
 def internal_error(request_id: str) -> EngineFailed:
@@ -140,7 +184,7 @@ def _field_path(parts: Sequence[str | int], body: Any, missing: bool) -> list[st
 async def _on_xinfer_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, XinferError)
     note_error(request.scope, error)
-    return error_response(error)
+    return error_response(error, request.scope)
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
@@ -166,7 +210,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
         f"{request.method} {request.url.path[:200]}: {error.detail}.", code="method_not_allowed"
     )
     note_error(request.scope, refused)
-    response = error_response(refused)
+    response = error_response(refused, request.scope)
     response.status_code = error.status_code
     response.headers.update(error.headers or {})
     return response

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 
 from starlette.background import BackgroundTask
@@ -31,6 +31,9 @@ Frames = AbstractAsyncContextManager[AsyncIterator[bytes]]
 class EventStream(Response):
     """A response whose body is `frames`, with comments in its silences.
 
+    `ping` is what silences are filled with, and `failure` makes the last frame of a stream that has
+    begun and failed.
+
     The client's leaving and the drain's expiry cancel `frames` wherever it waits. A reader that
     takes nothing is the connection's to end, which looks here like a client that left.
     """
@@ -41,6 +44,9 @@ class EventStream(Response):
         drain: Drain,
         ping_interval: float,
         headers: dict[str, str] | None = None,
+        *,
+        ping: bytes = PING,
+        failure: Callable[[XinferError], bytes] = error_frame,
     ) -> None:
         self.status_code = 200
         self.background: BackgroundTask | None = None
@@ -55,6 +61,8 @@ class EventStream(Response):
         self._frames = frames
         self._drain = drain
         self._ping_interval = ping_interval
+        self._ping = ping
+        self._failure = failure
         self._started = False
         self._sending = False
         self._last = 0.0
@@ -98,7 +106,9 @@ class EventStream(Response):
             silence = clock() - self._last
             if silence >= self._ping_interval:
                 if self._started and not self._sending:
-                    await send({"type": "http.response.body", "body": PING, "more_body": True})
+                    await send(
+                        {"type": "http.response.body", "body": self._ping, "more_body": True}
+                    )
                 self._last = clock()
                 silence = 0.0
             done, _ = await asyncio.wait(
@@ -115,4 +125,4 @@ class EventStream(Response):
             logger.error("A stream failed", exc_info=error)
             error = internal_error(scope["state"]["request_id"])
         note_error(scope, error)
-        await send({"type": "http.response.body", "body": error_frame(error), "more_body": False})
+        await send({"type": "http.response.body", "body": self._failure(error), "more_body": False})

@@ -100,6 +100,8 @@ class Finished(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
     rid: int
     reason: str
     usage: Usage
+    stop: str | None = None
+    """Of the request's stop strings, the one that ended it."""
 
 
 SPARSE_ENTRY = (("token", "<u4"), ("weight", "<f4"))
@@ -121,7 +123,7 @@ class Rows(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=7):
 class EncodeFinished(Finished, frozen=True, array_like=True, tag=8):
     """The complete end of an `EncodeRequest`: all rows have been sent."""
 
-    truncated: tuple[int, ...]
+    truncated: tuple[int, ...] = ()
     """Texts that were cut short, in order."""
 
 

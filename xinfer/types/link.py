@@ -7,7 +7,7 @@ import msgspec
 from xinfer.types.event import Event
 from xinfer.types.failure import Failure
 from xinfer.types.model import EngineStats
-from xinfer.types.request import Request
+from xinfer.types.request import Request, TextRequest
 
 
 class Submit(msgspec.Struct, frozen=True, array_like=True, tag=0):
@@ -54,7 +54,23 @@ class Spell(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=5):
     ids: list[int]
 
 
-ToReplica = Submit | Cancel | Credit | Abort | Inspect | Spell
+class Tokenize(msgspec.Struct, frozen=True, array_like=True, tag=6):
+    """Make tokens of the prompt that this request would begin with; answered by `Tokenized`."""
+
+    call: int
+    request: TextRequest
+    count_only: bool = False
+    """Whether their number is enough."""
+
+
+class Detokenize(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=7):
+    """Make text of tokens; answered by `Detokenized`."""
+
+    call: int
+    ids: list[int]
+
+
+ToReplica = Submit | Cancel | Credit | Abort | Inspect | Spell | Tokenize | Detokenize
 
 
 class Load(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -97,4 +113,27 @@ class Spelled(msgspec.Struct, frozen=True, array_like=True, tag=3):
     """Why there are no tokens."""
 
 
-FromReplica = Step | Aborted | Inspected | Spelled
+class Tokenized(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    """The answer to `Tokenize`."""
+
+    call: int
+    count: int = 0
+    ids: list[int] = []
+    """None, where the number was enough."""
+    failure: Failure | None = None
+    """Why there are no tokens."""
+
+
+class Detokenized(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    """The answer to `Detokenize`."""
+
+    call: int
+    text: str = ""
+    failure: Failure | None = None
+    """Why there is no text."""
+
+
+Answer = Aborted | Inspected | Spelled | Tokenized | Detokenized
+"""What answers a message that has a `call`."""
+
+FromReplica = Step | Answer

@@ -7,6 +7,9 @@ import hmac
 
 from xinfer.settings import Settings
 
+_MAX_KEYS = 2
+"""Of one request, that are looked at."""
+
 
 class Keys:
     """Holds digests only; comparing takes the same time whatever is sent."""
@@ -26,14 +29,18 @@ class Keys:
         return key is not None and hmac.compare_digest(_digest(key), self._digest)
 
 
-def bearer(headers: list[tuple[bytes, bytes]]) -> bytes | None:
-    """The key in the Authorization header."""
+def presented(headers: list[tuple[bytes, bytes]]) -> list[bytes]:
+    """The keys in the headers: OpenAI's clients send one in the first of these, Anthropic's in
+    either, or two."""
+    keys = []
     for name, value in headers:
         if name == b"authorization":
             scheme, _, key = value.partition(b" ")
             if scheme.lower() == b"bearer":
-                return key.strip()
-    return None
+                keys.append(key.strip())
+        elif name == b"x-api-key":
+            keys.append(value.strip())
+    return keys[:_MAX_KEYS]
 
 
 def _digest(key: bytes) -> bytes:

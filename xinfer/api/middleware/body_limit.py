@@ -23,7 +23,7 @@ class BodyLimit:
             if name == b"content-length" and value.isdigit() and int(value[:20]) > self._limit:
                 error = self._error()
                 note_error(scope, error)
-                await error_response(error)(scope, receive, send)
+                await error_response(error, scope)(scope, receive, send)
                 return
         taken = 0
 

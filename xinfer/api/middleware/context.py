@@ -56,7 +56,7 @@ class RequestContext:
         try:
             if services.draining and scope["method"] not in _READS:
                 note_error(scope, draining())
-                await error_response(draining())(scope, receive, send_with_id)
+                await error_response(draining(), scope)(scope, receive, send_with_id)
             else:
                 await self._app(scope, receive, send_with_id)
         except Exception as defect:
@@ -65,7 +65,7 @@ class RequestContext:
             note_error(scope, error)
             if status:
                 raise RuntimeError("the answer had begun") from defect
-            await error_response(error)(scope, receive, send_with_id)
+            await error_response(error, scope)(scope, receive, send_with_id)
         finally:
             services.metrics.in_flight.dec()
             services.drain.leave()

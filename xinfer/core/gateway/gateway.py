@@ -58,6 +58,8 @@ class Completion(msgspec.Struct, frozen=True):
     """Seconds in the waiting room."""
     reasoning: str = ""
     calls: tuple[ToolCall, ...] = ()
+    stop: str | None = None
+    """Of the request's stop strings, the one that ended it."""
 
 
 class Gateway:
@@ -121,13 +123,43 @@ class Gateway:
         Raises:
             XinferError: no such model, none ready, a token that there is not, or `ReplicaLost`.
         """
+        return await self._ask(uid, lambda link: link.spell(ids))
+
+    async def tokenize(self, uid: str, request: TextRequest) -> list[int]:
+        """The ids of the prompt that a request would begin with; it need not fit the context.
+
+        Raises:
+            XinferError: no such model, none ready, a request that is refused, or `ReplicaLost`.
+        """
+        answer = await self._ask(uid, lambda link: link.tokenize(request, count_only=False))
+        return answer.ids
+
+    async def count_tokens(self, uid: str, request: TextRequest) -> int:
+        """How many tokens that prompt has.
+
+        Raises:
+            XinferError: as `tokenize`.
+        """
+        answer = await self._ask(uid, lambda link: link.tokenize(request, count_only=True))
+        return answer.count
+
+    async def detokenize(self, uid: str, ids: Sequence[int]) -> str:
+        """The text of tokens.
+
+        Raises:
+            XinferError: no such model, none ready, a token that there is not, or `ReplicaLost`.
+        """
+        return await self._ask(uid, lambda link: link.detokenize(ids))
+
+    async def _ask(self, uid: str, question: Callable[[ReplicaLink], Awaitable[T]]) -> T:
+        """What the first replica that lives answers."""
         self.table.require_ready(uid)
         tried: set[str] = set()
         error: XinferError | None = None
         while (replica := self._choose(uid, tried)) is not None:
             tried.add(replica.replica_id)
             try:
-                return await (await self._link(replica)).spell(ids)
+                return await question(await self._link(replica))
             except ReplicaLost as lost:
                 error = lost
         raise error or not_ready(self.table.status(uid))
@@ -369,5 +401,6 @@ async def _collect(attempt: Attempt, started: Started) -> Completion:
                     stream.waited,
                     "".join(reasoning),
                     tuple(calls),
+                    event.stop,
                 )
     raise AssertionError("a stream ended without its end")

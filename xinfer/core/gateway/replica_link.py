@@ -17,8 +17,11 @@ from xinfer.types.event import Event, Failed, Finished, Refused, Started
 from xinfer.types.link import (
     Abort,
     Aborted,
+    Answer,
     Cancel,
     Credit,
+    Detokenize,
+    Detokenized,
     FromReplica,
     Inspect,
     Inspected,
@@ -26,16 +29,16 @@ from xinfer.types.link import (
     Spelled,
     Step,
     Submit,
+    Tokenize,
+    Tokenized,
     ToReplica,
 )
-from xinfer.types.request import Request
+from xinfer.types.request import Request, TextRequest
 
 logger = logging.getLogger(__name__)
 
 
 _LAST = (Finished, Failed, Refused)
-
-Answer = Aborted | Inspected | Spelled
 
 
 def lost(reason: str) -> ReplicaLost:
@@ -166,13 +169,8 @@ class ReplicaLink:
         """
         rid = next(self._numbers)
         attempt = Attempt(self, rid)
-        try:
-            window = self._settings.stream_window
-            attempt.sent = self.send(Submit(rid, request_id, request, window, list(resume)))
-        except FrameTooLarge as error:
-            raise PayloadTooLarge(
-                f"The request is too large to be passed to the model: {error}. Shorten it."
-            ) from None
+        window = self._settings.stream_window
+        attempt.sent = self._send_whole(Submit(rid, request_id, request, window, list(resume)))
         if attempt.sent:
             self._attempts[rid] = attempt
         else:
@@ -211,11 +209,37 @@ class ReplicaLink:
             raise answer.failure.error()
         return answer.tokens
 
-    async def _call(self, message: Abort | Inspect | Spell) -> Answer:
+    async def tokenize(self, request: TextRequest, *, count_only: bool) -> Tokenized:
+        """The prompt that a request would begin with.
+
+        Raises:
+            ReplicaLost: no answer came.
+            XinferError: what the replica says against it.
+        """
+        answer = await self._call(Tokenize(next(self._numbers), request, count_only))
+        assert isinstance(answer, Tokenized)
+        if answer.failure is not None:
+            raise answer.failure.error()
+        return answer
+
+    async def detokenize(self, ids: Sequence[int]) -> str:
+        """The text of tokens.
+
+        Raises:
+            ReplicaLost: no answer came.
+            XinferError: what the replica says against it.
+        """
+        answer = await self._call(Detokenize(next(self._numbers), list(ids)))
+        assert isinstance(answer, Detokenized)
+        if answer.failure is not None:
+            raise answer.failure.error()
+        return answer.text
+
+    async def _call(self, message: Abort | Inspect | Spell | Tokenize | Detokenize) -> Answer:
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._calls[message.call] = answer
         try:
-            if not self.send(message):
+            if not self._send_whole(message):
                 raise lost("the link is closed")
             # Not `wait_for`: before Python 3.12 it loses a cancellation that meets the answer.
             await asyncio.wait({answer}, timeout=self._settings.control_timeout)
@@ -228,6 +252,19 @@ class ReplicaLink:
     def close(self) -> None:
         if self._link is not None:
             self._link.close()
+
+    def _send_whole(self, message: ToReplica) -> bool:
+        """`send` of what a client may have made too large.
+
+        Raises:
+            PayloadTooLarge: it does not fit into a frame.
+        """
+        try:
+            return self.send(message)
+        except FrameTooLarge as error:
+            raise PayloadTooLarge(
+                f"The request is too large to be passed to the model: {error}. Shorten it."
+            ) from None
 
     def send(self, message: ToReplica) -> bool:
         """Whether the message went out; on a closed link every attempt learns of it anyway."""

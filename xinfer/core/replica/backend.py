@@ -10,6 +10,7 @@ from xinfer.core.replica.outbox import Channel
 from xinfer.errors import InvalidRequest
 from xinfer.types.link import Submit
 from xinfer.types.model import EngineStats
+from xinfer.types.request import TextRequest
 
 
 class Backend(Protocol):
@@ -38,6 +39,22 @@ class Backend(Protocol):
 
         Raises:
             InvalidRequest: an id is not in the vocabulary, or the engine does not tell.
+        """
+        ...
+
+    def tokens(self, request: TextRequest) -> list[int]:
+        """The ids of the prompt that a request would begin with. Blocks; from any thread.
+
+        Raises:
+            XinferError: the request is refused, or the model generates no text.
+        """
+        ...
+
+    def text(self, ids: Sequence[int]) -> str:
+        """What tokens stand for together.
+
+        Raises:
+            InvalidRequest: an id is not in the vocabulary, or the model generates no text.
         """
         ...
 

@@ -14,7 +14,7 @@ from xinfer.model.encode_engine import EncodeEngine, SpellingEngine
 from xinfer.types.event import EncodeFinished, Rows, Started
 from xinfer.types.link import Submit
 from xinfer.types.model import EngineStats, Loaded
-from xinfer.types.request import EncodeRequest, Request
+from xinfer.types.request import EncodeRequest, Request, TextRequest
 
 _BATCHES_ADMITTED = 4
 
@@ -81,6 +81,12 @@ class EncodeBackend:
             raise InvalidRequest("The engine of this model does not tell how tokens are spelled.")
         return self._engine.spell(ids)
 
+    def tokens(self, request: TextRequest) -> list[int]:
+        raise wrong_kind("makes vectors or scores of texts")
+
+    def text(self, ids: Sequence[int]) -> str:
+        raise wrong_kind("makes vectors or scores of texts")
+
     def close(self) -> None:
         if not self._ended.done():
             self._ended.set_result(None)
@@ -143,7 +149,9 @@ class Encoding(ActiveRequest):
             self._leave_place()
             job = outcome.job
             truncated = tuple(sorted(job.truncated))
-            self.channel.end(EncodeFinished(self.channel.rid, "stop", job.usage, truncated))
+            self.channel.end(
+                EncodeFinished(self.channel.rid, "stop", job.usage, truncated=truncated)
+            )
             self._over.set()
 
     def on_engine_closed(self) -> None:

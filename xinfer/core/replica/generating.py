@@ -59,14 +59,23 @@ class TokenBackend:
         return self._engine.stats()
 
     def spell(self, ids: Sequence[int]) -> list[str]:
+        return [piece.decode(errors="replace") for piece in self._spelled(ids, "input")]
+
+    def tokens(self, request: TextRequest) -> list[int]:
+        return self._pipeline.tokens(request)
+
+    def text(self, ids: Sequence[int]) -> str:
+        return b"".join(self._spelled(ids, "tokens")).decode(errors="replace")
+
+    def _spelled(self, ids: Sequence[int], param: str) -> list[bytes]:
         tokenizer = self._engine.tokenizer
         size = tokenizer.vocabulary_size
         for token in ids:
             if not 0 <= token < size:
                 raise InvalidRequest(
-                    f"The model has no token {token}; its ids are 0 to {size - 1}.", param="input"
+                    f"The model has no token {token}; its ids are 0 to {size - 1}.", param=param
                 )
-        return [tokenizer.piece(token).decode(errors="replace") for token in ids]
+        return [tokenizer.piece(token) for token in ids]
 
     def close(self) -> None:
         self._engine.close()
@@ -88,6 +97,7 @@ class Generating(ActiveRequest):
         super().__init__(number, message.request_id, channel)
         self._request: Request = message.request
         self._resume = message.resume
+        self._stops: tuple[str, ...] = ()
         self._size = size
         self._engine = engine
         self._pipeline = pipeline
@@ -103,6 +113,7 @@ class Generating(ActiveRequest):
         request = self._request
         if not isinstance(request, TextRequest):
             raise wrong_kind("generates text")
+        self._stops = request.stop
         prepare = self._pipeline.prepare
         if self._size <= _INLINE_BYTES and not _has_media(request):
             self._prepared = prepare(request, id=self.number, resume=self._resume)
@@ -192,7 +203,8 @@ class Generating(ActiveRequest):
                 self._cached_tokens,
                 output.reasoning_tokens,
             )
-            self.channel.end(Finished(self.channel.rid, made.reason, usage))
+            stop = made.stop if made.reason == "stop" and made.stop in self._stops else None
+            self.channel.end(Finished(self.channel.rid, made.reason, usage, stop))
 
     def _send(self, made: Output) -> bool:
         """Send what there is to deliver. False: its reader is too slow."""

@@ -23,7 +23,7 @@ from xinfer.types.event import (
     ToolCall,
 )
 from xinfer.types.failure import Failure
-from xinfer.types.link import Aborted, FromReplica, Inspected, Load, Spelled, Step
+from xinfer.types.link import Answer, FromReplica, Load, Step
 
 _LOGPROB_CHARACTERS = 16
 
@@ -44,7 +44,7 @@ class Outbox:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self.flush)
 
-    def reply(self, answer: Aborted | Inspected | Spelled) -> None:
+    def reply(self, answer: Answer) -> None:
         self._send(answer)
 
     def flush(self) -> None:

@@ -22,11 +22,15 @@ from xinfer.types.link import (
     Aborted,
     Cancel,
     Credit,
+    Detokenize,
+    Detokenized,
     Inspect,
     Inspected,
     Spell,
     Spelled,
     Submit,
+    Tokenize,
+    Tokenized,
     ToReplica,
 )
 
@@ -42,6 +46,7 @@ class Service:
         self._settings = settings
         self._active: dict[int, tuple[ActiveRequest, asyncio.Task[None]]] = {}
         self._numbers = itertools.count(1)
+        self._asides: set[asyncio.Task[None]] = set()
 
     def accept(self, link: Link) -> Session:
         """The handler for a new link."""
@@ -90,6 +95,30 @@ class Service:
         except XinferError as error:
             return Spelled(message.call, [], Failure.of(error))
 
+    def detokenize(self, message: Detokenize) -> Detokenized:
+        """The tokens as text, or why that cannot be told."""
+        try:
+            return Detokenized(message.call, self._backend.text(message.ids))
+        except XinferError as error:
+            return Detokenized(message.call, failure=Failure.of(error))
+
+    def tokenize(self, message: Tokenize, reply: Callable[[Tokenized], None]) -> asyncio.Task[None]:
+        """Have a prompt made tokens on a thread, and the answer told; the caller may cancel it."""
+        task = asyncio.create_task(self._tokenize(message, reply))
+        self._asides.add(task)
+        task.add_done_callback(self._asides.discard)
+        return task
+
+    async def _tokenize(self, message: Tokenize, reply: Callable[[Tokenized], None]) -> None:
+        try:
+            ids = await asyncio.to_thread(self._backend.tokens, message.request)
+        except Exception as error:
+            if not isinstance(error, XinferError):
+                logger.exception("A prompt could not be made tokens")
+            reply(Tokenized(message.call, failure=Failure.of(error)))
+        else:
+            reply(Tokenized(message.call, len(ids), [] if message.count_only else ids))
+
     async def drain(self, enough: asyncio.Event) -> None:
         """Take nothing new and let what runs finish; once `enough` is set, end what is left."""
         self._admission.close()
@@ -111,7 +140,10 @@ class Service:
         for active, task in left:
             active.on_engine_closed()
             task.cancel()
-        await asyncio.gather(*(task for _, task in left), return_exceptions=True)
+        asides = list(self._asides)
+        for aside in asides:
+            aside.cancel()
+        await asyncio.gather(*asides, *(task for _, task in left), return_exceptions=True)
 
 
 class Session:
@@ -121,6 +153,7 @@ class Session:
         self._service = service
         self._outbox = outbox
         self._requests: dict[int, ActiveRequest] = {}
+        self._asides: set[asyncio.Task[None]] = set()
         self._decoder = msgspec.msgpack.Decoder(ToReplica)
 
     def on_frame(self, link: Link, payload: bytes) -> None:
@@ -150,11 +183,19 @@ class Session:
             self._outbox.reply(Aborted(message.call, found))
         elif isinstance(message, Inspect):
             self._outbox.reply(self._service.inspect(message.call))
-        else:
+        elif isinstance(message, Spell):
             self._outbox.reply(self._service.spell(message))
+        elif isinstance(message, Detokenize):
+            self._outbox.reply(self._service.detokenize(message))
+        else:
+            task = self._service.tokenize(message, self._outbox.reply)
+            self._asides.add(task)
+            task.add_done_callback(self._asides.discard)
 
     def on_lost(self, link: Link, reason: str) -> None:
         if self._requests:
             logger.warning("Lost the link from %s: %s", link.peer, reason)
         for request in list(self._requests.values()):
             self._service.cancel(request)
+        for task in self._asides:
+            task.cancel()

@@ -54,7 +54,7 @@ async def test_a_request_is_accepted_started_answered_in_rows_and_finished() -> 
         peer = await Peer.of(replica)
         peer.submit(1, texts("a", "b" * 100, "cc", "d", "ee"))
         end = await peer.event(1, EncodeFinished)
-        assert end == EncodeFinished(1, "stop", Usage(70), (1,))
+        assert end == EncodeFinished(1, "stop", Usage(70), truncated=(1,))
         events = peer.events(1)
         assert events[:2] == [Accepted(1), Started(1, 0)]
         assert all(isinstance(event, Rows) for event in events[2:-1])

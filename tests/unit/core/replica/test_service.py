@@ -565,3 +565,13 @@ async def test_a_hundred_echoes_at_once_all_come_back_whole() -> None:
             finished = await peer.event(rid, Finished)
             assert finished.reason == "stop"
             assert text_of(peer, rid) == f"request number {rid}, échoed"
+
+
+async def test_the_end_names_the_stop_string_that_the_request_gave() -> None:
+    engine = ScriptedEngine()
+    async with served(engine) as replica:
+        peer = await Peer.of(replica)
+        peer.submit(1, CompletionRequest(prompt="hello", stop=("END", "!")))
+        await engine.made(await engine.request(1), "one!two")
+        end = await peer.event(1, Finished)
+        assert (end.reason, end.stop) == ("stop", "!")

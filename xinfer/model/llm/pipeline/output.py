@@ -32,6 +32,8 @@ class Output(msgspec.Struct, frozen=True, gc=False):
     reasoning: str = ""
     """Thoughts, which come before `text`."""
     calls: tuple[ToolCall, ...] = ()
+    stop: str | None = None
+    """The stop string that ended the output."""
 
     @property
     def stopped(self) -> bool:
@@ -205,7 +207,8 @@ class OutputPipeline:
         if held is not None:
             whole = reason is not None and not self._cut
             logprobs = held.take_all() if whole else held.take(characters)
-        return Output(parts.text, ids, reason, logprobs, parts.reasoning, parts.calls)
+        stop = self._stop_strings.hit if self._stop_strings is not None else None
+        return Output(parts.text, ids, reason, logprobs, parts.reasoning, parts.calls, stop)
 
     def _reason(self, message: MessageParser, reason: str | None) -> str | None:
         if message.ended:
@@ -230,4 +233,5 @@ def _joined(outputs: Sequence[Output]) -> Output:
         logprobs=tuple([logprob for one in outputs for logprob in one.logprobs]),
         reasoning="".join([one.reasoning for one in outputs]),
         calls=tuple([call for one in outputs for call in one.calls]),
+        stop=outputs[-1].stop,
     )

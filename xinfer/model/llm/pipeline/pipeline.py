@@ -112,11 +112,7 @@ class TextPipeline:
             dialogue = self._require_dialogue()
             turn = dialogue.turn(request, self._abilities.constraint)
             pieces, constraint = dialogue.pieces, turn.constraint
-            if request.media and self._media is not None:
-                text, prompt, media = self._media_prompt(request, turn, self._media)
-            else:
-                text = self._render(request.messages, turn)
-                prompt = self._tokenizer.encode(text, special=True)
+            text, prompt, media = self._chat_prompt(request, turn)
             message = turn.parser(text)
             room = self._room(len(prompt), "messages")
         else:
@@ -148,6 +144,26 @@ class TextPipeline:
             len(prompt),
             ended,
         )
+
+    def tokens(self, request: TextRequest) -> list[int]:
+        """The prompt that `prepare` would make, however long it is. Blocks; from any thread.
+
+        Raises:
+            InvalidRequest: as `prepare`, but for what is about the answer.
+            PayloadTooLarge: pictures beyond the bounds.
+        """
+        if isinstance(request, CompletionRequest):
+            return self._plain_prompt(request)
+        check_abilities(request, self._abilities)
+        turn = self._require_dialogue().turn(request, self._abilities.constraint)
+        return self._chat_prompt(request, turn)[1]
+
+    def _chat_prompt(self, request: ChatRequest, turn: Turn) -> tuple[str, list[int], Any]:
+        """The prompt as text and as tokens, and what of its pictures goes to the engine."""
+        if request.media and self._media is not None:
+            return self._media_prompt(request, turn, self._media)
+        text = self._render(request.messages, turn)
+        return text, self._tokenizer.encode(text, special=True), None
 
     def _media_prompt(
         self, request: ChatRequest, turn: Turn, media: MediaPrompts

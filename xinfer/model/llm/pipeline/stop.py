@@ -16,7 +16,7 @@ class StopStrings:
         strings: none of them empty.
     """
 
-    __slots__ = ("_borders", "_first", "_held", "_matched", "_strings")
+    __slots__ = ("_borders", "_first", "_held", "_matched", "_strings", "hit")
 
     def __init__(self, strings: Sequence[str]) -> None:
         self._strings = tuple(strings)
@@ -24,6 +24,8 @@ class StopStrings:
         self._first = frozenset(string[0] for string in strings)
         self._matched = [0] * len(strings)
         self._held = ""
+        self.hit: str | None = None
+        """The stop string that ended the text."""
 
     def feed(self, text: str) -> tuple[str, bool]:
         """The text that can be delivered, and whether it has ended with a stop string.
@@ -37,6 +39,7 @@ class StopStrings:
             stop = self._advance(text[position])
             if stop:
                 self._held = ""
+                self.hit = text[position + 1 - stop : position + 1]
                 return text[: position + 1 - stop], True
         cut = len(text) - max(self._matched)
         self._held = text[cut:]

@@ -99,7 +99,7 @@ def test_half_a_character_at_the_end_is_told_with_what_stands_for_it() -> None:
 def test_a_stop_string_that_only_the_flush_completes_is_not_told() -> None:
     output = pipeline("x\ufffd")
     feed(output, [ord("a"), ord("x"), 0xE4])
-    assert output.finish("length") == Output("", [], "stop")
+    assert output.finish("length") == Output("", [], "stop", stop="x\ufffd")
 
 
 def test_an_echoed_prompt_does_not_bring_them_forward() -> None:

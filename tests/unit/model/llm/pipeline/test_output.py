@@ -45,7 +45,7 @@ def test_the_lists_it_delivers_are_its_own() -> None:
 def test_a_stop_string_over_several_tokens_is_cut_off_and_later_tokens_are_not_counted() -> None:
     output = pipeline("END")
     assert output.feed(list(b"one E")) == Output("one ", list(b"one E"))
-    assert output.feed(list(b"ND two")) == Output("", list(b"ND"), "stop")
+    assert output.feed(list(b"ND two")) == Output("", list(b"ND"), "stop", stop="END")
     assert output.completion_tokens == len("one END")
     assert output.feed(list(b"more")) == Output()
     assert output.finish("length") == Output("", [], "stop")
@@ -72,7 +72,7 @@ def test_a_stop_token_releases_what_a_stop_string_held_back() -> None:
 def test_a_stop_string_that_only_the_flush_completes_still_stops() -> None:
     output = pipeline("x\ufffd")
     assert output.feed([ord("x"), 0xE4]) == Output()
-    assert output.finish("length") == Output("", [ord("x"), 0xE4], "stop")
+    assert output.finish("length") == Output("", [ord("x"), 0xE4], "stop", stop="x\ufffd")
 
 
 def test_a_token_without_text_waits_for_one_that_has_some() -> None:

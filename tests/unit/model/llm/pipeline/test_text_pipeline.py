@@ -308,7 +308,7 @@ def test_stop_strings_at_the_limits_are_taken() -> None:
 
 def test_stop_strings_and_stop_tokens_reach_the_output() -> None:
     output = prepare(chat(stop=("END",), stop_token_ids=(ord("!"),))).output
-    assert output.feed(list(b"an END")) == Output("an ", list(b"an END"), "stop")
+    assert output.feed(list(b"an END")) == Output("an ", list(b"an END"), "stop", stop="END")
     output = prepare(chat(stop=("END",), stop_token_ids=(ord("!"),))).output
     assert output.feed(list(b"oh!")) == Output("oh", list(b"oh!"), "stop")
 
