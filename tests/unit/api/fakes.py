@@ -192,7 +192,14 @@ class FakeGateway:
                 for event in batch:
                     if isinstance(event, Finished):
                         return Completion(
-                            text, event.reason, event.usage, logprobs, 0.25, reasoning, calls
+                            text,
+                            event.reason,
+                            event.usage,
+                            logprobs,
+                            0.25,
+                            reasoning,
+                            calls,
+                            event.stop,
                         )
                     text += event.text
                     if isinstance(event, LogprobDelta):
@@ -222,6 +229,18 @@ class FakeGateway:
     async def spell(self, uid: str, ids: Sequence[int]) -> list[str]:
         self.table.require_ready(uid)
         return [f"token {token}" for token in ids]
+
+    async def count_tokens(self, uid: str, request: Request) -> int:
+        return len(await self.tokenize(uid, request))
+
+    async def tokenize(self, uid: str, request: Request) -> list[int]:
+        self.table.require_ready(uid)
+        self.requests.append(request)
+        return [1, 2, 3, 4, 5]
+
+    async def detokenize(self, uid: str, ids: Sequence[int]) -> str:
+        self.table.require_ready(uid)
+        return " ".join(map(str, ids))
 
     async def inspect(self, uid: str) -> dict[str, Inspected]:
         return {

@@ -139,7 +139,7 @@ class Chunks:
     def text(self, text: str) -> bytes:
         """One chunk of text; more than one where it is very long; none where it is empty."""
         if len(text) > MAX_CHUNK_CHARS:
-            return b"".join(map(self.text, _split(text)))
+            return b"".join(map(self.text, split_text(text)))
         if not text:
             return b""
         return self._text_head + _encode(text) + self._text_tail
@@ -148,7 +148,7 @@ class Chunks:
         """Text with the log-probabilities of the tokens that begin in it: one chunk, or as many
         as keep lines short."""
         frame = b""
-        for part, group in zip_longest(_split(text), groups(logprobs)):
+        for part, group in zip_longest(split_text(text), groups(logprobs)):
             frame += self._text_head + _encode(part or "") + self._after_text
             frame += _encode(self._logprobs(group) if group else None) + self._after_logprobs
         return frame
@@ -287,6 +287,7 @@ def text_chunks(
     )
 
 
-def _split(text: str) -> Iterator[str]:
+def split_text(text: str) -> Iterator[str]:
+    """Pieces that make short lines."""
     for start in range(0, len(text), MAX_CHUNK_CHARS):
         yield text[start : start + MAX_CHUNK_CHARS]

@@ -12,6 +12,7 @@ from xinfer.api.routes import (
     engines,
     health,
     launch,
+    messages,
     models,
     registrations,
     rerank,
@@ -23,6 +24,7 @@ from xinfer.api.routes import (
 ROUTERS: tuple[APIRouter, ...] = (
     chat.router,
     completions.router,
+    messages.router,
     embeddings.router,
     rerank.router,
     embeddings.tokens,

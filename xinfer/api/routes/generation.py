@@ -7,12 +7,12 @@ import re
 import time
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from fastapi import Request
 from fastapi.responses import Response
 
 from xinfer.api.record import InferenceRecord
-from xinfer.api.render.text import Chunks
 from xinfer.api.request_id import clean
 from xinfer.api.schemas.base import Body
 from xinfer.api.schemas.encode import EncodeBody
@@ -22,13 +22,29 @@ from xinfer.core import logs
 from xinfer.core.gateway import ResponseStream, RoutingTable
 from xinfer.errors import EngineFailed, InvalidRequest
 from xinfer.types.deployment import DeploymentStatus
-from xinfer.types.event import Delta, Finished, LogprobDelta, MessageDelta
+from xinfer.types.event import Delta, Finished, LogprobDelta, MessageDelta, TokenLogprob
 
 logger = logging.getLogger(__name__)
 
 IGNORED_FIELDS_HEADER = "X-Ignored-Fields"
 _MAX_NAMES = 32
 _NOT_A_NAME = re.compile(r"[^A-Za-z0-9_.\[\]-]")
+
+
+class Chunks(Protocol):
+    """What a stream's events are made of, in the words of an API."""
+
+    def text(self, text: str) -> bytes:
+        """More of the answer."""
+        ...
+
+    def tokens(self, text: str, logprobs: tuple[TokenLogprob, ...]) -> bytes:
+        """More of it, with the log-probabilities of its tokens."""
+        ...
+
+    def message(self, event: MessageDelta) -> bytes:
+        """What more than text there is: thoughts and calls, and the text between them."""
+        ...
 
 
 @dataclass(frozen=True)

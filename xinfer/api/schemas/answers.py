@@ -123,6 +123,32 @@ class CompletionAnswer(BaseModel):
     usage: UsageAnswer
 
 
+class AnthropicUsage(BaseModel):
+    """`input_tokens` are those that had to be computed."""
+
+    input_tokens: int
+    cache_creation_input_tokens: int
+    cache_read_input_tokens: int
+    output_tokens: int
+
+
+class MessageAnswer(BaseModel):
+    """An answer in blocks; with `stream`, Anthropic's events."""
+
+    id: str
+    type: Literal["message"]
+    role: Literal["assistant"]
+    model: str
+    content: list[dict[str, Any]]
+    stop_reason: str
+    stop_sequence: str | None
+    usage: AnthropicUsage
+
+
+class CountAnswer(BaseModel):
+    input_tokens: int
+
+
 class InputUsage(BaseModel):
     prompt_tokens: int
     total_tokens: int
@@ -257,6 +283,8 @@ ERROR_ANSWERS: Answers = {
 _EVENTS = {"text/event-stream": {"schema": {"type": "string"}}}
 CHAT_ANSWER: Answers = {200: {"model": ChatAnswer, "content": _EVENTS}}
 COMPLETION_ANSWER: Answers = {200: {"model": CompletionAnswer, "content": _EVENTS}}
+MESSAGE_ANSWER: Answers = {200: {"model": MessageAnswer, "content": _EVENTS}}
+COUNT_ANSWER: Answers = {200: {"model": CountAnswer}}
 EMBEDDING_ANSWER: Answers = {200: {"model": EmbeddingAnswer}}
 RERANK_ANSWER: Answers = {200: {"model": RerankAnswer}}
 SCORE_ANSWER: Answers = {200: {"model": ScoreAnswer}}

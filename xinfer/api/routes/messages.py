@@ -1,0 +1,77 @@
+"""POST /v1/messages and /v1/messages/count_tokens: chat for Anthropic's clients."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+from fastapi import APIRouter, Request, Response
+
+from xinfer.api.lifetime import within
+from xinfer.api.media import take_media
+from xinfer.api.render.anthropic import PING, MessageEvents, message
+from xinfer.api.requests import InferenceRoute
+from xinfer.api.routes.generation import Call, begin, choice_frames, ignored_fields, json_answer
+from xinfer.api.schemas.answers import COUNT_ANSWER, MESSAGE_ANSWER
+from xinfer.api.schemas.anthropic import ConversationBody, CountBody, MessagesBody
+from xinfer.api.sse import EventStream
+from xinfer.types.request import ChatRequest
+
+router = APIRouter(route_class=InferenceRoute, tags=["inference"])
+
+
+@router.post("/v1/messages", responses=MESSAGE_ANSWER, response_class=Response)
+async def create_message(request: Request, body: MessagesBody) -> Response:
+    """Answer a conversation; as server-sent events with `stream`."""
+    call, chat = await _begin(request, body)
+    here = call.services
+    if body.stream:
+        events = MessageEvents(request_id=call.request_id, model=body.model)
+        return EventStream(
+            _frames(call, chat, events),
+            here.drain,
+            here.settings.sse_ping_interval,
+            call.headers,
+            ping=PING,
+            failure=events.fail,
+        )
+    work = here.gateway.complete(call.uid, chat, request_id=call.request_id)
+    completion = await within(request.receive, here.drain, work)
+    call.record.finish(completion.reason, completion.usage, completion.waited)
+    answer = message(completion, request_id=call.request_id, model=body.model)
+    return json_answer(answer, call.headers)
+
+
+@router.post("/v1/messages/count_tokens", responses=COUNT_ANSWER, response_class=Response)
+async def count_tokens(request: Request, body: CountBody) -> Response:
+    """How many tokens the prompt of a conversation has; nothing is generated."""
+    call, chat = await _begin(request, body)
+    here = call.services
+    work = here.gateway.count_tokens(call.uid, chat)
+    count = await within(request.receive, here.drain, work)
+    return json_answer(b'{"input_tokens":%d}' % count, call.headers)
+
+
+async def _begin(request: Request, body: ConversationBody) -> tuple[Call, ChatRequest]:
+    """Check what can be checked here.
+
+    Raises:
+        NotFound: there is no such model.
+        InvalidRequest: it cannot chat, or something in the body is not supported.
+    """
+    body.check_supported()
+    chat = body.chat()
+    call = begin(request, chat, "chat")
+    call.headers.update(ignored_fields(body))
+    call.headers["request-id"] = call.request_id  # where Anthropic's clients look for it
+    return call, await take_media(chat.request())
+
+
+@asynccontextmanager
+async def _frames(
+    call: Call, chat: ChatRequest, events: MessageEvents
+) -> AsyncIterator[AsyncIterator[bytes]]:
+    stream = await call.services.gateway.open(call.uid, chat, request_id=call.request_id)
+    async with stream:
+        opening = events.begin(stream.prompt_tokens)
+        source = choice_frames(stream, events, call.record, opening=opening, close=events.close)
+        async with aclosing(source) as frames:
+            yield frames
