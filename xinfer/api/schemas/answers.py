@@ -145,6 +145,19 @@ class MessageAnswer(BaseModel):
     usage: AnthropicUsage
 
 
+class ResponseAnswer(BaseModel):
+    """Its `output` has messages, thoughts and calls; with `stream`, OpenAI's events."""
+
+    model_config = ConfigDict(extra="allow")
+    id: str
+    object: Literal["response"]
+    created_at: int
+    status: Literal["completed", "incomplete"]
+    model: str
+    output: list[dict[str, Any]]
+    usage: dict[str, Any]
+
+
 class CountAnswer(BaseModel):
     input_tokens: int
 
@@ -284,6 +297,7 @@ _EVENTS = {"text/event-stream": {"schema": {"type": "string"}}}
 CHAT_ANSWER: Answers = {200: {"model": ChatAnswer, "content": _EVENTS}}
 COMPLETION_ANSWER: Answers = {200: {"model": CompletionAnswer, "content": _EVENTS}}
 MESSAGE_ANSWER: Answers = {200: {"model": MessageAnswer, "content": _EVENTS}}
+RESPONSE_ANSWER: Answers = {200: {"model": ResponseAnswer, "content": _EVENTS}}
 COUNT_ANSWER: Answers = {200: {"model": CountAnswer}}
 EMBEDDING_ANSWER: Answers = {200: {"model": EmbeddingAnswer}}
 RERANK_ANSWER: Answers = {200: {"model": RerankAnswer}}
