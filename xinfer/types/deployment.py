@@ -50,6 +50,8 @@ class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Requirements that its replicas run with, in a virtual environment."""
     find_links: tuple[str, ...] = ()
     """Directories that the packages may be had from."""
+    aliases: tuple[str, ...] = ()
+    """Further names that requests may give."""
     replica: int = 1
     max_queue: int | None = None
     """None takes the setting of that name."""

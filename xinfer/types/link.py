@@ -61,6 +61,8 @@ class Tokenize(msgspec.Struct, frozen=True, array_like=True, tag=6):
     request: TextRequest
     count_only: bool = False
     """Whether their number is enough."""
+    bare: bool = False
+    """Whether to leave out what a plain prompt begins with."""
 
 
 class Detokenize(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=7):

@@ -59,6 +59,7 @@ def deployment(
     generation: int = 1,
     failure: XinferError | None = None,
     encode: EncodeAbilities | None = None,
+    aliases: tuple[str, ...] = (),
     **model: Any,
 ) -> DeploymentStatus:
     """A deployment whose replicas are all in its own state."""
@@ -76,7 +77,7 @@ def deployment(
             uid=uid,
             generation=generation,
             created=1_700_000_000,
-            spec=LaunchSpec(model_name=uid),
+            spec=LaunchSpec(model_name=uid, aliases=aliases),
             model=ModelSpec(**{**spec, **model}),
             engine="echo",
             options={},
@@ -233,10 +234,10 @@ class FakeGateway:
     async def count_tokens(self, uid: str, request: Request) -> int:
         return len(await self.tokenize(uid, request))
 
-    async def tokenize(self, uid: str, request: Request) -> list[int]:
+    async def tokenize(self, uid: str, request: Request, *, bare: bool = False) -> list[int]:
         self.table.require_ready(uid)
         self.requests.append(request)
-        return [1, 2, 3, 4, 5]
+        return [2, 3, 4, 5] if bare else [1, 2, 3, 4, 5]
 
     async def detokenize(self, uid: str, ids: Sequence[int]) -> str:
         self.table.require_ready(uid)

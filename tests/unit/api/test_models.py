@@ -25,6 +25,7 @@ ENTRY = {
     "created": 1_700_000_000,
     "owned_by": "xinference",
     "model_uid": "echo",
+    "aliases": [],
     "model_type": "LLM",
     "address": "127.0.0.1:4000",
     "accelerators": [],
@@ -293,3 +294,22 @@ async def test_progress_tells_of_each_file_that_is_downloaded() -> None:
     assert answer["download_files"] == [told]
     assert answer["replicas"][0]["download_files"] == [told]
     assert answer["replicas"][0]["info"] == "Downloading model files"
+
+
+async def test_an_alias_is_listed_behind_the_model_and_described_by_either_name() -> None:
+    api = Api(deployment(aliases=("gpt-4o-mini",)))
+    entry = {**ENTRY, "aliases": ["gpt-4o-mini"]}
+    by_alias = {**entry, "id": "gpt-4o-mini"}
+    assert (await api.http.get("/v1/models")).json()["data"] == [entry, by_alias]
+    assert (await api.http.get("/v1/models/echo")).json() == entry
+    assert (await api.http.get("/v1/models/gpt-4o-mini")).json() == by_alias
+
+
+async def test_a_request_by_an_alias_goes_to_the_model_and_counts_as_its_own() -> None:
+    api = Api(deployment(aliases=("gpt-4o-mini",)))
+    response = await api.chat(model="gpt-4o-mini")
+    assert response.status_code == 200
+    assert response.json()["model"] == "echo"
+    metrics = (await api.http.get("/metrics")).text
+    assert 'model="echo"' in metrics
+    assert "gpt-4o-mini" not in metrics

@@ -32,8 +32,12 @@ SERVING = (DeploymentState.READY, DeploymentState.RESTARTING, DeploymentState.UN
 """States in which a deployment is a model that clients may count on."""
 
 
-def describe(status: DeploymentStatus) -> dict[str, Any]:
-    """One entry of /v1/models: OpenAI's fields and the incumbent's description."""
+def describe(status: DeploymentStatus, name: str | None = None) -> dict[str, Any]:
+    """One entry of /v1/models: OpenAI's fields and the incumbent's description.
+
+    Args:
+        name: the alias that it is told under, instead of its uid.
+    """
     deployment = status.deployment
     model = deployment.model
     loaded = status.loaded
@@ -44,11 +48,12 @@ def describe(status: DeploymentStatus) -> dict[str, Any]:
     context = loaded.context_length if loaded else model.context_length
     replicas = status.replicas
     entry = {
-        "id": deployment.uid,
+        "id": name or deployment.uid,
         "object": "model",
         "created": deployment.created,
         "owned_by": "xinference",
         "model_uid": deployment.uid,
+        "aliases": deployment.spec.aliases,
         "model_type": model.type,
         "address": replicas[0].worker if replicas else "",
         "accelerators": [str(index) for index in sorted(accelerators)],
@@ -115,10 +120,17 @@ class ModelList:
         self._body = b""
 
     def body(self) -> bytes:
-        """JSON of all deployments that serve."""
+        """JSON of all deployments that serve, and behind them of their aliases."""
         snapshot = self._table.snapshot
         if snapshot is not self._snapshot or not self._body:
-            data = [describe(d) for d in self._table.deployments() if d.state in SERVING]
+            serving = [one for one in self._table.deployments() if one.state in SERVING]
+            data = [describe(one) for one in serving]
+            data += [
+                describe(one, alias)
+                for one in serving
+                for alias in one.deployment.spec.aliases
+                if self._table.resolve(alias) == one.deployment.uid
+            ]
             self._body = msgspec.json.encode({"object": "list", "data": data})
             self._snapshot = snapshot
         return self._body
@@ -164,6 +176,7 @@ def instance(status: DeploymentStatus) -> dict[str, Any]:
     return {
         "model_name": deployment.model.name,
         "model_uid": deployment.uid,
+        "aliases": deployment.spec.aliases,
         "model_type": deployment.model.type,
         "model_engine": deployment.engine,
         "engine_reason": deployment.engine_reason,

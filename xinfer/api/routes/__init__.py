@@ -18,6 +18,7 @@ from xinfer.api.routes import (
     rerank,
     responses,
     scale,
+    tokens,
     virtualenvs,
     workers,
 )
@@ -30,6 +31,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     embeddings.router,
     rerank.router,
     embeddings.tokens,
+    tokens.router,
     health.router,
     registrations.router,
     engines.router,

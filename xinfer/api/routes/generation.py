@@ -84,12 +84,13 @@ def begin_call(
     if body.request_id:
         state["request_id"] = clean(body.request_id)
         logs.request_id.set(state["request_id"])
-    record = InferenceRecord(body.model, operation, state["arrived"], stream=stream)
+    uid = here.table.resolve(body.model)
+    record = InferenceRecord(uid, operation, state["arrived"], stream=stream)
     state["record"] = record
     return Call(
         services=here,
         request_id=state["request_id"],
-        uid=body.model,
+        uid=uid,
         created=int(time.time()),
         record=record,
         headers=ignored_fields(body),

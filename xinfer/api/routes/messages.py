@@ -9,9 +9,17 @@ from xinfer.api.lifetime import within
 from xinfer.api.media import take_media
 from xinfer.api.render.anthropic import PING, MessageEvents, message
 from xinfer.api.requests import InferenceRoute
-from xinfer.api.routes.generation import Call, begin, choice_frames, ignored_fields, json_answer
+from xinfer.api.routes.generation import (
+    Call,
+    begin,
+    choice_frames,
+    ignored_fields,
+    json_answer,
+    require_ability,
+)
 from xinfer.api.schemas.answers import COUNT_ANSWER, MESSAGE_ANSWER
 from xinfer.api.schemas.anthropic import ConversationBody, CountBody, MessagesBody
+from xinfer.api.services import services
 from xinfer.api.sse import EventStream
 from xinfer.types.request import ChatRequest
 
@@ -21,7 +29,11 @@ router = APIRouter(route_class=InferenceRoute, tags=["inference"])
 @router.post("/v1/messages", responses=MESSAGE_ANSWER, response_class=Response)
 async def create_message(request: Request, body: MessagesBody) -> Response:
     """Answer a conversation; as server-sent events with `stream`."""
-    call, chat = await _begin(request, body)
+    body.check_supported()
+    asked = body.chat()
+    call = begin(request, asked, "chat")
+    call.headers.update(_headers(body, call.request_id))
+    chat = await take_media(asked.request())
     here = call.services
     if body.stream:
         events = MessageEvents(request_id=call.request_id, model=body.model)
@@ -43,26 +55,20 @@ async def create_message(request: Request, body: MessagesBody) -> Response:
 @router.post("/v1/messages/count_tokens", responses=COUNT_ANSWER, response_class=Response)
 async def count_tokens(request: Request, body: CountBody) -> Response:
     """How many tokens the prompt of a conversation has; nothing is generated."""
-    call, chat = await _begin(request, body)
-    here = call.services
-    work = here.gateway.count_tokens(call.uid, chat)
+    here = services(request)
+    require_ability(here.table, body.model, "chat")
+    asked = body.chat()
+    asked.check_supported()
+    chat = await take_media(asked.request())
+    work = here.gateway.count_tokens(body.model, chat)
     count = await within(request.receive, here.drain, work)
-    return json_answer(b'{"input_tokens":%d}' % count, call.headers)
+    headers = _headers(body, request.scope["state"]["request_id"])
+    return json_answer(b'{"input_tokens":%d}' % count, headers)
 
 
-async def _begin(request: Request, body: ConversationBody) -> tuple[Call, ChatRequest]:
-    """Check what can be checked here.
-
-    Raises:
-        NotFound: there is no such model.
-        InvalidRequest: it cannot chat, or something in the body is not supported.
-    """
-    body.check_supported()
-    chat = body.chat()
-    call = begin(request, chat, "chat")
-    call.headers.update(ignored_fields(body))
-    call.headers["request-id"] = call.request_id  # where Anthropic's clients look for it
-    return call, await take_media(chat.request())
+def _headers(body: ConversationBody, request_id: str) -> dict[str, str]:
+    """Ignored fields, and the request's id where Anthropic's clients look for it."""
+    return {**ignored_fields(body), "request-id": request_id}
 
 
 @asynccontextmanager

@@ -43,7 +43,7 @@ async def describe_model(request: Request, model_uid: str) -> dict[str, Any]:
     status = services(request).table.status(model_uid)
     if status.state not in render.SERVING:
         raise not_ready(status)
-    return render.describe(status)
+    return render.describe(status, model_uid)
 
 
 @router.get("/v1/models/{model_uid}/replicas")

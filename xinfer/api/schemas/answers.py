@@ -158,6 +158,18 @@ class ResponseAnswer(BaseModel):
     usage: dict[str, Any]
 
 
+class TokenizeAnswer(BaseModel):
+    model_config = ConfigDict(protected_namespaces=())
+    count: int
+    max_model_len: int
+    tokens: list[int]
+    token_strs: list[str] | None
+
+
+class DetokenizeAnswer(BaseModel):
+    prompt: str
+
+
 class CountAnswer(BaseModel):
     input_tokens: int
 
@@ -298,6 +310,8 @@ CHAT_ANSWER: Answers = {200: {"model": ChatAnswer, "content": _EVENTS}}
 COMPLETION_ANSWER: Answers = {200: {"model": CompletionAnswer, "content": _EVENTS}}
 MESSAGE_ANSWER: Answers = {200: {"model": MessageAnswer, "content": _EVENTS}}
 RESPONSE_ANSWER: Answers = {200: {"model": ResponseAnswer, "content": _EVENTS}}
+TOKENIZE_ANSWER: Answers = {200: {"model": TokenizeAnswer}}
+DETOKENIZE_ANSWER: Answers = {200: {"model": DetokenizeAnswer}}
 COUNT_ANSWER: Answers = {200: {"model": CountAnswer}}
 EMBEDDING_ANSWER: Answers = {200: {"model": EmbeddingAnswer}}
 RERANK_ANSWER: Answers = {200: {"model": RerankAnswer}}

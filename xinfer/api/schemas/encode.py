@@ -277,8 +277,17 @@ class SpellBody(Body):
             InvalidRequest: there are too many.
         """
         ids = [token for one in self.input for token in (one if isinstance(one, list) else [one])]
-        if len(ids) > MAX_SPELLED:
-            raise InvalidRequest(
-                f"`input`: {len(ids)} tokens; at most {MAX_SPELLED} at a time.", param="input"
-            )
+        check_spelled(len(ids), "input")
         return ids
+
+
+def check_spelled(count: int, field: str) -> None:
+    """Let so many tokens pass that may be told at a time what they are called.
+
+    Raises:
+        InvalidRequest: there are more; names `field`.
+    """
+    if count > MAX_SPELLED:
+        raise InvalidRequest(
+            f"`{field}`: {count} tokens; at most {MAX_SPELLED} at a time.", param=field
+        )

@@ -72,6 +72,11 @@ class LaunchBody(Body):
     model_uid: str | None = Field(
         None, description="Name to call it by; the model's own name where it is free."
     )
+    aliases: list[str] | None = Field(
+        None,
+        description="Further names that requests may give, such as `gpt-4o-mini` for clients that "
+        "know no other.",
+    )
     model_type: str | None = Field(
         None,
         description="LLM, embedding, rerank, image or audio; the model's own when left out, and "
@@ -185,6 +190,7 @@ class LaunchBody(Body):
         return LaunchSpec(
             model_name=self.model_name,
             model_uid=self.model_uid,
+            aliases=tuple(self.aliases or ()),
             model_type=self.model_type,
             model_engine=self.model_engine,
             model_format=self.model_format,

@@ -125,13 +125,16 @@ class Gateway:
         """
         return await self._ask(uid, lambda link: link.spell(ids))
 
-    async def tokenize(self, uid: str, request: TextRequest) -> list[int]:
+    async def tokenize(self, uid: str, request: TextRequest, *, bare: bool = False) -> list[int]:
         """The ids of the prompt that a request would begin with; it need not fit the context.
+
+        Args:
+            bare: leave out what a plain prompt begins with.
 
         Raises:
             XinferError: no such model, none ready, a request that is refused, or `ReplicaLost`.
         """
-        answer = await self._ask(uid, lambda link: link.tokenize(request, count_only=False))
+        answer = await self._ask(uid, lambda link: link.tokenize(request, bare=bare))
         return answer.ids
 
     async def count_tokens(self, uid: str, request: TextRequest) -> int:

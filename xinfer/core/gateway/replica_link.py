@@ -209,14 +209,16 @@ class ReplicaLink:
             raise answer.failure.error()
         return answer.tokens
 
-    async def tokenize(self, request: TextRequest, *, count_only: bool) -> Tokenized:
+    async def tokenize(
+        self, request: TextRequest, *, count_only: bool = False, bare: bool = False
+    ) -> Tokenized:
         """The prompt that a request would begin with.
 
         Raises:
             ReplicaLost: no answer came.
             XinferError: what the replica says against it.
         """
-        answer = await self._call(Tokenize(next(self._numbers), request, count_only))
+        answer = await self._call(Tokenize(next(self._numbers), request, count_only, bare))
         assert isinstance(answer, Tokenized)
         if answer.failure is not None:
             raise answer.failure.error()

@@ -22,9 +22,11 @@ class RoutingTable:
         self.connected = False
         """Whether the control plane is there; without it the last snapshot still routes."""
         self._changed: asyncio.Future[None] | None = None
+        self._aliases: dict[str, str] = {}
 
     def update(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
+        self._aliases = _aliases(snapshot)
         if self._changed is not None and not self._changed.done():
             self._changed.set_result(None)
         self._changed = None
@@ -35,11 +37,17 @@ class RoutingTable:
             return []
         return [status for _, status in sorted(self.snapshot.deployments.items())]
 
+    def resolve(self, name: str) -> str:
+        """The uid that a name stands for, which is a uid, an alias, or unknown: then itself."""
+        if self.snapshot is not None and name in self.snapshot.deployments:
+            return name
+        return self._aliases.get(name, name)
+
     def status(self, uid: str) -> DeploymentStatus:
-        """One deployment.
+        """One deployment, by its uid or an alias.
 
         Raises:
-            NotFound: there is none of this uid; the message has the nearest names.
+            NotFound: there is none of this name; the message has the nearest names.
             Unavailable: no snapshot has come yet.
         """
         if self.snapshot is None:
@@ -48,9 +56,10 @@ class RoutingTable:
                 code="starting",
                 retry_after=1.0,
             )
-        found = self.snapshot.deployments.get(uid)
+        deployments = self.snapshot.deployments
+        found = deployments.get(uid) or deployments.get(self._aliases.get(uid, ""))
         if found is None:
-            raise unknown_model(uid, list(self.snapshot.deployments))
+            raise unknown_model(uid, [*deployments, *self._aliases])
         return found
 
     def ready_replicas(self, uid: str) -> list[ReplicaStatus]:
@@ -102,6 +111,14 @@ class RoutingTable:
                 self._changed = asyncio.get_running_loop().create_future()
             # Not `wait_for`: before Python 3.12 it loses a cancellation that meets the change.
             await asyncio.wait({self._changed}, timeout=left)
+
+
+def _aliases(snapshot: Snapshot) -> dict[str, str]:
+    """The uid that each alias stands for. One that is being stopped yields to its successor."""
+    statuses = sorted(
+        snapshot.deployments.values(), key=lambda one: one.state is not DeploymentState.DRAINING
+    )
+    return {alias: one.deployment.uid for one in statuses for alias in one.deployment.spec.aliases}
 
 
 def unknown_model(uid: str, known: list[str]) -> NotFound:

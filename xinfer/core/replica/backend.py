@@ -42,8 +42,11 @@ class Backend(Protocol):
         """
         ...
 
-    def tokens(self, request: TextRequest) -> list[int]:
+    def tokens(self, request: TextRequest, bare: bool) -> list[int]:
         """The ids of the prompt that a request would begin with. Blocks; from any thread.
+
+        Args:
+            bare: leave out what a plain prompt begins with.
 
         Raises:
             XinferError: the request is refused, or the model generates no text.

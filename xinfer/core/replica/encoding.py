@@ -81,7 +81,7 @@ class EncodeBackend:
             raise InvalidRequest("The engine of this model does not tell how tokens are spelled.")
         return self._engine.spell(ids)
 
-    def tokens(self, request: TextRequest) -> list[int]:
+    def tokens(self, request: TextRequest, bare: bool) -> list[int]:
         raise wrong_kind("makes vectors or scores of texts")
 
     def text(self, ids: Sequence[int]) -> str:

@@ -61,8 +61,8 @@ class TokenBackend:
     def spell(self, ids: Sequence[int]) -> list[str]:
         return [piece.decode(errors="replace") for piece in self._spelled(ids, "input")]
 
-    def tokens(self, request: TextRequest) -> list[int]:
-        return self._pipeline.tokens(request)
+    def tokens(self, request: TextRequest, bare: bool) -> list[int]:
+        return self._pipeline.tokens(request, bare=bare)
 
     def text(self, ids: Sequence[int]) -> str:
         return b"".join(self._spelled(ids, "tokens")).decode(errors="replace")

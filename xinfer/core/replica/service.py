@@ -111,7 +111,7 @@ class Service:
 
     async def _tokenize(self, message: Tokenize, reply: Callable[[Tokenized], None]) -> None:
         try:
-            ids = await asyncio.to_thread(self._backend.tokens, message.request)
+            ids = await asyncio.to_thread(self._backend.tokens, message.request, message.bare)
         except Exception as error:
             if not isinstance(error, XinferError):
                 logger.exception("A prompt could not be made tokens")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Iterator, KeysView
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from xinfer.errors import Cancelled, Conflict
@@ -15,7 +15,8 @@ T = TypeVar("T")
 class Launch:
     """One of them."""
 
-    def __init__(self, uid: str) -> None:
+    def __init__(self, uid: str, aliases: Sequence[str]) -> None:
+        self.names = (uid, *aliases)
         self._uid = uid
         self._cancel = asyncio.Event()
         self.cancelled = False
@@ -52,22 +53,37 @@ class Launches:
     def __init__(self) -> None:
         self._launches: dict[str, Launch] = {}
 
-    def uids(self) -> KeysView[str]:
-        return self._launches.keys()
+    def names(self) -> dict[str, str]:
+        """Uids and aliases, each with the uid it stands for."""
+        return {name: uid for uid, launch in self._launches.items() for name in launch.names}
 
     def get(self, uid: str) -> Launch | None:
         return self._launches.get(uid)
 
     @contextlib.contextmanager
-    def announced(self, uid: str) -> Iterator[Launch]:
+    def announced(
+        self, uid: str, aliases: Sequence[str], wanted: Mapping[str, str]
+    ) -> Iterator[Launch]:
         """A new one, known until the end of the block.
 
+        Args:
+            wanted: the names of models that are wanted, each with the uid it stands for.
+
         Raises:
-            Conflict: this uid is being launched.
+            Conflict: this uid is being launched, or one of the names is another model's.
         """
         if uid in self._launches:
             raise taken(uid, "being launched")
-        launch = self._launches[uid] = Launch(uid)
+        others = {**wanted, **self.names()}
+        for name in (uid, *aliases):
+            owner = others.get(name, uid)
+            if owner != uid:
+                raise Conflict(
+                    f"The name {name!r} belongs to model {owner!r}. Terminate that one first, or "
+                    "launch under other names.",
+                    param="model_uid" if name == uid else "aliases",
+                )
+        launch = self._launches[uid] = Launch(uid, aliases)
         try:
             yield launch
         finally:

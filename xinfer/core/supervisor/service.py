@@ -23,7 +23,7 @@ from xinfer.core.supervisor.scaling import (
 )
 from xinfer.core.supervisor.state import ClusterState, LogTarget
 from xinfer.core.supervisor.store import Store
-from xinfer.core.supervisor.uids import check_uid, default_uid
+from xinfer.core.supervisor.uids import check_aliases, check_uid, default_uid
 from xinfer.core.supervisor.workers import WorkerPort
 from xinfer.errors import Conflict, InvalidRequest, Unavailable
 from xinfer.model.catalog.host import Host
@@ -92,7 +92,8 @@ class DeploymentService:
         Raises:
             InvalidRequest: a bad uid, count or option, or a model that nothing here runs.
             NotFound: no such model.
-            Conflict: the uid is taken, by anything but a deployment in ERROR.
+            Conflict: the uid is taken, by anything but a deployment in ERROR; or it or an alias is
+                a name of another model.
             Cancelled: `cancel` was called meanwhile.
             Unavailable: the server is stopping, there is no room for it, or it cannot be kept.
         """
@@ -103,12 +104,13 @@ class DeploymentService:
         check_environment(spec, self._settings)
         places = places_of(spec)
         if spec.model_uid is None:
-            others = () if exist_ok else {*self._state.desired, *self._launches.uids()}
+            others = () if exist_ok else {**self._names(), **self._launches.names()}
             uid = default_uid(spec.model_name, others)
         else:
             uid = spec.model_uid
             check_uid(uid)
-        with self._launches.announced(uid) as launch:
+        check_aliases(spec.aliases)
+        with self._launches.announced(uid, spec.aliases, self._names()) as launch:
             async with self._locks.hold(uid):
                 if uid in self._state.desired and not self._state.has_failed(uid):
                     same = self._state.desired[uid].spec.model_name == spec.model_name
@@ -352,6 +354,14 @@ class DeploymentService:
         except Unavailable as error:
             found = [f"(This log cannot be read: {error.message})"]
         return ReplicaLog(replica_id=target.replica_id, ordinal=target.ordinal, lines=found)
+
+    def _names(self) -> dict[str, str]:
+        """All names of models that are wanted, each with the uid it stands for."""
+        return {
+            name: uid
+            for uid, deployment in self._state.desired.items()
+            for name in (uid, *deployment.spec.aliases)
+        }
 
     def _require(self, uid: str) -> None:
         if uid not in self._state.desired:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import secrets
 import string
 import unicodedata
-from collections.abc import Container
+from collections.abc import Container, Sequence
 
 from xinfer.errors import InvalidRequest
 from xinfer.model.catalog.names import short_name
 
 MAX_LENGTH = 100
+MAX_ALIASES = 32
 _FORBIDDEN = frozenset("/?#%")
 _NO_NAMES = frozenset({"", ".", "..", "instances", "families", "prompts"})
 """Empty, or paths of their own below /v1/models."""
@@ -37,6 +38,27 @@ def check_uid(uid: str) -> None:
         "or one of / ? # %.",
         param="model_uid",
     )
+
+
+def check_aliases(aliases: Sequence[str]) -> None:
+    """Let further names of a model pass. They may have a `/`, as names of repositories do: such a
+    name stands in bodies, and in no path.
+
+    Raises:
+        InvalidRequest: there are too many, one of them cannot be, or is there twice.
+    """
+    if len(aliases) > MAX_ALIASES:
+        raise InvalidRequest(
+            f"There are {len(aliases)} aliases; at most {MAX_ALIASES} are taken.", param="aliases"
+        )
+    for position, alias in enumerate(aliases):
+        try:
+            check_uid(alias.replace("/", "-"))
+        except InvalidRequest as error:
+            message = error.message.replace("model_uid", f"The alias {alias[:MAX_LENGTH]!a}")
+            raise InvalidRequest(message.replace(" one of /", " one of"), param="aliases") from None
+        if alias in aliases[:position]:
+            raise InvalidRequest(f"The alias {alias!r} is there twice.", param="aliases")
 
 
 def default_uid(model_name: str, taken: Container[str]) -> str:

@@ -64,6 +64,7 @@ Pairs = tuple[tuple[str, str], ...]
 @click.option("--image-lora-load-kwargs", "-ld", nargs=2, multiple=True, metavar="KEY VALUE")
 @click.option("--image-lora-fuse-kwargs", "-fd", nargs=2, multiple=True, metavar="KEY VALUE")
 @click.option("--quantization-config", "-qc", nargs=2, multiple=True, metavar="KEY VALUE")
+@click.option("--alias", multiple=True, metavar="NAME", help="Further name that requests may give.")
 @click.option("--worker-ip", help="Worker to run on.")
 @click.option(
     "--label", multiple=True, metavar="KEY=VALUE", help="Label that its workers have to have."
@@ -112,6 +113,7 @@ def launch(
     virtual_env_find_link: tuple[str, ...],
     env: Pairs,
     exist_ok: bool,
+    alias: tuple[str, ...],
     label: tuple[str, ...],
     priority: int,
     further: tuple[str, ...],
@@ -146,6 +148,8 @@ def launch(
         extra["trust_remote_code"] = trust_remote_code
     if exist_ok:
         extra["exist_ok"] = True
+    if alias:
+        extra["aliases"] = list(alias)
     if label:
         extra["worker_labels"] = labels(label)
     if priority:

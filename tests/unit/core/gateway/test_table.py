@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from tests.support.replicas import soon
@@ -146,3 +147,27 @@ async def test_a_cancellation_that_meets_the_snapshot_is_not_lost() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+def _named(uid: str, state: DeploymentState, *aliases: str) -> DeploymentStatus:
+    status = deployment_status(uid, state=state)
+    spec = msgspec.structs.replace(status.deployment.spec, aliases=aliases)
+    deployment = msgspec.structs.replace(status.deployment, spec=spec)
+    return msgspec.structs.replace(status, deployment=deployment)
+
+
+def test_an_alias_stands_for_the_model_and_a_uid_goes_before_it() -> None:
+    made = table(
+        _named("m", DeploymentState.READY, "other", "n"), _named("n", DeploymentState.READY)
+    )
+    assert made.status("other").deployment.uid == made.resolve("other") == "m"
+    assert made.status("n").deployment.uid == made.resolve("n") == "n"
+    assert made.resolve("unknown") == "unknown"
+    with pytest.raises(NotFound, match="Did you mean 'other'"):
+        made.status("othr")
+
+
+def test_the_alias_of_a_model_that_is_being_stopped_is_its_successors() -> None:
+    leaving = _named("z", DeploymentState.DRAINING, "other")
+    assert table(leaving).resolve("other") == "z"
+    assert table(leaving, _named("a", DeploymentState.LOADING, "other")).resolve("other") == "a"

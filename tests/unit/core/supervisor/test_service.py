@@ -423,3 +423,39 @@ def test_places_are_wanted_as_they_were_asked_for() -> None:
             await desk.launch("n", replica=2, gpu_idx=(1,))
 
     run(main)
+
+
+def test_a_name_belongs_to_one_model_be_it_a_uid_or_an_alias() -> None:
+    async def main() -> None:
+        desk = Desk()
+        await desk.launch("m", aliases=("gpt", "owner/name"))
+        assert desk.state.desired["m"].spec.aliases == ("gpt", "owner/name")
+        for fields, param in [
+            ({"uid": "gpt"}, "model_uid"),
+            ({"uid": "n", "aliases": ("gpt",)}, "aliases"),
+            ({"uid": "n", "aliases": ("m",)}, "aliases"),
+        ]:
+            with pytest.raises(Conflict, match="belongs to model 'm'") as caught:
+                await desk.launch(**fields)
+            assert caught.value.param == param
+        assert list(desk.state.desired) == ["m"]
+        await desk.launch("m", exist_ok=True, aliases=("gpt",))
+        assert re.fullmatch("gpt-[a-z0-9]{8}", await desk.launch(None, model_name="gpt"))
+        await desk.service.terminate("m")
+        await desk.launch("n", aliases=("gpt",))
+
+    run(main)
+
+
+def test_of_two_launches_at_once_one_gets_the_alias() -> None:
+    async def main() -> None:
+        desk = Desk()
+        desk.go.clear()
+        first = asyncio.create_task(desk.launch("m", aliases=("gpt",)))
+        await until(lambda: desk.resolving == 1)
+        with pytest.raises(Conflict, match="belongs to model 'm'"):
+            await desk.launch("n", aliases=("gpt",))
+        desk.go.set()
+        assert await first == "m"
+
+    run(main)

@@ -6,7 +6,13 @@ import re
 
 import pytest
 
-from xinfer.core.supervisor.uids import MAX_LENGTH, check_uid, default_uid
+from xinfer.core.supervisor.uids import (
+    MAX_ALIASES,
+    MAX_LENGTH,
+    check_aliases,
+    check_uid,
+    default_uid,
+)
 from xinfer.errors import InvalidRequest
 
 
@@ -54,3 +60,22 @@ def test_a_name_that_is_taken_gets_a_suffix_and_never_grows_too_long() -> None:
     uid = default_uid(long, taken={default_uid(long, taken=())})
     assert len(uid) <= MAX_LENGTH
     check_uid(uid)
+
+
+def test_an_alias_may_be_the_name_of_a_repository() -> None:
+    check_aliases(["gpt-4o-mini", "meta-llama/Llama-3", *map(str, range(MAX_ALIASES - 2))])
+
+
+@pytest.mark.parametrize(
+    "aliases", [[""], ["a?b"], ["a\nb"], ["x" * (MAX_LENGTH + 1)], ["a", "a"], ["instances"]]
+)
+def test_an_alias_that_cannot_be_is_refused_by_name(aliases: list[str]) -> None:
+    with pytest.raises(InvalidRequest, match="The alias") as caught:
+        check_aliases(aliases)
+    assert caught.value.param == "aliases"
+    assert "model_uid" not in caught.value.message
+
+
+def test_aliases_are_limited_in_number() -> None:
+    with pytest.raises(InvalidRequest, match=f"at most {MAX_ALIASES}"):
+        check_aliases(list(map(str, range(MAX_ALIASES + 1))))

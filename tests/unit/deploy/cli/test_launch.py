@@ -88,7 +88,8 @@ def test_every_flag_reaches_the_server(ready: Any, xinference: Callable[..., Res
         "--gpu-idx 0,1 --trust-remote-code True --model_path /p --enable-thinking "
         "--disable-virtual-env --exist-ok -vp p==1 -vp r --virtual-env-find-link /l -ev A 1 "
         "-ev B b --n-ctx 2048 --request_limits=3 --temp -0.5 --cache None --sampling.top_k 4 "
-        "--fast true --label rack=1 --label disk=a=b --priority 2 --download-hub modelscope"
+        "--fast true --label rack=1 --label disk=a=b --priority 2 --download-hub modelscope "
+        "--alias gpt-4o-mini --alias gpt"
     )
     result = xinference("launch", *flags.split())
     assert result.exit_code == 0, result.stderr
@@ -118,6 +119,7 @@ def test_every_flag_reaches_the_server(ready: Any, xinference: Callable[..., Res
             "model_path": "/p",
             "enable_thinking": True,
             "enable_virtual_env": False,
+            "aliases": ["gpt-4o-mini", "gpt"],
             "virtual_env_packages": ["p==1", "r"],
             "virtual_env_find_links": ["/l"],
             "envs": {"A": "1", "B": "b"},

@@ -145,15 +145,19 @@ class TextPipeline:
             ended,
         )
 
-    def tokens(self, request: TextRequest) -> list[int]:
+    def tokens(self, request: TextRequest, *, bare: bool = False) -> list[int]:
         """The prompt that `prepare` would make, however long it is. Blocks; from any thread.
+
+        Args:
+            bare: leave out what a plain prompt begins with.
 
         Raises:
             InvalidRequest: as `prepare`, but for what is about the answer.
             PayloadTooLarge: pictures beyond the bounds.
         """
         if isinstance(request, CompletionRequest):
-            return self._plain_prompt(request)
+            ids = self._plain_prompt(request)
+            return ids[len(self._tokenizer.prompt_prefix()) :] if bare else ids
         check_abilities(request, self._abilities)
         turn = self._require_dialogue().turn(request, self._abilities.constraint)
         return self._chat_prompt(request, turn)[1]
