@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from tests.unit.api.fakes import USAGE, Api, Exchange, answer, deployment
 from xinfer.errors import EngineFailed, InvalidRequest, ReplicaLost, Unavailable
 from xinfer.types.deployment import DeploymentState
-from xinfer.types.event import Delta, Finished
+from xinfer.types.event import Delta, Finished, MessageDelta, ToolCall, Usage
 from xinfer.types.request import ChatRequest
 
 pytestmark = pytest.mark.anyio
@@ -67,6 +68,7 @@ async def test_a_whole_answer_has_anthropics_shape() -> None:
             "cache_creation_input_tokens": 0,
             "cache_read_input_tokens": 1,
             "output_tokens": 2,
+            "output_tokens_details": {"thinking_tokens": 0},
         },
     }
 
@@ -98,6 +100,7 @@ async def test_a_stream_has_anthropics_events_in_their_order() -> None:
             "cache_creation_input_tokens": 0,
             "cache_read_input_tokens": 1,
             "output_tokens": 2,
+            "output_tokens_details": {"thinking_tokens": 0},
         },
     }
 
@@ -342,8 +345,6 @@ async def test_an_answer_that_breaks_off_ends_with_an_error_event() -> None:
 
 async def test_silence_is_filled_with_pings_and_a_client_that_leaves_ends_the_work() -> None:
     api = Api(sse_ping_interval=0.01)
-    import asyncio
-
     never = asyncio.Event()
     api.gateway.scripts = [[[Delta(1, "Hel", [])], never]]
     body = {"model": "echo", "max_tokens": 9, "messages": HI, "stream": True}
@@ -381,3 +382,105 @@ async def test_tokens_are_counted_without_an_answer() -> None:
     (request,) = api.gateway.requests
     assert isinstance(request, ChatRequest)
     assert request.messages == [{"role": "system", "content": "S"}, *HI]
+
+
+WEATHER = {
+    "name": "weather",
+    "description": "Tells it.",
+    "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}},
+}
+CALLING: Any = [
+    [MessageDelta(1, "", [1], (), "I ", ())],
+    [MessageDelta(1, "Let me see.", [2], (), "look.", ())],
+    [
+        MessageDelta(
+            1, "", [3], (), "", (ToolCall("weather", '{"city": "Köln"}'), ToolCall("time", "{}"))
+        )
+    ],
+    [Finished(1, "tool_calls", Usage(5, 9, 0, 3))],
+]
+
+
+async def test_thoughts_text_and_calls_are_blocks() -> None:
+    api = Api()
+    api.gateway.scripts = [CALLING]
+    body = (await create(api, tools=[WEATHER])).json()
+    thought, text, first, second = body["content"]
+    assert (thought["type"], thought["thinking"]) == ("thinking", "I look.")
+    assert thought["signature"]
+    assert text == {"type": "text", "text": "Let me see."}
+    assert (first["type"], first["name"], first["input"]) == (
+        "tool_use",
+        "weather",
+        {"city": "Köln"},
+    )
+    assert (second["name"], second["input"]) == ("time", {})
+    assert first["id"] != second["id"]
+    assert body["stop_reason"] == "tool_use"
+    assert body["usage"]["output_tokens_details"] == {"thinking_tokens": 3}
+
+
+async def test_a_stream_of_thoughts_text_and_calls_opens_and_closes_a_block_for_each() -> None:
+    api = Api()
+    api.gateway.scripts = [CALLING, CALLING]
+    whole = (await create(api, tools=[WEATHER])).json()["content"]
+    told = events((await create(api, tools=[WEATHER], stream=True)).text)
+    assert [
+        (name.removeprefix("content_block_"), one["index"])
+        for name, one in told
+        if name.startswith("content_block_")
+    ] == [
+        ("start", 0),
+        ("delta", 0),
+        ("delta", 0),
+        ("delta", 0),
+        ("stop", 0),
+        ("start", 1),
+        ("delta", 1),
+        ("stop", 1),
+        ("start", 2),
+        ("delta", 2),
+        ("stop", 2),
+        ("start", 3),
+        ("delta", 3),
+        ("stop", 3),
+    ]
+    deltas = [one["delta"] for name, one in told if name == "content_block_delta"]
+    assert [one["type"] for one in deltas[:4]] == [
+        "thinking_delta",
+        "thinking_delta",
+        "signature_delta",
+        "text_delta",
+    ]
+    assert deltas[2]["signature"] == whole[0]["signature"]
+    assert [json.loads(one["partial_json"]) for one in deltas[4:]] == [{"city": "Köln"}, {}]
+    started = [one["content_block"] for name, one in told if name == "content_block_start"]
+    assert [one["type"] for one in started] == ["thinking", "text", "tool_use", "tool_use"]
+    assert started[2]["input"] == {}
+
+
+@pytest.mark.parametrize(
+    ("choice", "wanted", "name"),
+    [
+        ({"type": "auto"}, "auto", ""),
+        ({"type": "any"}, "required", ""),
+        ({"type": "none"}, "none", ""),
+        ({"type": "tool", "name": "weather"}, "named", "weather"),
+    ],
+)
+async def test_tools_and_the_choice_among_them_reach_the_model(
+    choice: dict[str, Any], wanted: str, name: str
+) -> None:
+    request = await sent(tools=[WEATHER], tool_choice={**choice, "disable_parallel_tool_use": True})
+    assert request.tools == [
+        {
+            "type": "function",
+            "function": {
+                "name": "weather",
+                "description": "Tells it.",
+                "parameters": WEATHER["input_schema"],
+            },
+        }
+    ]
+    assert (request.tool_choice, request.tool_name) == (wanted, name)
+    assert request.parallel_tool_calls is False

@@ -12,7 +12,15 @@ import pytest
 from tests.unit.api.fakes import USAGE, Api, Exchange, answer, deployment
 from xinfer.errors import EngineFailed, Unavailable
 from xinfer.types.deployment import DeploymentState
-from xinfer.types.event import Delta, Finished, LogprobDelta, TokenLogprob
+from xinfer.types.event import (
+    Delta,
+    Finished,
+    LogprobDelta,
+    MessageDelta,
+    TokenLogprob,
+    ToolCall,
+    Usage,
+)
 from xinfer.types.request import ChatRequest
 
 pytestmark = pytest.mark.anyio
@@ -298,3 +306,103 @@ async def test_a_client_that_leaves_ends_the_work() -> None:
         exchange.hang_up()
         await asyncio.wait_for(task, 10)
     assert api.gateway.streams[0].left
+
+
+WEATHER = {
+    "type": "function",
+    "name": "weather",
+    "description": "Tells it.",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+    "strict": True,
+}
+CALLING: Any = [
+    [MessageDelta(1, "", [1], (), "I ", ())],
+    [MessageDelta(1, "Let me see.", [2], (), "look.", ())],
+    [
+        MessageDelta(
+            1, "", [3], (), "", (ToolCall("weather", '{"city": "Köln"}'), ToolCall("time", "{}"))
+        )
+    ],
+    [Finished(1, "tool_calls", Usage(5, 9, 0, 3))],
+]
+
+
+async def test_thoughts_text_and_calls_are_items() -> None:
+    api = Api()
+    api.gateway.scripts = [CALLING]
+    body = (await create(api, tools=[WEATHER])).json()
+    assert [one["type"] for one in body["output"]] == [
+        "reasoning",
+        "message",
+        "function_call",
+        "function_call",
+    ]
+    thought, message, first, second = body["output"]
+    assert thought["content"] == [{"type": "reasoning_text", "text": "I look."}]
+    assert message["content"][0]["text"] == "Let me see."
+    assert (first["name"], first["arguments"]) == ("weather", '{"city": "Köln"}')
+    assert first["call_id"] != second["call_id"]
+    assert len({one["id"] for one in body["output"]}) == 4
+    assert body["status"] == "completed"
+    assert body["usage"]["output_tokens_details"] == {"reasoning_tokens": 3}
+
+
+async def test_a_stream_of_thoughts_text_and_calls_comes_to_the_same_items() -> None:
+    api = Api()
+    api.gateway.scripts = [CALLING]
+    told = events((await create(api, tools=[WEATHER], stream=True)).text)
+    kinds = [one["type"].removeprefix("response.") for one in told[2:-1]]
+    call = [
+        "output_item.added",
+        "function_call_arguments.delta",
+        "function_call_arguments.done",
+        "output_item.done",
+    ]
+    assert kinds == [
+        "output_item.added",
+        "content_part.added",
+        "reasoning_text.delta",
+        "reasoning_text.delta",
+        "reasoning_text.done",
+        "content_part.done",
+        "output_item.done",
+        "output_item.added",
+        "content_part.added",
+        "output_text.delta",
+        "output_text.done",
+        "content_part.done",
+        "output_item.done",
+        *call,
+        *call,
+    ]
+    done = [one["item"] for one in told if one["type"] == "response.output_item.done"]
+    assert told[-1]["response"]["output"] == done
+    assert [one["type"] for one in done] == [
+        "reasoning",
+        "message",
+        "function_call",
+        "function_call",
+    ]
+    added = [one["item"] for one in told if one["type"] == "response.output_item.added"]
+    assert [one["id"] for one in added] == [one["id"] for one in done]
+    assert added[2]["arguments"] == ""
+    assert done[2]["arguments"] == '{"city": "Köln"}'
+
+
+@pytest.mark.parametrize(
+    ("choice", "wanted", "name"),
+    [
+        ("auto", "auto", ""),
+        ("required", "required", ""),
+        ("none", "none", ""),
+        ({"type": "function", "name": "weather"}, "named", "weather"),
+    ],
+)
+async def test_tools_and_the_choice_among_them_reach_the_model(
+    choice: Any, wanted: str, name: str
+) -> None:
+    request = await sent(tools=[WEATHER], tool_choice=choice, parallel_tool_calls=False)
+    function = {name: value for name, value in WEATHER.items() if name != "type"}
+    assert request.tools == [{"type": "function", "function": function}]
+    assert (request.tool_choice, request.tool_name) == (wanted, name)
+    assert request.parallel_tool_calls is False

@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 
 from xinfer.api.errors import anthropic_body
+from xinfer.api.render.calls import CallNames
 from xinfer.api.render.text import split_text
 from xinfer.core.gateway import Completion
 from xinfer.errors import XinferError
-from xinfer.types.event import Finished, TokenLogprob, Usage
+from xinfer.types.event import Finished, MessageDelta, TokenLogprob, ToolCall, Usage
 
 _encode = msgspec.json.Encoder().encode
 
@@ -21,11 +22,21 @@ PING = b'event: ping\ndata: {"type":"ping"}\n\n'
 _STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 
 
-def message(completion: Completion, *, request_id: str, model: str) -> bytes:
+def message(completion: Completion, *, request_id: str, created: int, model: str) -> bytes:
     """A whole answer."""
-    content = []
+    content: list[dict[str, Any]] = []
+    thoughts = completion.reasoning
+    if thoughts:
+        signed = {"thinking": thoughts, "signature": signature(thoughts)}
+        content.append({"type": "thinking", **signed})
     if completion.text:
         content.append({"type": "text", "text": completion.text})
+    names = CallNames(request_id, created)
+    for index, call in enumerate(completion.calls):
+        arguments = msgspec.Raw(call.arguments.encode())
+        content.append(
+            {"type": "tool_use", "id": names.id(index), "name": call.name, "input": arguments}
+        )
     whole = _envelope(request_id, model)
     whole["content"] = content
     whole.update(_end(completion.reason, completion.stop))
@@ -36,8 +47,10 @@ def message(completion: Completion, *, request_id: str, model: str) -> bytes:
 class MessageEvents:
     """The events of one answer: blocks one after the other, of which one at most is open."""
 
-    def __init__(self, *, request_id: str, model: str) -> None:
+    def __init__(self, *, request_id: str, created: int, model: str) -> None:
         self._request_id = request_id
+        self._names = CallNames(request_id, created)
+        self._calls = 0
         self._model = model
         self._index = -1
         self._kind = ""
@@ -62,18 +75,24 @@ class MessageEvents:
         """The same; of log-probabilities these events know nothing."""
         return self.text(text)
 
-    def reasoning(self, text: str) -> bytes:
-        """More of what the model thinks."""
+    def message(self, event: MessageDelta) -> bytes:
+        """Thoughts, text and calls."""
+        frame = self._reasoning(event.reasoning) + self.text(event.text)
+        return frame + b"".join([self._call(call) for call in event.calls])
+
+    def _reasoning(self, text: str) -> bytes:
         if not text:
             return b""
         opened = self._into("thinking", {"type": "thinking", "thinking": "", "signature": ""})
         self._thoughts += text
         return opened + self._delta(text)
 
-    def call(self, call_id: str, name: str, arguments: str) -> bytes:
-        """A call, whole; `arguments` is JSON."""
-        start = {"type": "tool_use", "id": call_id, "name": name, "input": {}}
-        return self._stop() + self._into("tool_use", start) + self._delta(arguments) + self._stop()
+    def _call(self, call: ToolCall) -> bytes:
+        call_id = self._names.id(self._calls)
+        self._calls += 1
+        start = {"type": "tool_use", "id": call_id, "name": call.name, "input": {}}
+        opened = self._stop() + self._into("tool_use", start)
+        return opened + self._delta(call.arguments) + self._stop()
 
     def close(self, end: Finished) -> bytes:
         """The end, with all that was used."""
@@ -144,6 +163,7 @@ def _usage(usage: Usage) -> dict[str, Any]:
         "cache_creation_input_tokens": 0,
         "cache_read_input_tokens": usage.cached_tokens,
         "output_tokens": usage.completion_tokens,
+        "output_tokens_details": {"thinking_tokens": usage.reasoning_tokens},
     }
 
 

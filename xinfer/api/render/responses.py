@@ -10,12 +10,13 @@ from typing import Any
 import msgspec
 
 from xinfer.api.errors import HTTP
+from xinfer.api.render.calls import CallNames
 from xinfer.api.render.logprobs import chat_logprobs, groups
 from xinfer.api.render.text import split_text
 from xinfer.api.schemas.responses import ResponsesBody
 from xinfer.core.gateway import Completion
 from xinfer.errors import XinferError
-from xinfer.types.event import Finished, TokenLogprob, Usage
+from xinfer.types.event import Finished, MessageDelta, TokenLogprob, ToolCall, Usage
 
 _encode = msgspec.json.Encoder().encode
 
@@ -24,11 +25,18 @@ def response(
     completion: Completion, *, request_id: str, created: int, body: ResponsesBody
 ) -> bytes:
     """A whole answer."""
-    items = _Items(request_id)
-    output = []
+    items = _Items(request_id, created)
+    status = _status(completion.reason)
+    output: list[dict[str, Any]] = []
+    if completion.reasoning:
+        more = completion.text or completion.calls
+        output.append(items.reasoning(completion.reasoning, "completed" if more else status))
     if completion.text:
         logprobs = completion.logprobs if body.wants_logprobs else ()
-        output.append(items.message(completion.text, logprobs, _status(completion.reason)))
+        told = "completed" if completion.calls else status
+        output.append(items.message(completion.text, logprobs, told, number=len(output)))
+    for index, call in enumerate(completion.calls):
+        output.append(items.call(index, call.name, call.arguments, "completed", number=len(output)))
     return _encode(
         {
             **envelope(request_id, created, body),
@@ -78,7 +86,8 @@ class ResponseEvents:
     def __init__(self, *, request_id: str, created: int, body: ResponsesBody) -> None:
         self._response = envelope(request_id, created, body)
         self._wants_logprobs = body.wants_logprobs
-        self._items = _Items(request_id)
+        self._items = _Items(request_id, created)
+        self._calls = 0
         self._number = 0
         """Of the next event."""
         self._output: list[dict[str, Any]] = []
@@ -109,8 +118,16 @@ class ResponseEvents:
             frame += self._text_delta(part or "", group or ())
         return frame
 
-    def reasoning(self, text: str) -> bytes:
-        """More of what the model thinks."""
+    def message(self, event: MessageDelta) -> bytes:
+        """Thoughts, text and calls."""
+        frame = self._reasoning(event.reasoning)
+        if event.logprobs:
+            frame += self.tokens(event.text, event.logprobs)
+        else:
+            frame += self.text(event.text)
+        return frame + b"".join([self._call(call) for call in event.calls])
+
+    def _reasoning(self, text: str) -> bytes:
         if not text:
             return b""
         frame = b""
@@ -124,18 +141,19 @@ class ResponseEvents:
             frame += self._event("response.reasoning_text.delta", delta)
         return frame
 
-    def call(self, call_id: str, name: str, arguments: str) -> bytes:
-        """A call, whole; `arguments` is JSON."""
+    def _call(self, call: ToolCall) -> bytes:
         frame = self._stop("completed")
-        number = len(self._output)
-        item = self._items.call(call_id, name, "", "in_progress", number=number)
+        index, number = self._calls, len(self._output)
+        self._calls += 1
+        name, arguments = call.name, call.arguments
+        item = self._items.call(index, name, "", "in_progress", number=number)
         frame += self._start(item)
         for part in split_text(arguments):
             delta = {**self._place(), "delta": part}
             frame += self._event("response.function_call_arguments.delta", delta)
         told = {**self._place(), "name": name, "arguments": arguments}
         frame += self._event("response.function_call_arguments.done", told)
-        done = self._items.call(call_id, name, arguments, "completed", number=number)
+        done = self._items.call(index, name, arguments, "completed", number=number)
         return frame + self._done(done)
 
     def close(self, end: Finished) -> bytes:
@@ -218,8 +236,9 @@ class ResponseEvents:
 class _Items:
     """Items of a response's output; their ids follow from the request."""
 
-    def __init__(self, request_id: str) -> None:
+    def __init__(self, request_id: str, created: int) -> None:
         self._request_id = request_id
+        self._names = CallNames(request_id, created)
 
     def message(
         self, text: str | None, logprobs: Sequence[TokenLogprob], status: str, *, number: int = 0
@@ -242,13 +261,13 @@ class _Items:
         }
 
     def call(
-        self, call_id: str, name: str, arguments: str, status: str, *, number: int = 0
+        self, index: int, name: str, arguments: str, status: str, *, number: int = 0
     ) -> dict[str, Any]:
         return {
             "type": "function_call",
             "id": f"fc_{self._request_id}_{number}",
             "status": status,
-            "call_id": call_id,
+            "call_id": self._names.id(index),
             "name": name,
             "arguments": arguments,
         }
@@ -280,7 +299,7 @@ def _end(reason: str, usage: Usage) -> dict[str, Any]:
                 "cache_write_tokens": 0,
             },
             "output_tokens": usage.completion_tokens,
-            "output_tokens_details": {"reasoning_tokens": 0},
+            "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
             "total_tokens": usage.prompt_tokens + usage.completion_tokens,
         },
     }

@@ -222,7 +222,7 @@ class ChatChunks(Chunks):
 
     def message(self, event: MessageDelta) -> bytes:
         frame = b"".join(
-            [self._delta({"reasoning_content": part}) for part in _split(event.reasoning)]
+            [self._delta({"reasoning_content": part}) for part in split_text(event.reasoning)]
         )
         if event.logprobs:
             frame += self.tokens(event.text, event.logprobs)
@@ -249,12 +249,12 @@ class ChatChunks(Chunks):
         opening = {"name": call.name, "arguments": ""}
         if self._legacy_calls:
             frames = [self._delta({"function_call": opening})]
-            for part in _split(call.arguments):
+            for part in split_text(call.arguments):
                 frames.append(self._delta({"function_call": {"arguments": part}}))
             return b"".join(frames)
         named = {"index": index, "id": self._names.id(index), "type": "function"}
         frames = [self._delta({"tool_calls": [{**named, "function": opening}]})]
-        for part in _split(call.arguments):
+        for part in split_text(call.arguments):
             more = {"index": index, "function": {"arguments": part}}
             frames.append(self._delta({"tool_calls": [more]}))
         return b"".join(frames)

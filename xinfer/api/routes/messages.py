@@ -36,7 +36,7 @@ async def create_message(request: Request, body: MessagesBody) -> Response:
     chat = await take_media(asked.request())
     here = call.services
     if body.stream:
-        events = MessageEvents(request_id=call.request_id, model=body.model)
+        events = MessageEvents(request_id=call.request_id, created=call.created, model=body.model)
         return EventStream(
             _frames(call, chat, events),
             here.drain,
@@ -48,7 +48,7 @@ async def create_message(request: Request, body: MessagesBody) -> Response:
     work = here.gateway.complete(call.uid, chat, request_id=call.request_id)
     completion = await within(request.receive, here.drain, work)
     call.record.finish(completion.reason, completion.usage, completion.waited)
-    answer = message(completion, request_id=call.request_id, model=body.model)
+    answer = message(completion, request_id=call.request_id, created=call.created, model=body.model)
     return json_answer(answer, call.headers)
 
 
