@@ -81,8 +81,11 @@ def test_every_block_of_the_page_about_retrieval_does_what_it_says(
             eventually(lambda uid=uid: not server.instances(uid), 30, f"the end of {uid}")
 
 
-def test_every_block_of_the_page_about_chat_does_what_it_says(server: Server, folder: Path) -> None:
-    blocks = Page.read("docs/chat.md").blocks
+@pytest.mark.parametrize("name", ["chat", "apis"])
+def test_every_block_of_a_page_about_chat_does_what_it_says(
+    name: str, server: Server, folder: Path
+) -> None:
+    blocks = Page.read(f"docs/{name}.md").blocks
     assert all(block.tested for block in blocks)
     try:
         for block in blocks:
