@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from xinfer.model.engine import Logprob, TokenEngine, TokenEvent, TokenRequest
+from xinfer.model.engine import ConstrainingEngine, Logprob, TokenEngine, TokenEvent, TokenRequest
 from xinfer.model.llm.pipeline import Output, TextPipeline
 from xinfer.types.event import ToolCall
 from xinfer.types.failure import Failure
@@ -96,7 +96,8 @@ class Driver:
     def __init__(self, engine: TokenEngine, loaded: Loaded, spec: ModelSpec) -> None:
         self.engine = engine
         self.loaded = loaded
-        self.pipeline = TextPipeline(engine.tokenizer, loaded, spec)
+        constraints = engine if isinstance(engine, ConstrainingEngine) else None
+        self.pipeline = TextPipeline(engine.tokenizer, loaded, spec, constraints=constraints)
         self.answers: dict[int, Answer] = {}
         self.slots = asyncio.Semaphore(loaded.concurrency)
         """Held by whoever has submitted something that has not ended."""

@@ -75,7 +75,7 @@ CHAT = ChatRequest(
     messages=[{"role": "user", "content": "héllo"}],
     sampling=Sampling(temperature=0.5, logit_bias={7: -1.0}, dry_sequence_breakers=("\n",)),
     stop=("a", "b"),
-    constraint=Constraint("grammar", 'root ::= "a"'),
+    constraint=Constraint("grammar", 'root ::= "a"', "guided_grammar"),
     adapter="a",
 )
 COMPLETION = CompletionRequest(prompt=[1, 2, 3], echo=True, sampling=Sampling(logprobs=0))

@@ -203,6 +203,21 @@ class MediaEngine(TokenEngine, Protocol):
         ...
 
 
+@runtime_checkable
+class ConstrainingEngine(TokenEngine, Protocol):
+    """An LLM engine that enforces constraints; once loaded it says so by `Abilities.constraint`."""
+
+    def check_constraint(self, constraint: Constraint) -> None:
+        """Get ready for a request with this constraint, of a kind that the engine declares.
+
+        Blocks while it compiles; may be called from any thread.
+
+        Raises:
+            InvalidRequest: it is malformed, beyond the bounds, or asks for what cannot be enforced.
+        """
+        ...
+
+
 def engine_names() -> list[str]:
     """Names of all engines that are registered here, built in or by entry point."""
     return sorted({*BUILTIN, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))})

@@ -44,8 +44,17 @@ class Constraint(msgspec.Struct, frozen=True, array_like=True):
     """What the output has to be."""
 
     kind: str
-    """grammar: `source` is a GBNF grammar, whose root rule is `root`."""
+    """One of these, by what `source` is.
+
+    json_object: nothing; any JSON object.
+    json_schema: a JSON schema, as text.
+    regex: a regular expression that the whole output matches.
+    choice: a JSON list of texts, one of which the output is.
+    grammar: a GBNF grammar, whose root rule is `root`.
+    """
     source: str
+    field: str = ""
+    """The request's field that it came from, for errors."""
 
 
 class Media(msgspec.Struct, frozen=True, array_like=True):

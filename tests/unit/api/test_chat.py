@@ -200,7 +200,7 @@ async def test_a_grammar_and_an_adapter_reach_the_request() -> None:
     await api.complete(guided_grammar='root ::= "a"', lora_name="mine")
     await api.chat(guided_grammar="", lora_name="")
     asked = [(request.constraint, request.adapter) for request in api.gateway.requests]
-    constraint = Constraint("grammar", 'root ::= "a"')
+    constraint = Constraint("grammar", 'root ::= "a"', "guided_grammar")
     assert asked == [(constraint, "mine"), (constraint, "mine"), (None, None)]
 
 

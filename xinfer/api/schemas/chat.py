@@ -62,7 +62,6 @@ class ChatBody(GenerationBody):
     function_call: FunctionChoice | None = Field(
         None, description="The older form of `tool_choice`."
     )
-    response_format: dict[str, Any] | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = Field(
         None, ge=0, le=MAX_LOGPROBS, description="Most likely tokens to tell with `logprobs`."
@@ -76,7 +75,6 @@ class ChatBody(GenerationBody):
 
     unsupported: ClassVar[Mapping[str, Neutral]] = {
         **GenerationBody.unsupported,
-        "response_format": only({"type": "text"}),
         "modalities": only(["text"], []),
         "audio": only(),
         "prediction": only(),
@@ -90,7 +88,8 @@ class ChatBody(GenerationBody):
 
         Raises:
             InvalidRequest: a key of `logit_bias` is no token id, `top_logprobs` comes without
-                `logprobs`, or the function that is to be called is not among `tools`.
+                `logprobs`, the function that is to be called is not among `tools`, or what the
+                answer has to be is malformed.
         """
         chosen = choose(self.tools, self.tool_choice, self.functions, self.function_call)
         return ChatRequest(

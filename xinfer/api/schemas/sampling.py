@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from xinfer.api.schemas.base import MAX_INT64, Body, Neutral, always, only
+from xinfer.api.schemas.constraint import FIELDS, constraint_of
 from xinfer.errors import InvalidRequest
 from xinfer.types.request import Constraint, Sampling
 
@@ -115,9 +116,19 @@ class GenerationBody(Body):
     lora_name: str | None = Field(
         None, max_length=200, description="An adapter that the model was launched with."
     )
-    guided_json: Any = None
-    guided_regex: str | None = None
-    guided_choice: list[str] | None = None
+    response_format: dict[str, Any] | None = Field(
+        None, description="What the answer has to be: `text`, `json_object` or `json_schema`."
+    )
+    guided_json: dict[str, Any] | str | None = Field(
+        None, description="A JSON schema that the answer has to be valid by, or its text."
+    )
+    guided_json_object: bool | None = Field(None, description="Whether it has to be an object.")
+    guided_regex: str | None = Field(
+        None, description="A regular expression that the whole answer has to match."
+    )
+    guided_choice: list[str] | None = Field(
+        None, description="Texts, one of which the answer has to be."
+    )
     guided_grammar: str | None = Field(
         None,
         max_length=MAX_GRAMMAR_CHARS,
@@ -128,9 +139,6 @@ class GenerationBody(Body):
         "n": only(1),
         "user": always,
         "metadata": always,
-        "guided_json": only(),
-        "guided_regex": only(""),
-        "guided_choice": only([]),
     }
 
     @property
@@ -139,7 +147,11 @@ class GenerationBody(Body):
 
     @property
     def constraint(self) -> Constraint | None:
-        return Constraint("grammar", self.guided_grammar) if self.guided_grammar else None
+        """
+        Raises:
+            InvalidRequest: a field of `FIELDS` is malformed, or several ask for something.
+        """
+        return constraint_of({name: getattr(self, name) for name in FIELDS})
 
     @property
     def adapter(self) -> str | None:

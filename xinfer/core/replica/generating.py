@@ -115,7 +115,7 @@ class Generating(ActiveRequest):
             raise wrong_kind("generates text")
         self._stops = request.stop
         prepare = self._pipeline.prepare
-        if self._size <= _INLINE_BYTES and not _has_media(request):
+        if self._size <= _INLINE_BYTES and not _takes_long(request):
             self._prepared = prepare(request, id=self.number, resume=self._resume)
         else:
             self._prepared = await asyncio.to_thread(
@@ -221,6 +221,9 @@ class Generating(ActiveRequest):
             self._engine.abort(self.number)
 
 
-def _has_media(request: TextRequest) -> bool:
-    """A small picture may take long to decode."""
-    return isinstance(request, ChatRequest) and bool(request.media)
+def _takes_long(request: TextRequest) -> bool:
+    """A small picture may take long to decode, a small constraint to compile."""
+    if isinstance(request, ChatRequest):
+        forced = request.tool_choice in ("required", "named")
+        return forced or bool(request.media) or request.constraint is not None
+    return request.constraint is not None

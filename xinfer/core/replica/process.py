@@ -22,7 +22,14 @@ from xinfer.errors import EngineFailed, InvalidRequest, XinferError
 from xinfer.model.catalog.entries import on_this_machine
 from xinfer.model.catalog.refusal import code_refused
 from xinfer.model.encode_engine import EncodeEngine
-from xinfer.model.engine import Engine, MediaEngine, TokenEngine, find_engine, parse_options
+from xinfer.model.engine import (
+    ConstrainingEngine,
+    Engine,
+    MediaEngine,
+    TokenEngine,
+    find_engine,
+    parse_options,
+)
 from xinfer.model.inspect.weights import refuse_pickles
 from xinfer.model.llm.pipeline import TextPipeline
 from xinfer.settings import Settings
@@ -134,7 +141,8 @@ class ReplicaProcess:
             return EncodeBackend(engine, loaded), encode_slots(loaded)
         if isinstance(engine, TokenEngine):  # it has its tokenizer only once it has loaded
             media = engine if loaded.abilities.media and isinstance(engine, MediaEngine) else None
-            pipeline = TextPipeline(engine.tokenizer, loaded, model, media)
+            constraints = engine if isinstance(engine, ConstrainingEngine) else None
+            pipeline = TextPipeline(engine.tokenizer, loaded, model, media, constraints)
             return TokenBackend(engine, pipeline), loaded.concurrency
         name = self._config.assignment.deployment.engine
         raise InvalidRequest(

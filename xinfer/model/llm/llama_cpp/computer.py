@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Sequence as Sequences
+from typing import TYPE_CHECKING
 
 from xinfer.errors import EngineFailed, XinferError
 from xinfer.model.llama_cpp.model import LlamaModel
@@ -14,6 +15,9 @@ from xinfer.model.llm.llama_cpp.vision import Vision
 from xinfer.model.llm.scheduling.computer import Choice, Outcome, Uncomputable
 from xinfer.model.llm.scheduling.scheduler import Chunk, Sequence
 
+if TYPE_CHECKING:
+    from xinfer.model.llm.constraint.compiler import ConstraintCompiler
+
 
 class LlamaComputer:
     """A `Computer`.
@@ -22,6 +26,7 @@ class LlamaComputer:
         context_length: tokens of one request.
         defaults: the model's own sampling parameters.
         adapters: the model's LoRA adapters by name.
+        constraints: for the model's vocabulary, where they can be enforced.
         vision: what computes pictures.
     """
 
@@ -33,6 +38,7 @@ class LlamaComputer:
         context_length: int,
         defaults: Mapping[str, float],
         adapters: Mapping[str, LoadedAdapter],
+        constraints: ConstraintCompiler | None,
         vision: Vision | None,
     ) -> None:
         self.end_ids = frozenset(model.end_ids)
@@ -43,6 +49,7 @@ class LlamaComputer:
         self._context_length = context_length
         self._defaults = defaults
         self._loaded = adapters
+        self._constraints = constraints
         self._vision = vision
         self._candidates = Candidates(model.vocabulary_size)
         self._suppressed = model.suppressed_ids()
@@ -107,6 +114,10 @@ class LlamaComputer:
         forbidden = list(self._suppressed)
         if sampling.ignore_eos:
             forbidden += self.end_ids
+        matcher = None
+        if request.constraint is not None and self._constraints is not None:
+            matcher = self._constraints.matcher(request.constraint)
+            matcher.replay(request.resume)
         return Sampler(
             resolve(sampling, self._defaults, self._context_length),
             vocabulary=self._model.vocabulary,
@@ -114,7 +125,6 @@ class LlamaComputer:
             seed=sampling.seed,
             bias=sampling.logit_bias or {},
             forbidden=forbidden,
-            constraint=request.constraint,
+            matcher=matcher,
             history=sequence.text_tokens(),
-            resumed=len(request.resume),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING
 
 from xinfer.errors import InvalidRequest
 from xinfer.model.engine import (
@@ -19,6 +20,7 @@ from xinfer.model.llama_cpp.binding import PACKAGE, accelerators, installed
 from xinfer.model.llama_cpp.kv_cache import kv_bytes
 from xinfer.model.llama_cpp.loading import load_model
 from xinfer.model.llama_cpp.model import LlamaModel
+from xinfer.model.llm.constraint.support import KINDS, load_compiler
 from xinfer.model.llm.llama_cpp.adapters import adapter_bytes, load_adapters
 from xinfer.model.llm.llama_cpp.computer import LlamaComputer
 from xinfer.model.llm.llama_cpp.context import LlamaContext
@@ -34,7 +36,10 @@ from xinfer.model.llm.tokenizer.gguf import GgufTokenizer
 from xinfer.model.llm.tokenizer.pieces import Vocabulary
 from xinfer.model.memory import estimate_gguf
 from xinfer.types.model import Abilities, EngineStats, Loaded, Memory, ModelSpec, Progress
-from xinfer.types.request import Media
+from xinfer.types.request import Constraint, Media
+
+if TYPE_CHECKING:
+    from xinfer.model.llm.constraint.compiler import ConstraintCompiler
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +59,7 @@ class LlamaCppEngine:
         self._options = options
         self._steps = StepThread("llama.cpp")
         self._vision: Vision | None = None
+        self._constraints: ConstraintCompiler | None = None
         self._release: list[Callable[[], None]] = []
 
     @classmethod
@@ -124,12 +130,14 @@ class LlamaCppEngine:
             eos_ids=model.end_ids,
             prompt_prefix=model.prompt_prefix(),
         )
+        self._constraints = load_compiler(self.tokenizer)
         computer = LlamaComputer(
             model,
             context,
             context_length=context_tokens,
             defaults=sampling_defaults(gguf, repeat_last_n=options.repeat_last_n),
             adapters=adapters,
+            constraints=self._constraints,
             vision=self._vision,
         )
         loop = StepLoop(
@@ -153,7 +161,7 @@ class LlamaCppEngine:
                 cancel="step",
                 resume=True,
                 logprobs=True,
-                constraint=frozenset({"grammar"}),
+                constraint=frozenset() if self._constraints is None else KINDS,
                 adapters=frozenset(adapters),
                 media=self._vision is not None,
                 sampling=HONOURED,
@@ -195,6 +203,10 @@ class LlamaCppEngine:
     def media_prompt(self, texts: Sequence[str], media: Sequence[Media]) -> MediaPrompt:
         assert self._vision is not None
         return self._vision.prompt(texts, media)
+
+    def check_constraint(self, constraint: Constraint) -> None:
+        assert self._constraints is not None
+        self._constraints.check(constraint)
 
     def submit(self, request: TokenRequest) -> None:
         self._steps.submit(request)

@@ -5,19 +5,20 @@ from __future__ import annotations
 import ctypes
 import math
 import secrets
-import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from xinfer.errors import EngineFailed, InvalidRequest
+from xinfer.errors import EngineFailed
 from xinfer.model.engine import Logprob
 from xinfer.model.llama_cpp.binding import library
-from xinfer.model.llm.llama_cpp.grammar import check_grammar
-from xinfer.types.request import Constraint, Sampling
+from xinfer.types.request import Sampling
+
+if TYPE_CHECKING:
+    from xinfer.model.llm.constraint.matcher import Matcher
 
 Row = NDArray[np.float32]
 
@@ -26,12 +27,6 @@ HONOURED = frozenset(Sampling.__struct_fields__) - {"max_tokens", "logprobs"}
 # llama.cpp takes 2**32 - 1 as "choose one".
 _SEEDS = (1 << 32) - 1
 _NOTHING_LEFT = "No token is left that the request's parameters allow."
-_NOTHING_FITS = (
-    "The grammar and the request's other parameters together leave no token of this model to go on "
-    "with. Allow more in guided_grammar, or leave the other parameters out."
-)
-_GRAMMAR_SECONDS = 0.25
-"""Of computing, for one token's grammar; all requests of the engine wait for it."""
 _COLDEST = 1e-6
 """Below, dividing by the temperature leaves the range of a 32-bit float; nothing else is likely."""
 _LEAST_PENALTY = 1e-5
@@ -114,17 +109,9 @@ class Candidates:
         """All tokens, with these logits."""
         self._array["id"] = self._ids
         self._array["logit"] = row
-        self._begin(self.size)
-
-    def hold(self, token: int) -> None:
-        """One token alone."""
-        self._array["id"][0] = token
-        self._array["logit"][0] = 0.0
-        self._begin(1)
-
-    def _begin(self, size: int) -> None:
         struct = self._struct
-        struct.data, struct.size, struct.selected, struct.sorted = self._data, size, -1, False
+        struct.data, struct.size = self._data, self.size
+        struct.selected, struct.sorted = -1, False
 
     def selected(self) -> tuple[int, float]:
         """The chosen token and its logit; (-1, -inf) when none is chosen."""
@@ -133,10 +120,6 @@ class Candidates:
             return -1, -math.inf
         chosen = self._struct.data[index]
         return chosen.id, chosen.logit
-
-    def first_is_allowed(self) -> bool:
-        """Whether the first token is still possible."""
-        return bool(self._struct.data[0].logit > -math.inf)
 
 
 class Sampler:
@@ -149,12 +132,8 @@ class Sampler:
     Args:
         vocabulary: llama.cpp's.
         forbidden: tokens that are never chosen.
+        matcher: of the request's constraint, with the resumed output behind it.
         history: prompt and resumed output, for the samplers that look back.
-        resumed: how many of `history`'s last tokens are output.
-
-    Raises:
-        InvalidRequest: the constraint is no valid grammar or one beyond the bounds, or the resumed
-            output violates it.
     """
 
     def __init__(
@@ -166,9 +145,8 @@ class Sampler:
         seed: int | None,
         bias: Mapping[int, float],
         forbidden: Sequence[int],
-        constraint: Constraint | None,
+        matcher: Matcher | None,
         history: Sequence[int],
-        resumed: int,
     ) -> None:
         self._llama = library()
         self._vocabulary = vocabulary
@@ -178,15 +156,12 @@ class Sampler:
         biases = {**bias, **dict.fromkeys(forbidden, -math.inf)}
         self._biased = np.fromiter(biases, np.int64, len(biases))
         self._biases = np.fromiter(biases.values(), np.float32, len(biases))
-        self._grammar: Any = None
+        self._matcher = matcher
         self._chain = self._llama.llama_sampler_chain_init(
             self._llama.llama_sampler_chain_default_params()
         )
         self._fixed = 0
         try:
-            if constraint is not None:
-                self._grammar = self._make_grammar(constraint.source)
-                self._replay(history[len(history) - resumed :])
             self._build()
         except BaseException:
             self.close()
@@ -196,16 +171,15 @@ class Sampler:
             window = max(settings.repeat_last_n, settings.dry_penalty_last_n)
             for token in history[-window:] if window else ():
                 self._llama.llama_sampler_accept(self._chain, token)
-        self._greedy = settings.temperature <= 0.0 and self._grammar is None and self._fixed == 0
+        self._greedy = settings.temperature <= 0.0 and matcher is None and self._fixed == 0
 
     def sample(self, row: Row, position: int) -> int:
         """The next token, which is token number `position` of the output.
 
         Raises:
-            InvalidRequest: the grammar leaves no token, or is too slow to follow.
+            InvalidRequest: the constraint leaves no token, or is too complex to follow.
             EngineFailed: the logits are no numbers, or no token is possible.
         """
-        started = time.thread_time() if self._grammar is not None else 0.0
         if not len(self._biased):
             token = self._choose(row, position)
         else:
@@ -217,22 +191,14 @@ class Sampler:
                 row[self._biased] = kept  # they are the model's again
         if self._looks_back:
             self._llama.llama_sampler_accept(self._chain, token)
-        if self._grammar is not None:
-            self._llama.llama_sampler_accept(self._grammar, token)
-            if time.thread_time() - started > _GRAMMAR_SECONDS:
-                raise InvalidRequest(
-                    "The grammar is too ambiguous: following it for one token took more than "
-                    f"{_GRAMMAR_SECONDS:g} s. Write it so that a text can be read in fewer ways.",
-                    param="guided_grammar",
-                )
+        if self._matcher is not None:
+            self._matcher.accept(token)
         return token
 
     def close(self) -> None:
         """Release llama.cpp's samplers."""
-        if self._grammar is not None:
-            self._llama.llama_sampler_free(self._grammar)
         self._llama.llama_sampler_free(self._chain)
-        self._grammar = self._chain = None
+        self._chain = None
 
     def _choose(self, row: Row, position: int) -> int:
         if self._greedy:
@@ -246,46 +212,20 @@ class Sampler:
         return self._pick(row)
 
     def _pick(self, row: Row) -> int:
-        """Choose first and ask the grammar about that one token: looking at all costs more."""
-        candidates, llama = self._candidates, self._llama
+        """Choose first and ask the matcher about that one token: a mask of all costs more."""
+        candidates, llama, matcher = self._candidates, self._llama, self._matcher
         candidates.fill(row)
         llama.llama_sampler_apply(self._chain, candidates.pointer)
         token, logit = candidates.selected()
-        if self._grammar is not None and not (token >= 0 and self._allows(token)):
-            candidates.fill(row)
-            llama.llama_sampler_apply(self._grammar, candidates.pointer)
+        if matcher is not None and not (token >= 0 and matcher.allows(token)):
+            candidates.fill(np.where(matcher.mask(), row, -np.inf))
             llama.llama_sampler_apply(self._chain, candidates.pointer)
             token, logit = candidates.selected()
         if token < 0 or not logit > -math.inf:
-            if self._grammar is not None:
-                raise InvalidRequest(_NOTHING_FITS, param="guided_grammar")
+            if matcher is not None:
+                raise matcher.nothing_left()
             raise EngineFailed(_NOTHING_LEFT)
         return token
-
-    def _allows(self, token: int) -> bool:
-        """Whether the grammar goes on with this token."""
-        self._candidates.hold(token)
-        self._llama.llama_sampler_apply(self._grammar, self._candidates.pointer)
-        return self._candidates.first_is_allowed()
-
-    def _make_grammar(self, source: str) -> Any:
-        check_grammar(source)
-        init = self._llama.llama_sampler_init_grammar
-        # llama.cpp takes no grammar at all for one that allows everything.
-        grammar = init(self._vocabulary, source.encode(), b"root") if source.strip() else None
-        if not grammar:
-            raise InvalidRequest(
-                "The grammar is not one in GBNF with a rule `root`, all of whose rules are "
-                "defined. The model's log has the parser's own words.",
-                param="guided_grammar",
-            )
-        return grammar
-
-    def _replay(self, output: Sequence[int]) -> None:
-        for token in output:
-            if not self._allows(token):  # llama.cpp would end the process
-                raise InvalidRequest("The output to be continued is not one of the grammar's.")
-            self._llama.llama_sampler_accept(self._grammar, token)
 
     def _build(self) -> None:
         """The part of the chain that stays: everything but what chooses."""
@@ -314,7 +254,7 @@ class Sampler:
                 )
             )
         if settings.temperature <= 0.0:
-            if self._fixed or self._grammar is not None:
+            if self._fixed or self._matcher is not None:
                 llama.llama_sampler_chain_add(self._chain, llama.llama_sampler_init_greedy())
             return
         if settings.mirostat:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xinfer.errors import InvalidRequest
-from xinfer.model.engine import MediaEngine, Tokenizer, TokenRequest
+from xinfer.model.engine import ConstrainingEngine, MediaEngine, Tokenizer, TokenRequest
 from xinfer.model.llm.pipeline.dialogue import Dialogue, Turn
 from xinfer.model.llm.pipeline.media import MediaPrompts, check_media
 from xinfer.model.llm.pipeline.output import OutputPipeline
@@ -43,6 +43,7 @@ class TextPipeline:
 
     Args:
         media: the engine, where it takes pictures.
+        constraints: the engine, where it enforces constraints.
     """
 
     def __init__(
@@ -51,12 +52,14 @@ class TextPipeline:
         loaded: Loaded,
         spec: ModelSpec,
         media: MediaEngine | None = None,
+        constraints: ConstrainingEngine | None = None,
     ) -> None:
         self._tokenizer = tokenizer
         self._context_length = loaded.context_length
         self._abilities = loaded.abilities
         self._name = spec.name
         self._media = None if media is None else MediaPrompts(media)
+        self._constraints = constraints
         self._pieces = _pieces(tokenizer)
         # A token covers no more characters than its longest piece has bytes: a text of more than
         # this cannot fit, which is known without tokenising it.
@@ -80,7 +83,8 @@ class TextPipeline:
                 logger.warning("%s cannot chat: %s", self._name, error.message)
 
     def prepare(self, request: TextRequest, *, id: int, resume: Sequence[int] = ()) -> Prepared:
-        """Render, tokenise and check a request. Blocks: a long prompt takes milliseconds.
+        """Render, tokenise and check a request. Blocks: a long prompt takes milliseconds, a
+        constraint up to a second.
 
         `max_tokens` left out, or more than the context has room for, becomes that room, and the
         output ends with "length" there. May be called from any thread.
@@ -93,7 +97,7 @@ class TextPipeline:
                 model does not take, a prompt that leaves no room in the context, a token id
                 outside the vocabulary, `max_tokens` below 1, too many or too long stop strings,
                 something that the engine or the model does not honour, a picture that cannot be
-                decoded.
+                decoded, a constraint that cannot be enforced.
             PayloadTooLarge: pictures beyond the bounds.
             NotFound: an adapter that the engine has not loaded.
         """
@@ -119,6 +123,8 @@ class TextPipeline:
             prompt = self._plain_prompt(request)
             room = self._room(len(prompt), "prompt")
             echo = self._echo(request) if request.echo else b""
+        if constraint is not None and self._constraints is not None:
+            self._constraints.check_constraint(constraint)
         wanted = request.sampling.max_tokens
         output = OutputPipeline(
             pieces,

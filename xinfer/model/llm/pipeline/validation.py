@@ -49,9 +49,6 @@ _PART_OF = {
 _NOT_OF_THE_SET = ("max_tokens", "logprobs")
 """Sampling fields that `Abilities.sampling` says nothing of."""
 
-_CONSTRAINT_FIELDS = {"grammar": "guided_grammar"}
-"""The request field that each kind of constraint comes from."""
-
 
 def check_sampling(sampling: Sampling, supported: Collection[str], vocabulary_size: int) -> None:
     """Refuse what the engine would have to ignore.
@@ -106,11 +103,12 @@ def check_abilities(request: TextRequest, abilities: Abilities) -> None:
             )
     constraint = request.constraint
     if constraint is not None and constraint.kind not in abilities.constraint:
-        field = _CONSTRAINT_FIELDS.get(constraint.kind, constraint.kind)
+        kinds = ", ".join(sorted(abilities.constraint)) or "nothing"
         raise _unsupported(
-            f"The engine of this model does not enforce {field}. Leave it out, or launch the "
-            "model on another engine.",
-            field,
+            f"The engine of this model does not enforce a {constraint.kind}, as "
+            f"{constraint.field} asks for; it does {kinds}. Leave it out, or launch the model on "
+            "another engine.",
+            constraint.field,
         )
     adapter = request.adapter
     if adapter is not None and adapter not in abilities.adapters:

@@ -143,7 +143,7 @@ class StepLoop:
             raise InvalidRequest(f"There is no LoRA adapter {request.adapter!r}.")
         if request.constraint is not None and request.sampling.ignore_eos:
             raise InvalidRequest(
-                "ignore_eos cannot go with a grammar: a complete output has to be able to end. "
+                "ignore_eos cannot go with a constraint: a complete output has to be able to end. "
                 "Leave one of them out.",
                 param="ignore_eos",
             )

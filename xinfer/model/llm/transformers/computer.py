@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Sequence as Sequences
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import DynamicCache
@@ -17,16 +17,23 @@ from xinfer.model.llm.transformers.attention import NAME, SlotCache, Step
 from xinfer.model.llm.transformers.model import HfModel
 from xinfer.model.llm.transformers.sampler import Chooser, choose, log_probabilities, resolve
 
+if TYPE_CHECKING:
+    from xinfer.model.llm.constraint.compiler import ConstraintCompiler
+
 
 class HfComputer:
     """A `Computer`, but for computing a step, which `forward` does.
 
     Args:
+        constraints: for the model's vocabulary, where they can be enforced.
         end_ids: tokens that end an output.
     """
 
-    def __init__(self, model: HfModel, end_ids: frozenset[int]) -> None:
+    def __init__(
+        self, model: HfModel, constraints: ConstraintCompiler | None, end_ids: frozenset[int]
+    ) -> None:
         self.end_ids = end_ids
+        self._constraints = constraints
         self.vocabulary_size = model.vocabulary_size
         self.adapters = model.adapters
         self._model = model
@@ -36,6 +43,10 @@ class HfComputer:
     def begin(self, sequence: Sequence) -> None:
         request = sequence.request
         sampling = request.sampling
+        matcher = None
+        if request.constraint is not None and self._constraints is not None:
+            matcher = self._constraints.matcher(request.constraint)
+            matcher.replay(request.resume)
         self._choosers[request.id] = Chooser(
             resolve(sampling, self._model.sampling_defaults),
             seed=sampling.seed,
@@ -43,6 +54,7 @@ class HfComputer:
             forbidden=sorted(self.end_ids) if sampling.ignore_eos else (),
             prompt=request.prompt,
             output=request.resume,
+            matcher=matcher,
             vocabulary_size=self.vocabulary_size,
             device=self._model.device,
         )
@@ -101,9 +113,15 @@ class PackedComputer(HfComputer):
     """One call of the model for the tokens of all sequences; the attention keeps them apart."""
 
     def __init__(
-        self, model: HfModel, end_ids: frozenset[int], *, slots: int, longest: int
+        self,
+        model: HfModel,
+        constraints: ConstraintCompiler | None,
+        end_ids: frozenset[int],
+        *,
+        slots: int,
+        longest: int,
     ) -> None:
-        super().__init__(model, end_ids)
+        super().__init__(model, constraints, end_ids)
         model.model.set_attn_implementation(NAME)
         self.cache = SlotCache(slots, longest)
 
@@ -152,9 +170,15 @@ class RowsComputer(HfComputer):
     """
 
     def __init__(
-        self, model: HfModel, end_ids: frozenset[int], *, slots: int, one_by_one: bool
+        self,
+        model: HfModel,
+        constraints: ConstraintCompiler | None,
+        end_ids: frozenset[int],
+        *,
+        slots: int,
+        one_by_one: bool,
     ) -> None:
-        super().__init__(model, end_ids)
+        super().__init__(model, constraints, end_ids)
         self._one_by_one = one_by_one
         taken = inspect.signature(model.model.forward).parameters
         self._cache_name = "cache_params" if "cache_params" in taken else "past_key_values"

@@ -15,6 +15,7 @@ import msgspec
 
 from xinfer.errors import InvalidRequest
 from xinfer.model.engine import EngineOptions, Support, TokenEvent, TokenRequest
+from xinfer.model.llm.constraint.support import KINDS, load_compiler
 from xinfer.model.llm.scheduling.loop import StepLoop
 from xinfer.model.llm.scheduling.scheduler import Scheduler
 from xinfer.model.llm.scheduling.thread import StepThread
@@ -22,8 +23,10 @@ from xinfer.model.llm.transformers.architectures import unknown_architecture
 from xinfer.model.llm.transformers.options import TransformersOptions
 from xinfer.model.memory import estimate
 from xinfer.types.model import Abilities, EngineStats, Loaded, Memory, ModelSpec, Progress
+from xinfer.types.request import Constraint
 
 if TYPE_CHECKING:
+    from xinfer.model.llm.constraint.compiler import ConstraintCompiler
     from xinfer.model.llm.tokenizer.hf import HfTokenizer
     from xinfer.model.llm.transformers.computer import PackedComputer, RowsComputer
     from xinfer.model.llm.transformers.model import HfModel
@@ -48,6 +51,7 @@ class TransformersEngine:
         self._options = options
         self._steps = StepThread("transformers")
         self._model: HfModel | None = None
+        self._constraints: ConstraintCompiler | None = None
 
     @classmethod
     def support(cls, spec: ModelSpec) -> Support:
@@ -105,7 +109,8 @@ class TransformersEngine:
         )
         length = options.length(model.context_length or self._spec.context_length)
         progress(Progress(0.9, "loading", "Choosing how requests are computed together"))
-        computer, packed, reason = self._computer(model, length)
+        self._constraints = load_compiler(self.tokenizer)
+        computer, packed, reason = self._computer(model, self._constraints, length)
         loop = StepLoop(
             computer,
             Scheduler(
@@ -127,6 +132,7 @@ class TransformersEngine:
                 cancel="step",
                 resume=True,
                 logprobs=True,
+                constraint=frozenset() if self._constraints is None else KINDS,
                 adapters=model.adapters,
                 sampling=_honoured(),
             ),
@@ -149,6 +155,10 @@ class TransformersEngine:
     def stats(self) -> EngineStats:
         return self._steps.stats()
 
+    def check_constraint(self, constraint: Constraint) -> None:
+        assert self._constraints is not None
+        self._constraints.check(constraint)
+
     def submit(self, request: TokenRequest) -> None:
         self._steps.submit(request)
 
@@ -159,7 +169,7 @@ class TransformersEngine:
         return self._steps.steps()
 
     def _computer(
-        self, model: HfModel, length: int
+        self, model: HfModel, constraints: ConstraintCompiler | None, length: int
     ) -> tuple[PackedComputer | RowsComputer, bool, str]:
         """What computes, whether it packs, and why."""
         from xinfer.model.llm.transformers.computer import PackedComputer
@@ -175,8 +185,8 @@ class TransformersEngine:
         ends = self.tokenizer.eos_ids
         if asked == "rows" or reason is not None:
             why = "asked for" if reason is None else reason
-            return make_rows(model, ends, slots), False, why
-        computer = PackedComputer(model, ends, slots=slots, longest=length)
+            return make_rows(model, constraints, ends, slots), False, why
+        computer = PackedComputer(model, constraints, ends, slots=slots, longest=length)
         return computer, True, "asked for" if asked == "packed" else "gives the same results"
 
 

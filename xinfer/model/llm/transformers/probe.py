@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 
 from xinfer.errors import InvalidRequest
@@ -9,6 +11,9 @@ from xinfer.model.engine import TokenRequest
 from xinfer.model.llm.scheduling.scheduler import Chunk, Sequence
 from xinfer.model.llm.transformers.computer import PackedComputer, RowsComputer
 from xinfer.model.llm.transformers.model import HfModel
+
+if TYPE_CHECKING:
+    from xinfer.model.llm.constraint.compiler import ConstraintCompiler
 
 PACKABLE = frozenset({"full_attention", "sliding_attention"})
 """Kinds of layers that look at keys and values and at nothing else."""
@@ -32,13 +37,15 @@ def why_not_packed(model: HfModel) -> str | None:
         return "its attention cannot be exchanged"
     before = model.model.config._attn_implementation
     try:
-        computer = PackedComputer(model, frozenset(), slots=len(_PIECES), longest=_LONGEST)
+        computer = PackedComputer(model, None, frozenset(), slots=len(_PIECES), longest=_LONGEST)
         return _difference(model, computer, before)
     finally:
         model.model.set_attn_implementation(before)
 
 
-def make_rows(model: HfModel, end_ids: frozenset[int], slots: int) -> RowsComputer:
+def make_rows(
+    model: HfModel, constraints: ConstraintCompiler | None, end_ids: frozenset[int], slots: int
+) -> RowsComputer:
     """What computes the model row by row, in pieces of several tokens where that is right.
 
     Raises:
@@ -46,10 +53,10 @@ def make_rows(model: HfModel, end_ids: frozenset[int], slots: int) -> RowsComput
     """
     before = model.model.config._attn_implementation
     for one_by_one in (False, True):
-        trial = RowsComputer(model, frozenset(), slots=len(_PIECES), one_by_one=one_by_one)
+        trial = RowsComputer(model, None, frozenset(), slots=len(_PIECES), one_by_one=one_by_one)
         difference = _difference(model, trial, before)
         if difference is None:
-            return RowsComputer(model, end_ids, slots=slots, one_by_one=one_by_one)
+            return RowsComputer(model, constraints, end_ids, slots=slots, one_by_one=one_by_one)
     raise InvalidRequest(
         f"{model.architecture} cannot be computed token by token: {difference}.",
         param="model_engine",

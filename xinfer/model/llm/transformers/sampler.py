@@ -7,6 +7,7 @@ import math
 import secrets
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 import torch
@@ -14,6 +15,9 @@ import torch
 from xinfer.errors import EngineFailed, XinferError
 from xinfer.model.engine import Logprob
 from xinfer.types.request import Sampling
+
+if TYPE_CHECKING:
+    from xinfer.model.llm.constraint.matcher import Matcher
 
 HONOURED = frozenset(
     {
@@ -78,6 +82,7 @@ class Chooser:
     Args:
         forbidden: tokens that are never chosen.
         prompt, output: what there is already.
+        matcher: of the request's constraint, with `output` behind it.
     """
 
     def __init__(
@@ -89,10 +94,12 @@ class Chooser:
         forbidden: Sequence[int],
         prompt: Sequence[int],
         output: Sequence[int],
+        matcher: Matcher | None = None,
         vocabulary_size: int,
         device: torch.device,
     ) -> None:
         self.settings = settings
+        self.matcher = matcher
         self.greedy = settings.temperature < _COLDEST
         self.seed = secrets.randbits(63) if seed is None else seed
         biases = {**bias, **dict.fromkeys(forbidden, -math.inf)}
@@ -149,6 +156,20 @@ def choose(
     for row, chooser in enumerate(choosers):
         if chooser.changes:
             chooser.adjust(logits[row])
+    # What cuts the distribution changes it, and a row whose choice is refused is cut again.
+    bound = {row: logits[row].clone() for row, each in enumerate(choosers) if each.matcher}
+    tokens = _choose(logits, choosers, positions)
+    for row, scores in bound.items():
+        tokens[row] = _choose_allowed(tokens[row], scores, choosers[row], positions[row])
+    for token, chooser in zip(tokens, choosers, strict=True):
+        if isinstance(token, int):
+            chooser.accept(token)
+    return tokens
+
+
+def _choose(
+    logits: torch.Tensor, choosers: Sequence[Chooser], positions: Sequence[int]
+) -> list[int | XinferError]:
     likeliest, best = logits.max(dim=-1)
     tokens: list[int | XinferError] = best.tolist()
     sampled = [row for row, chooser in enumerate(choosers) if not chooser.greedy]
@@ -162,11 +183,32 @@ def choose(
             tokens[row] = EngineFailed("The model's scores are no numbers.")
         elif most == -math.inf:
             tokens[row] = EngineFailed(_NOTHING_LEFT)
-        else:
-            token = tokens[row]
-            assert isinstance(token, int)
-            choosers[row].accept(token)
     return tokens
+
+
+def _choose_allowed(
+    token: int | XinferError, scores: torch.Tensor, chooser: Chooser, position: int
+) -> int | XinferError:
+    """The token, where the constraint allows it; else one that it does.
+
+    Args:
+        scores: (vocabulary,), before any was cut off.
+    """
+    matcher = chooser.matcher
+    assert matcher is not None
+    if not isinstance(token, int):
+        return token
+    try:
+        if not matcher.allows(token):
+            scores[torch.from_numpy(~matcher.mask()).to(scores.device)] = -math.inf
+            if scores.max() == -math.inf:
+                return matcher.nothing_left()
+            (token,) = _choose(scores[None], [chooser], [position])
+        if isinstance(token, int):
+            matcher.accept(token)
+    except XinferError as error:
+        return error
+    return token
 
 
 def log_probabilities(row: torch.Tensor, token: int, most: int) -> Logprob:

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support.pieces import PieceTokenizer
 from xinfer.errors import EngineFailed, InvalidRequest
 from xinfer.model.inspect.sampling_defaults import NEUTRAL
 from xinfer.model.llama_cpp.model import LlamaModel
+from xinfer.model.llm.constraint.compiler import ConstraintCompiler
 from xinfer.model.llm.llama_cpp.options import LlamaCppOptions
 from xinfer.model.llm.llama_cpp.sampler import (
     HONOURED,
@@ -59,7 +61,6 @@ class Draw:
         most: int = 400,
         *,
         history: Sequence[int] = (),
-        resumed: int = 0,
         constraint: Constraint | None = None,
         bias: Mapping[int, float] | None = None,
         start: int = 0,
@@ -71,14 +72,16 @@ class Draw:
             seed=sampling.seed,
             bias=bias or {},
             forbidden=[],
-            constraint=constraint,
+            matcher=None if constraint is None else self._constraints().matcher(constraint),
             history=history,
-            resumed=resumed,
         )
         try:
             return [sampler.sample(self._row, start + n) for n in range(most)]
         finally:
             sampler.close()
+
+    def _constraints(self) -> ConstraintCompiler:
+        return ConstraintCompiler(PieceTokenizer(self._model.pieces(), self._model.end_ids))
 
 
 @pytest.fixture
@@ -193,43 +196,10 @@ def test_grammar_ends_with_an_end_token_only(draw: Draw, model: LlamaModel) -> N
     assert draw(Sampling(temperature=0.0), 3, constraint=GRAMMAR)[-1] in model.end_ids
 
 
-def test_grammar_goes_on_behind_resumed_output(draw: Draw) -> None:
-    history = [7, ord("b")]
-    drawn = draw(Sampling(temperature=0.0), 1, constraint=GRAMMAR, history=history, resumed=1)
-    assert text(drawn) == "0"
-
-
-def test_resumed_output_against_the_grammar_is_refused(draw: Draw) -> None:
-    with pytest.raises(InvalidRequest, match="not one of the grammar's"):
-        draw(Sampling(), 1, constraint=GRAMMAR, history=[7, 7], resumed=1)
-
-
-@pytest.mark.parametrize(
-    "source", ["root ::= nowhere", "root :=", "", "other ::= [a]", 'root ::= "']
-)
-def test_invalid_grammar_is_refused(draw: Draw, source: str) -> None:
-    with pytest.raises(InvalidRequest, match="GBNF"):
-        draw(Sampling(), 1, constraint=Constraint("grammar", source))
-
-
-def test_grammar_that_would_end_the_process_is_refused(draw: Draw) -> None:
-    source = f"root ::= {'(' * 32_000}x{')' * 32_000}"
-    with pytest.raises(InvalidRequest, match="nested"):
-        draw(Sampling(), 1, constraint=Constraint("grammar", source))
-
-
 def test_grammar_that_no_token_fits_is_the_requests_fault(draw: Draw, row: Row) -> None:
     row[:] = -math.inf
     with pytest.raises(InvalidRequest, match="leave no token of this model"):
         draw(hot(), 1, constraint=GRAMMAR)
-
-
-def test_grammar_that_takes_too_long_ends_its_request(
-    draw: Draw, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("xinfer.model.llm.llama_cpp.sampler._GRAMMAR_SECONDS", 0.0)
-    with pytest.raises(InvalidRequest, match="too ambiguous"):
-        draw(Sampling(), 1, constraint=GRAMMAR)
 
 
 def test_lowest_temperature_takes_the_likeliest(draw: Draw) -> None:

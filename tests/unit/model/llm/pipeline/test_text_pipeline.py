@@ -275,7 +275,7 @@ def test_log_probabilities_of_an_echoed_prompt_are_refused() -> None:
 def test_a_constraint_is_refused_unless_the_engine_enforces_its_kind(
     request_: ChatRequest | CompletionRequest,
 ) -> None:
-    constraint = Constraint("grammar", 'root ::= "a"')
+    constraint = Constraint("grammar", 'root ::= "a"', "guided_grammar")
     request = msgspec.structs.replace(request_, constraint=constraint)
     error = refusal(request, constraint=frozenset({"other"}))
     assert (error.param, error.code) == ("guided_grammar", "unsupported_parameter")

@@ -66,9 +66,10 @@ def force_call(functions: Functions, kinds: Collection[str]) -> tuple[Constraint
         InvalidRequest: it enforces none that would do.
     """
     if "json_schema" in kinds:
-        return Constraint("json_schema", json.dumps(_schema(functions))), BareJsonParser
+        schema = json.dumps(_schema(functions))
+        return Constraint("json_schema", schema, "tool_choice"), BareJsonParser
     if "grammar" in kinds:
-        return Constraint("grammar", _grammar(functions)), HermesParser
+        return Constraint("grammar", _grammar(functions), "tool_choice"), HermesParser
     raise InvalidRequest(
         "The engine of this model cannot be held to calling a function. Send tool_choice auto, or "
         "launch the model on another engine.",

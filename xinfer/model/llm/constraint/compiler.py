@@ -1,0 +1,123 @@
+"""Constraints of one model, compiled and kept."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from threading import Lock
+from typing import Any
+
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
+
+from xinfer.errors import InvalidRequest
+from xinfer.model.engine import Tokenizer
+from xinfer.model.llm.constraint.errors import refused
+from xinfer.model.llm.constraint.grammar import grammar_of
+from xinfer.model.llm.constraint.matcher import Matcher, first_line
+from xinfer.types.request import Constraint
+
+KEPT = 128
+"""Compiled constraints that are kept."""
+
+_LIMITS: dict[str, Any] = {
+    # About 20 ms of compiling, 15 ms of the lexer and 3 ms of the parser for a token's mask.
+    "initial_lexer_fuel": 1_000_000,
+    "step_lexer_fuel": 200_000,
+    "step_max_items": 50_000,
+    # A right-recursive rule takes one for each time it has begun.
+    "max_items_in_row": 20_000,
+    "max_grammar_size": 200_000,
+    # A state takes one or two kB.
+    "max_lexer_states": 50_000,
+}
+_UNIMPLEMENTED = re.compile(r"Unimplemented keys: \[(.*)\]")
+
+
+class ConstraintCompiler:
+    """Compiles each constraint once. Thread-safe; compiling does not hold the interpreter's lock.
+
+    Args:
+        tokenizer: of the model, whose pieces are all that is used of it.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._end_ids = tokenizer.eos_ids
+        self._tokenizer = LLTokenizer(
+            TokenizerWrapper(_Vocabulary(tokenizer)), eos_token=sorted(self._end_ids)
+        )
+        self._lock = Lock()
+        self._kept: OrderedDict[tuple[str, str], LLMatcher] = OrderedDict()
+
+    def check(self, constraint: Constraint) -> None:
+        """Compile it, unless it is there. Blocks for up to about a second.
+
+        Raises:
+            InvalidRequest: it is malformed, beyond the bounds, or asks for what cannot be enforced.
+        """
+        self._compiled(constraint)
+
+    def matcher(self, constraint: Constraint) -> Matcher:
+        """For a new output.
+
+        Raises:
+            InvalidRequest: as of `check`.
+        """
+        state = self._compiled(constraint).deep_copy()
+        return Matcher(state, constraint, self._end_ids, self._tokenizer.vocab_size)
+
+    def _compiled(self, constraint: Constraint) -> LLMatcher:
+        key = constraint.kind, constraint.source
+        with self._lock:
+            found = self._kept.get(key)
+            if found is not None:
+                self._kept.move_to_end(key)
+                return found
+        # Without the lock: who asks for one that is kept does not wait for this one.
+        compiled = self._compile(constraint)
+        with self._lock:
+            self._kept[key] = compiled
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return compiled
+
+    def _compile(self, constraint: Constraint) -> LLMatcher:
+        limits = LLParserLimits(verbose_errors=False, **_LIMITS)
+        state = LLMatcher(self._tokenizer, grammar_of(constraint), log_level=0, limits=limits)
+        if not state.is_error():
+            # The first mask is the one that the lexer works most for.
+            state.deep_copy().compute_bitmask()
+        if state.is_error():
+            raise _refusal(constraint, state.get_error())
+        return state
+
+
+class _Vocabulary:
+    """A tokenizer as llguidance wants it, of which it needs the tokens only."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        ends = tokenizer.eos_ids
+        self.tokens = [
+            b"" if token in ends else tokenizer.piece(token)
+            for token in range(tokenizer.vocabulary_size)
+        ]
+        self.eos_token_id = min(ends)
+        self.bos_token_id = None
+        self.special_token_ids = sorted(ends)
+        single = {piece: token for token, piece in enumerate(self.tokens) if len(piece) == 1}
+        self._bytes = {piece[0]: token for piece, token in single.items()}
+
+    def __call__(self, text: bytes) -> list[int]:
+        return [self._bytes[byte] for byte in text if byte in self._bytes]
+
+
+def _refusal(constraint: Constraint, reason: str) -> InvalidRequest:
+    unimplemented = _UNIMPLEMENTED.search(reason)
+    if unimplemented is not None:
+        names = unimplemented[1].replace('"', "")
+        return refused(
+            constraint, f"uses {names}, which cannot be enforced", "Leave it out, or say it else."
+        )
+    lines = reason.strip().splitlines()
+    error = next((line for line in lines if line.startswith("error: ")), None)
+    what = first_line(reason) if error is None else error.removeprefix("error: ")
+    return refused(constraint, f"cannot be enforced: {what}", "Change or leave out that part.")
