@@ -44,7 +44,7 @@ class EngineCase:
     """Of the models it runs; None: it reads no files."""
     options: Callable[[Setup], dict[str, Any]]
     abilities: frozenset[str]
-    """What it declares: resume, logprobs, adapters, grammar (a constraint)."""
+    """What it declares: resume, logprobs, adapters, kinds of constraints."""
     reuses: bool = False
     """It keeps what it computed for the prefixes of later prompts."""
     bounded: bool = False
@@ -93,6 +93,9 @@ def _llama_cpp_shared(setup: Setup) -> dict[str, Any]:
     return options if setup.cells is None else options | {"n_kv": setup.cells}
 
 
+CONSTRAINTS = frozenset({"json_object", "json_schema", "regex", "choice", "grammar"})
+"""Kinds of constraints."""
+
 ECHO = EngineCase(
     name="echo",
     format=None,
@@ -112,7 +115,7 @@ LLAMA_CPP = EngineCase(
     name="llama-cpp-python",
     format="ggufv2",
     options=_llama_cpp,
-    abilities=frozenset({"resume", "logprobs", "grammar", "adapters"}),
+    abilities=frozenset({"resume", "logprobs", "adapters"}) | CONSTRAINTS,
     reuses=True,
     resumes_samples=True,
     resumes_constraints=True,
@@ -142,9 +145,10 @@ TRANSFORMERS = EngineCase(
     name="transformers",
     format="pytorch",
     options=_transformers,
-    abilities=frozenset({"resume", "logprobs", "adapters"}),
+    abilities=frozenset({"resume", "logprobs", "adapters"}) | CONSTRAINTS,
     reuses=True,
     resumes_samples=True,
+    resumes_constraints=True,
 )
 
 TRANSFORMERS_ROWS = replace(TRANSFORMERS, variant="rows", options=_transformers_rows)

@@ -133,7 +133,7 @@ async def test_it_holds_on_where_the_output_is_resumed(subject: Subject, name: s
 
 @lacking("grammar")
 async def test_an_engine_without_grammars_refuses_them(subject: Subject) -> None:
-    constraint = Constraint("grammar", GRAMMARS["choice"][0])
+    constraint = Constraint("grammar", GRAMMARS["choice"][0], "guided_grammar")
     async with subject.running() as driver:
         request = CompletionRequest(prompt=[1], constraint=constraint)
         with pytest.raises(InvalidRequest) as refused:

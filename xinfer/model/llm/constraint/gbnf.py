@@ -14,7 +14,7 @@ from xinfer.model.llm.constraint.errors import refused
 from xinfer.types.request import Constraint
 
 MAX_CHARS = 64 << 10
-MAX_NESTING = 64
+MAX_NESTING = 24
 """Groups within each other."""
 MAX_REPEATS = 2_000
 """Of one item, as llama.cpp has it."""
@@ -116,7 +116,8 @@ class _Reader:
         if not items or times == "{":
             raise _Error(f"there is nothing to repeat, or no number, {self._here()}")
         self.at += 1 if counted is None else len(counted[0])
-        items[-1] = f"({items[-1]}){times}"
+        item = items[-1]
+        items[-1] = f"({item}){times}" if item[-1] in "*+?}" else f"{item}{times}"
 
     def _literal(self) -> str:
         self.at += 1

@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from llguidance import LLMatcher
+from llguidance import LLMatcher, regex_to_lark
 
 from xinfer.model.llm.constraint.errors import refused
 from xinfer.model.llm.constraint.gbnf import lark_of
@@ -48,12 +48,17 @@ def grammar_of(constraint: Constraint) -> str:
         return _schema(constraint, _parsed(constraint))
     if constraint.kind == "choice":
         choices = check_choices(constraint)
-        return str(LLMatcher.grammar_from_regex("|".join(map(re.escape, choices))))
+        return _regex("|".join(map(re.escape, choices)))
     if constraint.kind == "grammar":
         return str(LLMatcher.grammar_from_lark(lark_of(constraint)))
     assert constraint.kind == "regex", constraint.kind
     check_regex(constraint, constraint.source)
-    return str(LLMatcher.grammar_from_regex(constraint.source))
+    return _regex(constraint.source)
+
+
+def _regex(pattern: str) -> str:
+    # \d, \w and \s are those of ASCII.
+    return str(LLMatcher.grammar_from_lark(f"start: /{regex_to_lark(pattern, 'dws')}/"))
 
 
 def _parsed(constraint: Constraint) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+from decimal import Decimal
 from typing import Any
 
 from xinfer.model.llm.constraint.errors import refused
@@ -17,9 +19,15 @@ MAX_NODES = 20_000
 """Objects, lists and plain values of a schema."""
 MAX_VALUES = 5_000
 """Values of all of a schema's `enum`s, or of a list of choices."""
+MAX_PROPERTIES = 1_000
+"""Of all of a schema's `properties`."""
+MAX_ITEMS = 1_000
+"""What `minItems` and `maxItems` may say."""
 MAX_REGEX_CHARS = 8 << 10
 MAX_REPEATS = 10_000
 """Of an item in a regular expression, with the repetitions that are around it."""
+MAX_MULTIPLE = 10_000
+"""Least common multiple of all that a schema's `multipleOf` say, without their decimal points."""
 MAX_GROUPS = 64
 """Groups within each other in a regular expression."""
 
@@ -44,10 +52,11 @@ def check_schema(constraint: Constraint, schema: Any) -> None:
     """Refuse a schema that would take long to compile.
 
     Raises:
-        InvalidRequest: it is nested too deeply, has too many values or too many of them in `enum`,
-            or one of its patterns is beyond the bounds of `check_regex`.
+        InvalidRequest: it is beyond one of the bounds above, or one of its patterns is beyond those
+            of `check_regex`.
     """
-    nodes = values = 0
+    nodes = values = properties = 0
+    multiple = 1
     waiting = [(schema, 1)]
     while waiting:
         node, depth = waiting.pop()
@@ -62,6 +71,11 @@ def check_schema(constraint: Constraint, schema: Any) -> None:
             choices = node.get("enum")
             if isinstance(choices, list):
                 values += len(choices)
+            multiple = math.lcm(multiple, _multiple(node.get("multipleOf")))
+            named = node.get("properties")
+            if isinstance(named, dict):
+                properties += len(named)
+            _check_items(constraint, node)
             pattern = node.get("pattern")
             if isinstance(pattern, str):
                 check_regex(constraint, pattern)
@@ -75,6 +89,16 @@ def check_schema(constraint: Constraint, schema: Any) -> None:
                 constraint,
                 f"has more than {MAX_VALUES} values in enum",
                 "Say by a pattern what they have in common.",
+            )
+        if properties > MAX_PROPERTIES:
+            raise refused(
+                constraint, f"has more than {MAX_PROPERTIES} properties", "Leave some out."
+            )
+        if multiple > MAX_MULTIPLE:
+            raise refused(
+                constraint,
+                f"has values of multipleOf whose least common multiple is above {MAX_MULTIPLE}",
+                "Use smaller ones.",
             )
         if nodes > MAX_NODES:
             raise refused(constraint, f"has more than {MAX_NODES} values in all", "Leave some out.")
@@ -137,7 +161,7 @@ def check_regex(constraint: Constraint, pattern: str) -> None:
             elif char not in "*+?":
                 _next_item(groups[-1])
             position += 2 if char == "\\" else 1
-        if len(groups) > MAX_GROUPS:
+        if len(groups) > MAX_GROUPS + 1:
             raise refused(
                 constraint,
                 f"has more than {MAX_GROUPS} groups within each other in a pattern",
@@ -161,6 +185,25 @@ def _times(counted: re.Match[str]) -> int:
     # Numbers with more digits than this are beyond any bound.
     least, most = int(counted[1][:9]), int((counted[3] or "0")[:9])
     return max(1, least, most)
+
+
+def _check_items(constraint: Constraint, node: dict[str, Any]) -> None:
+    for name in ("minItems", "maxItems"):
+        value = node.get(name)
+        if isinstance(value, (int, float)) and value > MAX_ITEMS:
+            raise refused(
+                constraint,
+                f"has a {name} of {value}; at most {MAX_ITEMS} are accepted",
+                "Use a smaller one, or leave it out.",
+            )
+
+
+def _multiple(value: Any) -> int:
+    """The digits of a number, which is what it costs to count in it."""
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        return 1
+    digits = "".join(map(str, Decimal(str(value)).as_tuple().digits)).strip("0")
+    return int(digits or "1")
 
 
 def _patterns(node: dict[str, Any]) -> list[str]:
