@@ -101,3 +101,19 @@ def test_every_block_of_a_page_about_chat_does_what_it_says(
 def test_most_of_the_readme_is_run() -> None:
     assert len(BLOCKS) >= 12
     assert {block.language for block in BLOCKS} == {"bash", "python"}
+
+
+def test_every_block_of_the_page_about_structured_output_does_what_it_says(
+    server: Server, folder: Path
+) -> None:
+    page = Page.read("docs/structured-output.md")
+    blocks = [block for block in page.blocks if block.tested]
+    assert len(blocks) == len(page.blocks)
+    try:
+        for block in blocks:
+            done = run(block, server, folder)
+            said = f"{block.code}\n{done.stdout}\n{done.stderr}"
+            assert done.returncode == 0, said
+            assert block.expected in done.stdout, said
+    finally:
+        server.http.delete("/v1/models/my-structured")
