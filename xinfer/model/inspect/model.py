@@ -51,7 +51,8 @@ def inspect_variants(path: str, *, param: str = "model_path") -> list[ModelSpec]
             return _in_directory(resolved)
         if is_piece(resolved.name):
             raise piece_refusal(str(resolved))
-        if resolved.suffix.lower() != ".gguf":
+        # A pipe, say, would be waited for without end.
+        if resolved.suffix.lower() != ".gguf" or not resolved.is_file():
             raise InvalidRequest(
                 f"{resolved} is not a model: expected a .gguf file, or the directory of a model."
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -98,6 +99,14 @@ def test_a_directory_with_a_model_in_two_formats_asks_which(model: Path) -> None
     both = inspect_variants(str(model.parent))
     assert [spec.format for spec in both] == ["pytorch", "ggufv2"]
     assert both[1].path == str(model.resolve())
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "model.gguf")
+    with pytest.raises(InvalidRequest, match="is not a model"):
+        inspect_path(str(tmp_path / "model.gguf"))
+    with pytest.raises(InvalidRequest, match="is empty"):
+        inspect_path(str(tmp_path))
 
 
 def test_other_files_are_not_models(tmp_path: Path) -> None:
