@@ -105,7 +105,8 @@ def test_openai_sdk_sends_the_result_back(client: openai.OpenAI) -> None:
 def test_openai_sdk_has_a_call_forced(server: Server, client: openai.OpenAI) -> None:
     uid = server.launch("tiny-chat", model_uid="forced", model_engine="llama-cpp-python")
     try:
-        other: Any = {"type": "function", "function": {"name": "greet"}}
+        nothing = {"type": "object", "properties": {}, "additionalProperties": False}
+        other: Any = {"type": "function", "function": {"name": "greet", "parameters": nothing}}
         choice: Any = {"type": "function", "function": {"name": "greet"}}
         asked = {**ASKED, "model": uid, "tools": [WEATHER, other], "max_tokens": 200}
         answer = client.chat.completions.create(**asked, tool_choice=choice)
