@@ -216,6 +216,26 @@ def test_definitions_of_a_schema_are_found_where_the_call_has_them() -> None:
     assert schema["$defs"]["go.Place"]["properties"]["in"] == {"$ref": "#/$defs/go.Place"}
 
 
+@pytest.mark.parametrize(
+    ("parameters", "closed"),
+    [
+        ({"type": "object", "properties": {"a": {}}}, True),
+        ({"type": "object", "properties": {"a": {}}, "additionalProperties": {}}, False),
+        ({"type": "object", "properties": {}, "anyOf": [{"properties": {"b": {}}}]}, False),
+        ({"type": "object"}, False),
+    ],
+)
+def test_a_forced_call_has_no_arguments_that_its_schema_does_not_know(
+    parameters: dict[str, Any], closed: bool
+) -> None:
+    tool = {"type": "function", "function": {"name": "go", "parameters": parameters}}
+    prepared = prepare(kinds=["json_schema"], tools=[tool], tool_choice="required")
+    constraint = prepared.token_request.constraint
+    assert constraint is not None
+    schema = json.loads(constraint.source)["properties"]["arguments"]
+    assert (schema.get("additionalProperties") is False) == closed
+
+
 def test_a_named_function_is_forced_by_a_grammar_where_there_is_no_schema() -> None:
     prepared = prepare(
         kinds=["grammar"], tools=[WEATHER, CLOCK], tool_choice="named", tool_name="weather"

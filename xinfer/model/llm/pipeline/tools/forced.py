@@ -30,6 +30,17 @@ ws ::= [ \n]?
 
 
 _DEFINITIONS = ("$defs", "definitions")
+_MORE = {
+    "additionalProperties",
+    "patternProperties",
+    "unevaluatedProperties",
+    "allOf",
+    "anyOf",
+    "oneOf",
+    "if",
+    "$ref",
+}
+"""What says of more arguments than `properties` does."""
 
 
 class BareJsonParser(LeadingParser):
@@ -99,7 +110,11 @@ def _schema(functions: Functions) -> dict[str, Any]:
 def _arguments(
     parameters: Mapping[str, Any], name: str, definitions: dict[str, Any]
 ) -> dict[str, Any]:
-    """A function's schema as a part of one of several: what it defines moves to `definitions`."""
+    """A function's schema as a part of one of several: what it defines moves to `definitions`.
+
+    Arguments that it does not name are excluded, unless it speaks of them: a model that may go on
+    with names of its own does not find the end.
+    """
     if not parameters:
         return {"type": "object"}
     own = {key: value for key, value in parameters.items() if key not in _DEFINITIONS}
@@ -108,8 +123,9 @@ def _arguments(
         if isinstance(defined, Mapping):
             for key, value in defined.items():
                 definitions[f"{name}.{key}"] = _moved(value, name)
-    moved = _moved(own, name)
-    assert isinstance(moved, dict)
+    moved: dict[str, Any] = _moved(own, name)
+    if "properties" in moved and _MORE.isdisjoint(moved):
+        moved["additionalProperties"] = False
     return moved
 
 
