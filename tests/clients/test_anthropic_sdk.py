@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import anthropic
 import httpx
+import pydantic
 import pytest
 
 from tests.support.server import Server
@@ -29,7 +30,9 @@ ASKED: Any = {"model": ALIAS, "max_tokens": 400, "messages": QUESTION, "tools": 
 @pytest.fixture(scope="module", autouse=True)
 def models(server: Server) -> Iterator[None]:
     server.launch(model_uid="anthropic-echo", commands=True)
-    server.launch("tiny-chat", model_uid="anthropic-caller", aliases=[ALIAS])
+    server.launch(
+        "tiny-chat", model_engine="llama-cpp-python", model_uid="anthropic-caller", aliases=[ALIAS]
+    )
     yield
     server.terminate("anthropic-echo")
     server.terminate("anthropic-caller")
@@ -125,6 +128,20 @@ def test_a_tool_is_called_in_a_stream_after_some_thoughts(client: anthropic.Anth
     assert call.type == "tool_use"
     assert call.input == {"city": "Paris"}
     assert final.stop_reason == "tool_use"
+
+
+class Weather(pydantic.BaseModel):
+    """What an answer has to be."""
+
+    city: Literal["Paris", "Rome"]
+    sunny: bool
+
+
+def test_an_answer_is_parsed(client: anthropic.Anthropic) -> None:
+    answer = client.messages.parse(
+        model=ALIAS, max_tokens=100, messages=QUESTION, output_format=Weather
+    )
+    assert isinstance(answer.parsed_output, Weather)
 
 
 def test_errors_are_those_of_the_sdk(client: anthropic.Anthropic) -> None:

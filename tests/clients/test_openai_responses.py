@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import openai
+import pydantic
 import pytest
 
 from tests.support.server import Server
@@ -29,7 +30,7 @@ QUESTION = "What is the weather in Paris?"
 @pytest.fixture(scope="module", autouse=True)
 def models(server: Server) -> Iterator[None]:
     server.launch(model_uid=ECHO, commands=True)
-    server.launch("tiny-chat", model_uid=CALLER, aliases=[ALIAS])
+    server.launch("tiny-chat", model_engine="llama-cpp-python", model_uid=CALLER, aliases=[ALIAS])
     yield
     server.terminate(ECHO)
     server.terminate(CALLER)
@@ -111,6 +112,21 @@ def test_a_function_is_called_in_a_stream(client: openai.OpenAI) -> None:
     assert "response.function_call_arguments.delta" in kinds
     (call,) = [item for item in final.output if item.type == "function_call"]
     assert json.loads(call.arguments) == {"city": "Paris"}
+
+
+class Weather(pydantic.BaseModel):
+    """What an answer has to be."""
+
+    city: Literal["Paris", "Rome"]
+    sunny: bool
+
+
+def test_an_answer_is_parsed(client: openai.OpenAI) -> None:
+    answer = client.responses.parse(model=ALIAS, input=QUESTION, text_format=Weather)
+    assert isinstance(answer.output_parsed, Weather)
+    with client.responses.stream(model=ALIAS, input=QUESTION, text_format=Weather) as stream:
+        list(stream)
+        assert isinstance(stream.get_final_response().output_parsed, Weather)
 
 
 def test_errors_are_those_of_the_sdk(client: openai.OpenAI) -> None:
