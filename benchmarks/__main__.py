@@ -30,6 +30,7 @@ _FIGURES = {
     "R11": "benchmarks.soak",
     "R12": "benchmarks.idle",
     "R13": "benchmarks.planner",
+    "SCHEMA": "benchmarks.constraint",
     "SCALE": "benchmarks.control_plane",
 }
 _BESIDE_LLAMA_SERVER = {

@@ -22,7 +22,7 @@ from xinfer import system
 from xinfer.errors import XinferError
 from xinfer.model.engine import TokenEngine, TokenEvent, TokenRequest, find_engine, parse_options
 from xinfer.model.inspect.model import inspect_path
-from xinfer.types.request import Sampling
+from xinfer.types.request import Constraint, Sampling
 
 _WARM_UP_TOKENS = 4
 
@@ -37,6 +37,8 @@ class Direct(msgspec.Struct, frozen=True, kw_only=True):
     prompts: list[str]
     streams: int
     tokens: int
+    schema: str | None = None
+    """A JSON schema that every answer is held to, and that none is complete by."""
 
 
 class WrongOutput(Exception):
@@ -98,15 +100,25 @@ async def carry_out(engine: TokenEngine, plan: Direct, streams: int) -> Outcome:
     gc.freeze()
     steps = cast("AsyncGenerator[list[TokenEvent], None]", engine.steps())
     async with aclosing(steps):
-        await drive(engine, steps, _requests(warm_up, _WARM_UP_TOKENS, first_id=0), streams)
-        work = _requests(prompts, plan.tokens, first_id=len(warm_up))
+        await drive(engine, steps, _requests(plan, warm_up, _WARM_UP_TOKENS, first_id=0), streams)
+        work = _requests(plan, prompts, plan.tokens, first_id=len(warm_up))
         return await drive(engine, steps, work, streams)
 
 
-def _requests(prompts: list[list[int]], tokens: int, first_id: int) -> list[TokenRequest]:
-    sampling = Sampling(temperature=0.0, ignore_eos=True)
+def _requests(
+    plan: Direct, prompts: list[list[int]], tokens: int, first_id: int
+) -> list[TokenRequest]:
+    schema = plan.schema
+    constraint = None if schema is None else Constraint("json_schema", schema)
+    sampling = Sampling(temperature=0.0, ignore_eos=constraint is None)
     return [
-        TokenRequest(id=number, prompt=prompt, max_tokens=tokens, sampling=sampling)
+        TokenRequest(
+            id=number,
+            prompt=prompt,
+            max_tokens=tokens,
+            sampling=sampling,
+            constraint=constraint,
+        )
         for number, prompt in enumerate(prompts, first_id)
     ]
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
 
 from xinfer.errors import InvalidRequest
-from xinfer.model.engine import Tokenizer
 from xinfer.model.llm.constraint.errors import refused
 from xinfer.model.llm.constraint.grammar import grammar_of
 from xinfer.model.llm.constraint.matcher import Matcher, first_line
@@ -34,17 +33,30 @@ _LIMITS: dict[str, Any] = {
 _UNIMPLEMENTED = re.compile(r"Unimplemented keys: \[(.*)\]")
 
 
+class Tokens(Protocol):
+    """What a constraint has to know of a tokenizer."""
+
+    eos_ids: frozenset[int]
+
+    def piece(self, token: int) -> bytes:
+        """The bytes a token stands for; empty for a control token."""
+        ...
+
+    @property
+    def vocabulary_size(self) -> int: ...
+
+
 class ConstraintCompiler:
     """Compiles each constraint once. Thread-safe; compiling does not hold the interpreter's lock.
 
     Args:
-        tokenizer: of the model, whose pieces are all that is used of it.
+        tokens: of the model.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._end_ids = tokenizer.eos_ids
+    def __init__(self, tokens: Tokens) -> None:
+        self._end_ids = tokens.eos_ids
         self._tokenizer = LLTokenizer(
-            TokenizerWrapper(_Vocabulary(tokenizer)), eos_token=sorted(self._end_ids)
+            TokenizerWrapper(_Vocabulary(tokens)), eos_token=sorted(self._end_ids)
         )
         self._lock = Lock()
         self._kept: OrderedDict[tuple[str, str], LLMatcher] = OrderedDict()
@@ -97,11 +109,10 @@ class ConstraintCompiler:
 class _Vocabulary:
     """A tokenizer as llguidance wants it, of which it needs the tokens only."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        ends = tokenizer.eos_ids
+    def __init__(self, tokens: Tokens) -> None:
+        ends = tokens.eos_ids
         self.tokens = [
-            b"" if token in ends else tokenizer.piece(token)
-            for token in range(tokenizer.vocabulary_size)
+            b"" if token in ends else tokens.piece(token) for token in range(tokens.vocabulary_size)
         ]
         self.eos_token_id = min(ends)
         self.bos_token_id = None
