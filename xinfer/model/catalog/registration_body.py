@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+"""0 as if it were left out."""
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,9 +43,9 @@ class Body(Spec, frozen=True, kw_only=True):
     model_lang: list[str] | None = None
     language: list[str] | str | None = None
     model_ability: list[str] | None = None
-    context_length: int | None = None
-    max_tokens: int | None = None
-    dimensions: int | None = None
+    context_length: Count | None = None
+    max_tokens: Count | None = None
+    dimensions: Count | None = None
     type: str | None = None
     multilingual: bool | None = None
     architectures: list[str] | None = None

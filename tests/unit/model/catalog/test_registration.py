@@ -174,6 +174,8 @@ def test_what_has_no_effect_is_told() -> None:
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
+        ({"context_length": -1}, "context_length"),
+        ({"dimensions": -1}, "dimensions"),
         ({"model_specs": []}, "model_specs"),
         ({"model_specs": None}, "model_uri"),
         ({"model_specs": [{}]}, "model_specs[0].model_uri"),
