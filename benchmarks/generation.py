@@ -7,6 +7,7 @@ import json
 from benchmarks.harness import load
 from benchmarks.model import prompts
 from benchmarks.plan import Generations, Outcome, Target
+from benchmarks.report import Row, ratios
 
 PROMPT_TOKENS = 64
 NEW_TOKENS = 64
@@ -70,3 +71,18 @@ def rate(outcome: Outcome) -> float:
 def cost(outcome: Outcome) -> float:
     """Milliseconds of processor time a token, of all watched processes together."""
     return sum(outcome.processor.values()) / outcome.items * 1e3
+
+
+def beside(
+    streams: int, ours: list[Outcome], theirs: list[Outcome], *, named: str, goal: float
+) -> list[Row]:
+    """What the server made beside what `named` did at so many streams."""
+    level = "1 stream" if streams == 1 else f"{streams} streams"
+    mine, other = [rate(outcome) for outcome in ours], [rate(outcome) for outcome in theirs]
+    return [
+        Row(f"{level}: server / {named}", "×", ratios(mine, other), goal, at_least=True),
+        Row(f"{level}: tokens, server", "/s", mine),
+        Row(f"{level}: tokens, {named}", "/s", other),
+        Row(f"{level}: processor of a token, server", "ms", [cost(o) for o in ours]),
+        Row(f"{level}: processor of a token, {named}", "ms", [cost(o) for o in theirs]),
+    ]

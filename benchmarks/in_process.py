@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from benchmarks.direct import Direct
-from benchmarks.generation import NEW_TOKENS, cost, prompts_for, rate
+from benchmarks.generation import NEW_TOKENS, beside, prompts_for
 from benchmarks.gguf_servers import engine_options, our_server
 from benchmarks.harness import carried_out
 from benchmarks.model import model_path
 from benchmarks.plan import Outcome
-from benchmarks.report import Figure, Row, ratios
+from benchmarks.report import Figure
 from benchmarks.settings import Settings
 
 _SLOTS = 16
@@ -34,7 +34,11 @@ def measure(settings: Settings) -> Figure:
                 texts = prompts_for(streams, repeat=repeat)
                 direct[streams].append(_direct(settings, texts, streams))
                 ours[streams].append(server.generate(texts, streams=streams))
-    rows = [row for streams in levels for row in _rows(streams, ours[streams], direct[streams])]
+    rows = [
+        row
+        for streams in levels
+        for row in beside(streams, ours[streams], direct[streams], named="engine", goal=_GOAL)
+    ]
     return Figure("R2", f"Generation beside the engine in process: {settings.engine}", rows)
 
 
@@ -48,15 +52,3 @@ def _direct(settings: Settings, texts: list[str], streams: int) -> Outcome:
         tokens=NEW_TOKENS,
     )
     return carried_out("benchmarks.direct", plan)
-
-
-def _rows(streams: int, ours: list[Outcome], direct: list[Outcome]) -> list[Row]:
-    named = "1 stream" if streams == 1 else f"{streams} streams"
-    mine, bare = [rate(outcome) for outcome in ours], [rate(outcome) for outcome in direct]
-    return [
-        Row(f"{named}: server / engine", "×", ratios(mine, bare), _GOAL, at_least=True),
-        Row(f"{named}: tokens, server", "/s", mine),
-        Row(f"{named}: tokens, engine", "/s", bare),
-        Row(f"{named}: processor of a token, server", "ms", [cost(o) for o in ours]),
-        Row(f"{named}: processor of a token, engine", "ms", [cost(o) for o in direct]),
-    ]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.direct import Direct
-from benchmarks.generation import NEW_TOKENS, Server, cost, prompts_for, rate
+from benchmarks.generation import NEW_TOKENS, Server, beside, prompts_for
 from benchmarks.harness import carried_out, running_server
 from benchmarks.plan import Outcome
-from benchmarks.report import Figure, Row, ratios
+from benchmarks.report import Figure
 from benchmarks.settings import Settings
 from benchmarks.transformers_model import model_directory
 
@@ -47,7 +47,11 @@ def measure(settings: Settings) -> Figure:
                 texts = prompts_for(streams, repeat=repeat)
                 direct[streams].append(_direct(texts, streams))
                 ours[streams].append(server.generate(texts, streams=streams))
-    rows = [row for streams in levels for row in _rows(streams, ours[streams], direct[streams])]
+    rows = [
+        row
+        for streams in levels
+        for row in beside(streams, ours[streams], direct[streams], named="generate", goal=_GOAL)
+    ]
     return Figure("R2T", "Generation beside Transformers' generate in process", rows)
 
 
@@ -61,15 +65,3 @@ def _direct(texts: list[str], streams: int) -> Outcome:
         tokens=NEW_TOKENS,
     )
     return carried_out("benchmarks.direct_generate", plan)
-
-
-def _rows(streams: int, ours: list[Outcome], direct: list[Outcome]) -> list[Row]:
-    named = "1 stream" if streams == 1 else f"{streams} streams"
-    mine, bare = [rate(outcome) for outcome in ours], [rate(outcome) for outcome in direct]
-    return [
-        Row(f"{named}: server / generate", "×", ratios(mine, bare), _GOAL, at_least=True),
-        Row(f"{named}: tokens, server", "/s", mine),
-        Row(f"{named}: tokens, generate", "/s", bare),
-        Row(f"{named}: processor of a token, server", "ms", [cost(o) for o in ours]),
-        Row(f"{named}: processor of a token, generate", "ms", [cost(o) for o in direct]),
-    ]
