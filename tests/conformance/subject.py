@@ -12,6 +12,7 @@ import numpy as np
 
 from tests.conformance.engines import EngineCase, Setup
 from tests.conformance.models import SCRIPT_TEXT, Models
+from tests.conformance.shared import SharedEngines
 from tests.support.recompute import Expected, Reference
 from tests.support.token_engine import Driver, driving
 from xinfer.model.engine import TokenEngine, find_engine, parse_options
@@ -40,16 +41,28 @@ class Subject:
 
     Args:
         engine: the class to test in place of the registered one.
+        shared: engines that other tests have used, for a case that is shared.
     """
 
-    def __init__(self, case: EngineCase, models: Models, engine: type[Any] | None = None) -> None:
+    def __init__(
+        self,
+        case: EngineCase,
+        models: Models,
+        engine: type[Any] | None = None,
+        shared: SharedEngines | None = None,
+    ) -> None:
         self.case = case
         self.models = models
         self._engine = engine or find_engine(case.name)[1]
+        self._shared = shared
 
     @asynccontextmanager
     async def running(self, model: str = "noise", **setup: Any) -> AsyncIterator[Driver]:
         """The engine, loaded, for as long as the block takes. `setup` as in `Setup`."""
+        if self._shared is not None:
+            async with self._shared.turn(self, model, Setup(**setup)) as driver:
+                yield driver
+            return
         engine, spec = self.make(model, **setup)
         async with driving(engine, spec) as driver:
             yield driver

@@ -60,7 +60,7 @@ async def test_it_declares_what_the_table_says(subject: Subject) -> None:
     assert loaded.backend
 
 
-@engines()
+@engines(lambda case: not case.shared)
 async def test_loading_shows_progress_that_never_goes_back(subject: Subject) -> None:
     engine, _ = subject.make()
     seen: list[Progress] = []
@@ -71,7 +71,7 @@ async def test_loading_shows_progress_that_never_goes_back(subject: Subject) -> 
     assert (fractions[0] >= 0.0, fractions[-1]) == (True, 1.0)
 
 
-@engines()
+@engines(lambda case: not case.shared)
 async def test_closing_ends_the_steps_whatever_runs(subject: Subject) -> None:
     async with subject.running(slots=3, context=2048) as driver:
         sampling = Sampling(temperature=0.0, ignore_eos=True)
@@ -80,7 +80,7 @@ async def test_closing_ends_the_steps_whatever_runs(subject: Subject) -> None:
     # Leaving the block has awaited the end of the steps.
 
 
-@engines()
+@engines(lambda case: not case.shared)
 async def test_closing_without_any_request(subject: Subject) -> None:
     async with subject.running() as driver:
         assert driver.engine.stats().running == 0

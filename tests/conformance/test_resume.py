@@ -16,6 +16,7 @@ pytestmark = pytest.mark.anyio
 
 LENGTH = 60
 POSITIONS = (1, 2, 17, 33, LENGTH - 1)
+REPEATS = Sampling(temperature=0.0, repetition_penalty=1.2)
 PENALISED = Sampling(temperature=0.0, frequency_penalty=1.5, repetition_penalty=1.2)
 # Without Mirostat: it goes by how surprising all tokens before were.
 SAMPLED = [
@@ -30,8 +31,17 @@ SAMPLED = [
 
 
 @declaring("resume")
-@pytest.mark.parametrize("sampling", [GREEDY, PENALISED], ids=["plain", "penalties"])
+@pytest.mark.parametrize(
+    "sampling", [GREEDY, REPEATS, PENALISED], ids=["plain", "repetition", "penalties"]
+)
 async def test_greedy(subject: Subject, sampling: Sampling) -> None:
+    if sampling is PENALISED and not subject.case.resumes_penalties:
+        async with subject.running() as driver:
+            got = await driver.ask([1, 2], 3, sampling, resume=[1])
+        assert (got.ids, got.finish) == ([], "error")
+        assert got.failure is not None
+        assert "frequency_penalty" in got.failure.message
+        return
     for prompt in subject.prompts([80, 4]):
         async with subject.running() as driver:
             whole = (await driver.ask(prompt, LENGTH, sampling)).ids

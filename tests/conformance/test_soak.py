@@ -43,7 +43,8 @@ async def test_every_request_ends_once_and_memory_stays(subject: Subject, count:
     small = {"cells": 768} if subject.case.bounded else {}
     async with subject.running(slots=6, step=64, **small) as driver:
         works = _works(subject)
-        jobs = [_job(chance.choice(works), driver, chance) for _ in range(count)]
+        penalties = subject.case.resumes_penalties
+        jobs = [_job(chance.choice(works), driver, chance, penalties) for _ in range(count)]
         await _run(driver, jobs[: count // 5])
         before = _memory()
         await _run(driver, jobs[count // 5 :])
@@ -55,7 +56,7 @@ async def test_every_request_ends_once_and_memory_stays(subject: Subject, count:
     assert after < 1.05 * before, f"{before >> 20} MiB became {after >> 20}"
 
 
-def _job(work: Work, driver: Driver, chance: random.Random) -> Job:
+def _job(work: Work, driver: Driver, chance: random.Random, resumes_penalties: bool) -> Job:
     abort = chance.choice([None, None, chance.choice([0, 0, 1, 2, 5, 11])])
     kind = chance.choice(["greedy", "sampled", "odd"])
     if kind == "greedy":
@@ -70,7 +71,8 @@ def _job(work: Work, driver: Driver, chance: random.Random) -> Job:
     )
     fields: dict[str, Any] = {}
     if kind == "odd":
-        if chance.random() < 0.5:
+        resumable = resumes_penalties or not sampling.frequency_penalty
+        if resumable and chance.random() < 0.5:
             fields["resume"] = work.expected.ids[: chance.randrange(TOKENS)]
         elif driver.loaded.abilities.constraint:
             fields["constraint"] = GRAMMAR

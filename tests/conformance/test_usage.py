@@ -61,7 +61,7 @@ async def test_a_full_context_beside_others(subject: Subject) -> None:
             await together(driver, works)
 
 
-@engines()
+@engines(lambda case: not case.shared)
 async def test_stats_are_the_sum_of_what_was_done(subject: Subject) -> None:
     works = subject.works([1, 20, 70])
     async with subject.running(slots=2) as driver:

@@ -179,6 +179,19 @@ class Driver:
         await asyncio.to_thread(self.engine.close)
         await asyncio.wait_for(self._consumer, PATIENCE)
 
+    async def hand_over(self) -> None:
+        """End what still runs, and leave the engine to the next driver."""
+        for number, answer in self.answers.items():
+            if answer.finish is None:
+                self.engine.abort(number)
+                await self.wait(answer.ended)
+        self.leave()
+        await asyncio.wait({self._consumer})
+
+    def leave(self) -> None:
+        """Take no more events."""
+        self._consumer.cancel()
+
     def _submit(self, request: TokenRequest) -> tuple[int, Answer]:
         ends = frozenset() if request.sampling.ignore_eos else self.engine.tokenizer.eos_ids
         answer = self.answers[request.id] = Answer(request, ends)

@@ -26,6 +26,7 @@ BUILTIN: dict[str, str] = {
     "llama-cpp-embedding": "xinfer.model.encode.llama_cpp.embedding:LlamaCppEmbedding",
     "llama-cpp-rerank": "xinfer.model.encode.llama_cpp.rerank:LlamaCppRerank",
     "transformers": "xinfer.model.llm.transformers.engine:TransformersEngine",
+    "vllm": "xinfer.model.llm.vllm.engine:VllmEngine",
     "xllamacpp": "xinfer.model.llm.xllamacpp.engine:XllamacppEngine",
     "xllamacpp-embedding": "xinfer.model.encode.xllamacpp.embedding:XllamacppEmbedding",
     "xllamacpp-rerank": "xinfer.model.encode.xllamacpp.rerank:XllamacppRerank",

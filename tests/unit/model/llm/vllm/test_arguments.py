@@ -1,0 +1,128 @@
+"""vLLM's arguments and environment, of a model and its launch options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xinfer.errors import InvalidRequest
+from xinfer.model.llm.vllm.arguments import (
+    adapter_paths,
+    engine_arguments,
+    environment,
+    processors_cache,
+)
+from xinfer.model.llm.vllm.options import VllmOptions
+from xinfer.types.model import LoraAdapter, ModelSpec
+from xinfer.types.shape import LayerCache, ModelShape
+
+SHAPE = ModelShape(layers=2, hidden=64, caches=(LayerCache(layers=2, key=64, value=64),))
+MODEL = ModelSpec(name="m", format="pytorch", path="/m", context_length=32768, shape=SHAPE)
+
+
+def arguments(devices: int = 1, model: ModelSpec = MODEL, **options: Any) -> dict[str, Any]:
+    return engine_arguments(model, VllmOptions(**options), devices=devices)
+
+
+def test_options_go_by_their_own_names() -> None:
+    given: dict[str, Any] = {
+        "max_model_len": 100,
+        "max_num_seqs": 3,
+        "max_num_batched_tokens": 64,
+        "gpu_memory_utilization": 0.5,
+        "kv_cache_memory_bytes": 1000,
+        "kv_cache_dtype": "fp8",
+        "block_size": 32,
+        "tensor_parallel_size": 2,
+        "pipeline_parallel_size": 3,
+        "dtype": "bfloat16",
+        "quantization": "fp8",
+        "enforce_eager": True,
+        "enable_prefix_caching": False,
+        "enable_chunked_prefill": False,
+        "cpu_offload_gb": 1.5,
+        "load_format": "dummy",
+        "hf_overrides": {"a": 1},
+        "seed": 5,
+    }
+    made = arguments(**given)
+    assert {name: made[name] for name in given} == given
+
+
+@pytest.mark.parametrize(
+    ("devices", "pipeline", "tensor"), [(0, 1, 1), (1, 1, 1), (4, 1, 4), (8, 2, 4), (1, 2, 1)]
+)
+def test_layers_are_divided_over_all_accelerators(devices: int, pipeline: int, tensor: int) -> None:
+    made = arguments(devices, pipeline_parallel_size=pipeline)
+    assert made["tensor_parallel_size"] == tensor
+
+
+def test_on_processors_it_is_shorter_eager_and_takes_no_share_of_memory() -> None:
+    made = arguments(0)
+    assert (made["max_model_len"], made["enforce_eager"]) == (8192, True)
+    assert made["kv_cache_memory_bytes"] == processors_cache(MODEL, VllmOptions())
+    assert arguments(1)["max_model_len"] == 32768
+    assert arguments(1)["kv_cache_memory_bytes"] is None
+
+
+def test_the_cache_on_processors_has_room_for_four_of_the_whole_length() -> None:
+    room = processors_cache(MODEL, VllmOptions())
+    needed = 4 * 8192 * 2 * (64 + 64) * 2
+    assert needed < room < 1.2 * needed + (64 << 20)
+    assert processors_cache(MODEL, VllmOptions(dtype="float32")) > 1.7 * room - (64 << 20)
+    assert processors_cache(MODEL, VllmOptions(max_num_seqs=1)) < room - needed / 2
+
+
+def test_code_of_the_model_runs_only_where_it_brings_some() -> None:
+    assert arguments()["trust_remote_code"] is False
+    model = ModelSpec(name="m", format="pytorch", path="/m", remote_code=("modeling.py",))
+    assert arguments(model=model)["trust_remote_code"] is True
+
+
+def test_bitsandbytes_is_named() -> None:
+    model = ModelSpec(name="m", format="bnb", path="/m")
+    assert arguments(model=model)["quantization"] == "bitsandbytes"
+
+
+def test_adapters_have_room_for_all_of_them() -> None:
+    assert "enable_lora" not in arguments()
+    made = arguments(lora={"a": "/a", "b": "/b"}, max_lora_rank=64)
+    assert (made["enable_lora"], made["max_loras"], made["max_cpu_loras"]) == (True, 2, 2)
+    assert made["max_lora_rank"] == 64
+    made = arguments(lora={"a": "/a", "b": "/b"}, max_loras=1)
+    assert (made["max_loras"], made["max_cpu_loras"]) == (1, 2)
+
+
+def test_on_processors_a_slot_for_adapters_stays_empty() -> None:
+    made = arguments(0, lora={"a": "/a", "b": "/b"}, max_loras=1)
+    assert (made["max_loras"], made["max_cpu_loras"]) == (3, 3)
+
+
+def test_adapters_are_directories_of_peft(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").touch()
+    assert adapter_paths({"a": str(tmp_path)}) == {"a": str(tmp_path)}
+    with pytest.raises(InvalidRequest, match=r"adapter b: .*adapter_config\.json"):
+        adapter_paths({"b": str(tmp_path / "nowhere")})
+    with pytest.raises(InvalidRequest, match="lora_alpha"):
+        adapter_paths({"a": LoraAdapter(str(tmp_path), 0.5)})
+
+
+def test_its_processes_log_where_they_are_told_and_ask_nobody() -> None:
+    variables = environment(VllmOptions(n_threads=3), Path("/l.json"), accelerated=False)
+    assert variables["VLLM_LOGGING_CONFIG_PATH"] == "/l.json"
+    assert variables["VLLM_NO_USAGE_STATS"] == variables["HF_HUB_OFFLINE"] == "1"
+    assert variables["VLLM_WORKER_MULTIPROC_METHOD"] == "spawn"
+    assert (variables["OMP_NUM_THREADS"], variables["VLLM_CPU_OMP_THREADS_BIND"]) == ("3", "nobind")
+    accelerated = environment(VllmOptions(), Path("/l.json"), accelerated=True)
+    assert "OMP_NUM_THREADS" not in accelerated
+
+
+def test_compiled_graphs_are_compiled_where_they_are_asked_for() -> None:
+    def off(**options: Any) -> bool:
+        made = environment(VllmOptions(**options), Path("/l.json"), accelerated=False)
+        return "TORCHDYNAMO_DISABLE" in made
+
+    assert off()
+    assert not off(enforce_eager=False)

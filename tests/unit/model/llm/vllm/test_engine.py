@@ -1,0 +1,140 @@
+"""The engine with vLLM itself: its life, its failures, and what is left of its processes.
+
+What it says is held to the contract by the conformance suite.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.support.gguf_models import random_llama
+from tests.support.hf_models import llama_directory
+from tests.support.server import running_server
+from tests.support.token_engine import Driver
+from tests.support.waiting import eventually
+from xinfer.errors import EngineFailed, InvalidRequest
+from xinfer.model.engine import parse_options
+from xinfer.model.inspect.model import inspect_path
+from xinfer.model.llm.vllm.engine import VllmEngine
+from xinfer.types.model import Progress
+from xinfer.types.request import Sampling
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM has an environment of its own"),
+]
+
+OPTIONS = {"max_model_len": 256, "max_num_seqs": 4, "block_size": 32, "n_threads": 1}
+CACHE = {"kv_cache_memory_bytes": 64 << 20}
+ENDLESS = Sampling(temperature=0.0, ignore_eos=True)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("vllm")
+    return llama_directory(random_llama(directory / "noise.gguf"), directory / "noise")
+
+
+def made(model: Path, **options: Any) -> VllmEngine:
+    parsed = parse_options(VllmEngine, "vllm", {**OPTIONS, **CACHE, **options})
+    return VllmEngine(inspect_path(str(model)), parsed)  # type: ignore[arg-type]
+
+
+def children() -> list[psutil.Process]:
+    return [
+        process
+        for process in psutil.Process().children(recursive=True)
+        if "VLLM" in process.name() or "VLLM" in " ".join(process.cmdline()[:1])
+    ]
+
+
+async def test_from_loading_to_the_death_of_its_processes(model: Path) -> None:
+    engine = made(model)
+    seen: list[Progress] = []
+    loaded = await asyncio.to_thread(engine.load, seen.append)
+    fractions = [progress.fraction for progress in seen]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+    assert len(set(fractions)) > 3, "no progress was shown while vLLM started"
+    driver = Driver(engine, loaded, inspect_path(str(model)))
+
+    prompts = [[5], list(range(70)), list(range(70)), [7, 8]]
+    answers = [await driver.ask(prompt, 9) for prompt in prompts]
+    stats = engine.stats()
+    assert (stats.running, stats.waiting) == (0, 0)
+    assert stats.prompt_tokens == sum(map(len, prompts))
+    assert stats.completion_tokens == sum(len(answer.ids) for answer in answers) == 36
+    assert stats.cached_tokens == sum(answer.cached_tokens for answer in answers) == 64
+
+    running = [driver.submit([number], 200, ENDLESS)[1] for number in range(loaded.concurrency)]
+    assert (engine.stats().running, engine.stats().waiting) == (4, 4)
+    await driver.wait(running[0].begun)
+    core = next(process for process in children() if "EngineCore" in process.name())
+    os.kill(core.pid, signal.SIGKILL)
+    with pytest.raises(EngineFailed, match="processes of vLLM have ended"):
+        await driver.wait(running[0].ended)
+    await asyncio.to_thread(engine.close)
+    assert children() == []
+
+
+async def test_closing_ends_what_runs_and_all_processes(model: Path) -> None:
+    engine = made(model)
+    driver = Driver(
+        engine, await asyncio.to_thread(engine.load, lambda _: None), inspect_path(str(model))
+    )
+    _, running = driver.submit([3], 200, ENDLESS)
+    await driver.wait(running.begun)
+    assert children()
+    await driver.close()
+    assert children() == []
+
+
+def test_why_a_process_of_vllms_failed_is_said(model: Path) -> None:
+    engine = made(model, block_size=16)
+    with pytest.raises(InvalidRequest, match="block size"):
+        engine.load(lambda _: None)
+    engine.close()
+    assert children() == []
+
+
+def test_an_unknown_architecture_is_refused_by_its_name(model: Path, tmp_path: Path) -> None:
+    for file in model.iterdir():
+        (tmp_path / file.name).write_bytes(
+            file.read_bytes().replace(b"LlamaForCausalLM", b"NobodysForCausalLM")
+        )
+    engine = made(tmp_path)
+    with pytest.raises(InvalidRequest, match="NobodysForCausalLM"):
+        engine.load(lambda _: None)
+    engine.close()
+
+
+def test_nothing_is_left_of_a_replica_that_is_killed(model: Path) -> None:
+    with running_server() as server:
+        uid = server.launch(
+            str(model), model_uid="v", model_engine="vllm", replica=1, **OPTIONS, **CACHE
+        )
+        pid = server.replicas(uid)[0]["pid"]
+        group = [process.pid for process in psutil.Process(pid).children(recursive=True)]
+        assert len(group) >= 2
+        answer = server.http.post(
+            "/v1/completions", json={"model": uid, "prompt": "a", "max_tokens": 5}
+        )
+        assert answer.json()["usage"]["completion_tokens"] == 5
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not any(map(_runs, group)), 2, "the end of vLLM's processes")
+        server.terminate(uid)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,90 @@
+"""Starting vLLM: its processes, and how far they have come."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+import vllm
+from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.v1.engine.async_llm import AsyncLLM
+
+from xinfer.model.llm.vllm.failures import start_failure
+from xinfer.model.llm.vllm.records import Record, Records
+from xinfer.types.model import Progress
+
+_BEGUN = 0.1
+_LOADED = 0.95
+_INTERVAL = 1.0
+_TYPICAL = 120.0
+"""Seconds of processor time, of a load's processes, after which most of it is over."""
+
+
+def start(
+    arguments: dict[str, Any], records: Records, progress: Callable[[Progress], None], name: str
+) -> AsyncLLM:
+    """vLLM with the model loaded; blocks.
+
+    Raises:
+        XinferError: why it cannot be.
+    """
+    watch = _Watch(records, progress)
+    watch.start()
+    try:
+        return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+    except Exception as error:  # whatever files, options and devices make it raise
+        watch.stop()
+        raise start_failure(error, watch.seen, name=name, version=vllm.__version__) from error
+    finally:
+        watch.stop()
+
+
+class _Watch:
+    """Shows progress for as long as vLLM's processes work.
+
+    vLLM does not say how far a load has come. So what is shown is the last line of its log, and a
+    fraction that grows with the processor time that its processes have used: it stands still when
+    they hang.
+    """
+
+    def __init__(self, records: Records, progress: Callable[[Progress], None]) -> None:
+        self.seen: list[Record] = []
+        self._records = records
+        self._progress = progress
+        self._fraction = _BEGUN
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="vllm-loading", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join()
+        self.seen += self._records.new()
+
+    def _run(self) -> None:
+        message = ""
+        while not self._stopped.wait(_INTERVAL):
+            new = self._records.new()
+            self.seen += new
+            if new:
+                message = new[-1].message.partition("\n")[0]
+            share = 1 - math.exp(-_processor_seconds() / _TYPICAL)
+            self._fraction = max(self._fraction, _BEGUN + (_LOADED - _BEGUN) * share)
+            self._progress(Progress(self._fraction, "loading", message))
+
+
+def _processor_seconds() -> float:
+    """Of the processes that this one has started, and of theirs."""
+    total = 0.0
+    for process in psutil.Process().children(recursive=True):
+        try:
+            times = process.cpu_times()
+        except psutil.Error:  # it has ended meanwhile
+            continue
+        total += times.user + times.system
+    return total
