@@ -69,7 +69,7 @@ def nothing_runs(
     if missing:
         sentences.append(not_in_this_version(missing))
     sentences.append(_would_run(model, others))
-    return InvalidRequest(" ".join(sentences), param=_param(spec, missing))
+    return InvalidRequest(" ".join(sentences), param=_param(spec, missing or others))
 
 
 def describe(model: ModelSpec) -> str:
@@ -93,10 +93,11 @@ def _reasons(asked: Sequence[EngineSupport]) -> list[str]:
     return [f"{', '.join(names)}: {reason}" for reason, names in engines.items()]
 
 
-def _param(spec: LaunchSpec, missing: Sequence[str]) -> str:
+def _param(spec: LaunchSpec, elsewhere: Sequence[object]) -> str:
+    """The field at fault; the format, where another one, or another engine, would do."""
     if spec.model_engine is not None:
         return "model_engine"
-    return "model_format" if missing and spec.model_format is not None else "model_name"
+    return "model_format" if elsewhere and spec.model_format is not None else "model_name"
 
 
 def _joined(reasons: Iterable[str]) -> str:

@@ -45,9 +45,10 @@ def test_one_that_cannot_says_why_and_which_extra_would_bring_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("xinfer.model.llm.llama_cpp.engine.installed", lambda: False)
+    monkeypatch.setattr("xinfer.model.llm.vllm.engine.find_spec", lambda name: None)
     answers = ask()
     assert "pip install 'xinfer[llama-cpp]'" in str(answers["llama-cpp-python"])
-    assert answers["vllm"] == "The engine vllm is not in this version of xinfer."
+    assert "pip install 'xinfer[vllm]'" in str(answers["vllm"])
 
 
 def test_only_the_forms_that_are_asked_for_count() -> None:
@@ -55,5 +56,5 @@ def test_only_the_forms_that_are_asked_for_count() -> None:
     assert "it runs .gguf files" in str(answers["xllamacpp"])
 
 
-def test_planned_engines_of_other_formats_are_not_spoken_of() -> None:
-    assert "vllm" not in ask(model_format="ggufv2")
+def test_planned_engines_of_other_types_are_not_spoken_of() -> None:
+    assert "diffusers" not in ask(model_format="pytorch")
