@@ -57,6 +57,8 @@ class EngineCase:
     resumes_penalties: bool = True
     """Penalties that look at the output alone go on counting where it is resumed; such a request is
     refused to be resumed otherwise."""
+    whole_prompts: bool = False
+    """A prompt is computed in one step, however long it is."""
     forget: Callable[[Any], Awaitable[object]] | None = None
     """Its processes start so slowly that tests take turns on one engine. This empties its cache."""
 
@@ -166,7 +168,7 @@ TRANSFORMERS_ROWS = replace(TRANSFORMERS, variant="rows", options=_transformers_
 
 
 def _vllm(setup: Setup) -> dict[str, Any]:
-    options: dict[str, Any] = {
+    return {
         "max_model_len": setup.context,
         "max_num_seqs": 16,
         "block_size": 32,
@@ -175,8 +177,6 @@ def _vllm(setup: Setup) -> dict[str, Any]:
         "dtype": "float32",
         "lora": {name: str(path) for name, path in setup.adapters.items()},
     }
-    # Prompts take several steps in all tests.
-    return options | {"max_num_batched_tokens": 64} if setup.exact else options
 
 
 async def _vllm_forget(engine: Any) -> None:
@@ -191,6 +191,7 @@ VLLM = EngineCase(
     abilities=frozenset({"resume", "logprobs", "adapters", "grammar"}),
     reuses=True,
     resumes_penalties=False,
+    whole_prompts=True,
     forget=_vllm_forget,
 )
 

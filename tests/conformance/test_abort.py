@@ -28,7 +28,7 @@ async def test_before_it_began(subject: Subject, length: int) -> None:
         await _place_is_free(subject, driver)
 
 
-@engines(lambda case: case.chooses)
+@engines(lambda case: case.chooses and not case.whole_prompts)
 async def test_while_its_prompt_is_computed(subject: Subject) -> None:
     short, long = subject.prompts([5, 1990])
     async with subject.running(slots=2, context=CONTEXT, step=32) as driver:

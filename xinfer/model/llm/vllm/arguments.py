@@ -14,6 +14,7 @@ from xinfer.types.model import LoraAdapter, ModelSpec
 FORMATS = ("pytorch", "gptq", "awq", "fp8", "fp4", "compressed-tensors", "bnb")
 
 _BYTES = {"float32": 4, "float": 4, "auto": 2, "bfloat16": 2, "float16": 2, "half": 2}
+_BATCH = 2048
 _LEAST_CACHE = 64 << 20
 _UNKNOWN_CACHE = 4 << 30
 
@@ -78,6 +79,11 @@ def engine_arguments(spec: ModelSpec, options: VllmOptions, *, devices: int) -> 
         "max_logprobs": -1,  # the pipeline has limits of its own
         "disable_log_stats": True,
     }
+    if not accelerated and not options.enable_chunked_prefill:
+        arguments |= {
+            "enable_chunked_prefill": False,
+            "max_num_batched_tokens": max(length, options.max_num_batched_tokens or _BATCH),
+        }
     if options.block_size is not None:
         arguments["block_size"] = options.block_size
     if not accelerated and options.kv_cache_memory_bytes is None:
@@ -95,6 +101,15 @@ def engine_arguments(spec: ModelSpec, options: VllmOptions, *, devices: int) -> 
             "max_lora_rank": options.max_lora_rank,
         }
     return arguments
+
+
+def takes_seeds(options: VllmOptions, *, accelerated: bool) -> bool:
+    """Whether a request may have a seed.
+
+    vLLM takes back the random number of a step that computed a piece of a prompt only. Generators
+    of processors cannot do that, and vLLM's processes would end.
+    """
+    return accelerated or not options.enable_chunked_prefill
 
 
 def processors_cache(spec: ModelSpec, options: VllmOptions) -> int:

@@ -26,6 +26,7 @@ from xinfer.model.llm.vllm.arguments import (
     engine_arguments,
     environment,
     processors_cache,
+    takes_seeds,
 )
 from xinfer.model.llm.vllm.options import FULL_ON_PROCESSORS, VllmOptions
 from xinfer.model.llm.vllm.records import Records
@@ -144,6 +145,7 @@ class VllmEngine:
         }
         progress(Progress(1.0, "loading"))
         slots = self._options.max_num_seqs
+        seeds = takes_seeds(self._options, accelerated=accelerated)
         return Loaded(
             context_length=config.max_model_len,
             # As many again wait in vLLM: who takes over a slot is computed with the next step.
@@ -154,7 +156,7 @@ class VllmEngine:
                 logprobs=True,
                 constraint=frozenset({"grammar"}),
                 adapters=frozenset(adapters),
-                sampling=HONOURED,
+                sampling=HONOURED if seeds else HONOURED - {"seed"},
             ),
             backend=current_platform.device_type,
             details={

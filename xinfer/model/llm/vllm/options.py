@@ -53,7 +53,8 @@ class VllmOptions(EngineOptions, frozen=True, kw_only=True):
     enable_prefix_caching: bool = True
     """Reuse what was computed for prompts that began alike."""
     enable_chunked_prefill: bool | None = None
-    """Compute long prompts in pieces, beside others' tokens; vLLM chooses by default."""
+    """Compute long prompts in pieces, beside others' tokens. vLLM chooses by default; on processors
+    they are computed whole, since requests could not have a seed otherwise."""
     cpu_offload_gb: Annotated[float, Meta(ge=0)] = 0.0
     """GiB of weights that stay in main memory and are moved as they are needed."""
     load_format: str = "auto"

@@ -13,6 +13,7 @@ from xinfer.model.llm.vllm.arguments import (
     engine_arguments,
     environment,
     processors_cache,
+    takes_seeds,
 )
 from xinfer.model.llm.vllm.options import VllmOptions
 from xinfer.types.model import LoraAdapter, ModelSpec
@@ -65,6 +66,18 @@ def test_on_processors_it_is_shorter_eager_and_takes_no_share_of_memory() -> Non
     assert made["kv_cache_memory_bytes"] == processors_cache(MODEL, VllmOptions())
     assert arguments(1)["max_model_len"] == 32768
     assert arguments(1)["kv_cache_memory_bytes"] is None
+
+
+def test_on_processors_prompts_are_computed_whole_for_the_sake_of_seeds() -> None:
+    made = arguments(0)
+    assert (made["enable_chunked_prefill"], made["max_num_batched_tokens"]) == (False, 8192)
+    assert arguments(0, max_model_len=100)["max_num_batched_tokens"] == 2048
+    assert takes_seeds(VllmOptions(), accelerated=False)
+    pieces = VllmOptions(enable_chunked_prefill=True, max_num_batched_tokens=64)
+    made = engine_arguments(MODEL, pieces, devices=0)
+    assert (made["enable_chunked_prefill"], made["max_num_batched_tokens"]) == (True, 64)
+    assert not takes_seeds(pieces, accelerated=False)
+    assert takes_seeds(pieces, accelerated=True)
 
 
 def test_the_cache_on_processors_has_room_for_four_of_the_whole_length() -> None:
