@@ -51,6 +51,8 @@ async def temperature(driver: Driver, subject: Subject) -> None:
         )
         hot = [await ids_of(driver, work.prompt, 16, temperature=1.0) for _ in range(2)]
         assert work.expected.ids not in hot
+    if subject.case.hottest < 100:
+        return
     # So hot that all tokens are alike: hardly one comes twice.
     flat = await ids_of(driver, [5], 100, temperature=100.0, ignore_eos=True)
     assert len(set(flat)) > 80

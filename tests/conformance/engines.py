@@ -5,6 +5,7 @@ A new engine is a row here. Files of another format are made in `models.py`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
@@ -57,6 +58,8 @@ class EngineCase:
     resumes_penalties: bool = True
     """Penalties that look at the output alone go on counting where it is resumed; such a request is
     refused to be resumed otherwise."""
+    hottest: float = math.inf
+    """The highest temperature that it takes."""
     whole_prompts: bool = False
     """A prompt is computed in one step, however long it is."""
     forget: Callable[[Any], Awaitable[object]] | None = None
@@ -191,6 +194,7 @@ VLLM = EngineCase(
     abilities=frozenset({"resume", "logprobs", "adapters", "grammar"}),
     reuses=True,
     resumes_penalties=False,
+    hottest=2.0,
     whole_prompts=True,
     forget=_vllm_forget,
 )

@@ -42,6 +42,7 @@ class SharedEngines:
         self._loaded[key] = self._loaded.pop(key)  # the last one that is ended
         engine, loaded, spec = self._loaded[key]
         driver = Driver(engine, loaded, spec)
+        driver.hottest = subject.case.hottest
         try:
             yield driver
         except BaseException:

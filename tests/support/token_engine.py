@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from xinfer.model.engine import ConstrainingEngine, Logprob, TokenEngine, TokenEvent, TokenRequest
 from xinfer.model.llm.pipeline import Output, TextPipeline
@@ -101,6 +104,8 @@ class Driver:
         self.answers: dict[int, Answer] = {}
         self.slots = asyncio.Semaphore(loaded.concurrency)
         """Held by whoever has submitted something that has not ended."""
+        self.hottest = math.inf
+        """The highest temperature that the engine takes; requests for more get this."""
         self._consumer = asyncio.create_task(self._consume())
 
     def submit(
@@ -193,6 +198,10 @@ class Driver:
         self._consumer.cancel()
 
     def _submit(self, request: TokenRequest) -> tuple[int, Answer]:
+        sampling = request.sampling
+        if sampling.temperature is not None and sampling.temperature > self.hottest:
+            cooler = msgspec.structs.replace(sampling, temperature=self.hottest)
+            request = msgspec.structs.replace(request, sampling=cooler)
         ends = frozenset() if request.sampling.ignore_eos else self.engine.tokenizer.eos_ids
         answer = self.answers[request.id] = Answer(request, ends)
         self.engine.submit(request)
