@@ -58,6 +58,8 @@ class EngineCase:
     resumes_penalties: bool = True
     """Penalties that look at the output alone go on counting where it is resumed; such a request is
     refused to be resumed otherwise."""
+    empty_grammars: bool = True
+    """A grammar may allow nothing but an empty output; one is refused otherwise."""
     hottest: float = math.inf
     """The highest temperature that it takes."""
     whole_prompts: bool = False
@@ -194,6 +196,7 @@ VLLM = EngineCase(
     abilities=frozenset({"resume", "logprobs", "adapters", "grammar"}),
     reuses=True,
     resumes_penalties=False,
+    empty_grammars=False,
     hottest=2.0,
     whole_prompts=True,
     forget=_vllm_forget,
