@@ -154,7 +154,6 @@ class VllmEngine:
                 cancel="step",
                 resume=True,
                 logprobs=True,
-                constraint=frozenset({"grammar"}),
                 adapters=frozenset(adapters),
                 sampling=HONOURED if seeds else HONOURED - {"seed"},
             ),
