@@ -61,12 +61,11 @@ ui-test: $(VENV)/dev.stamp
 	npm --prefix ui run --silent check
 	npm --prefix ui test --silent
 
-test: lint ui-test browser $(VENV)/llama-cpp.stamp $(VENV)/torch.stamp $(VLLM_VENV)/vllm.stamp
+test: lint ui-test browser $(VENV)/llama-cpp.stamp $(VENV)/torch.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow'
-	$(MAKE) test-vllm
 
-# The engine on vLLM, in an environment of its own: engines choose by what is installed, and other
-# tests are not to choose it.
+# The engine on vLLM, in an environment of its own: engines are chosen by what is installed, and
+# other tests are not to choose it. Minutes; not a part of `make test` yet.
 test-vllm: $(VLLM_VENV)/vllm.stamp
 	OMP_NUM_THREADS=1 $(VLLM_BIN)/python -m pytest -m 'not slow' -k vllm \
 	  tests/unit/model/llm/vllm tests/conformance

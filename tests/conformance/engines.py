@@ -209,7 +209,7 @@ CASES = (
     LLAMA_CPP_SHARED,
     TRANSFORMERS,
     TRANSFORMERS_ROWS,
-    # It has an environment of its own, made by `make test`.
+    # It has an environment of its own: `make test-vllm`.
     *([VLLM] if find_spec("vllm") else []),
 )
 

@@ -60,7 +60,6 @@ _INSTEAD = {
 """Engines that have no counterpart, and what runs their models."""
 
 PLANNED = {
-    "vllm": "vllm",
     "diffusers": "image",
     "faster-whisper": "audio",
 }

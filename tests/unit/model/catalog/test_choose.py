@@ -160,8 +160,8 @@ class TestAnEngine:
         )
 
     def test_one_that_xinfer_is_to_have_is_said_to_be_missing(self) -> None:
-        error = refused([pytorch(7)], model_engine="vLLM")
-        assert "The engine vllm is not in this version of xinfer." in error.message
+        error = refused([pytorch(7)], model_engine="diffusers")
+        assert "The engine diffusers is not in this version of xinfer." in error.message
         assert "Engines here: transformers, llama-cpp-python." in error.message
 
     @pytest.mark.parametrize(
