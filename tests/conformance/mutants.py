@@ -10,6 +10,7 @@ import pytest
 
 from xinfer.model.engine import TokenEvent, TokenRequest
 from xinfer.model.llama_cpp.context import Batch
+from xinfer.model.llm.constraint.matcher import Matcher
 from xinfer.model.llm.echo import EchoEngine
 from xinfer.model.llm.llama_cpp import computer
 from xinfer.model.llm.llama_cpp.computer import LlamaComputer
@@ -152,12 +153,16 @@ def stale_settings(patch: pytest.MonkeyPatch) -> None:
 
 def sampler_without_history(patch: pytest.MonkeyPatch) -> None:
     """Penalties do not know of what was resumed."""
-    make = Sampler.__init__
+    make = LlamaComputer._sampler
 
-    def forgetful(self: Sampler, *args: Any, history: list[int], resumed: int, **rest: Any) -> None:
-        make(self, *args, history=history[: len(history) - resumed], resumed=0, **rest)
+    def forgetful(self: LlamaComputer, sequence: Sequence) -> Sampler:
+        whole = sequence.tokens
+        sequence.tokens = whole[: len(whole) - len(sequence.request.resume)]
+        made = make(self, sequence)
+        sequence.tokens = whole
+        return made
 
-    patch.setattr(Sampler, "__init__", forgetful)
+    patch.setattr(LlamaComputer, "_sampler", forgetful)
 
 
 def positions_from_where_it_resumed(patch: pytest.MonkeyPatch) -> None:
@@ -219,7 +224,7 @@ def prefixes_of_another_adapter(patch: pytest.MonkeyPatch) -> None:
 
 
 def grammar_begins_again(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Sampler, "_replay", lambda self, output: None)
+    patch.setattr(Matcher, "replay", lambda self, output: None)
 
 
 def logprobs_after_biases(patch: pytest.MonkeyPatch) -> None:

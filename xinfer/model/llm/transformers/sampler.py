@@ -258,7 +258,8 @@ def _race(scores: torch.Tensor, ids: torch.Tensor, draws: torch.Tensor) -> torch
     other tokens and rows are there, and scores that differ by rounding choose alike.
     """
     bits = _mixed(ids * _wrapped(0x9E3779B1) + draws[:, None])
-    uniform = ((bits & 0xFFFFFF).float() + 0.5) / (1 << 24)
+    # As many bits as a float holds with the half: at 1, the head start would be without bounds.
+    uniform = ((bits & 0x7FFFFF).float() + 0.5) / (1 << 23)
     return (scores - (-uniform.log()).log()).argmax(dim=-1)
 
 

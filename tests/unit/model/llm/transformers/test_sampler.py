@@ -11,6 +11,7 @@ from xinfer.errors import EngineFailed
 from xinfer.model.llm.transformers.sampler import (
     Chooser,
     SamplerSettings,
+    _race,
     choose,
     log_probabilities,
     resolve,
@@ -103,3 +104,12 @@ def test_more_alternatives_than_tokens_are_all_tokens() -> None:
     told = log_probabilities(torch.zeros(4), 2, 9)
     assert len(told.top) == 4
     assert told.logprob == pytest.approx(-math.log(4))
+
+
+def test_what_is_cut_off_is_never_chosen_whatever_its_head_start() -> None:
+    row = torch.full((SIZE,), -math.inf)
+    row[7] = 0.0
+    ids = torch.arange(SIZE, dtype=torch.int32)[None]
+    draws = torch.arange(20_000, dtype=torch.int32)
+    for some in draws.split(1000):
+        assert (_race(row.expand(len(some), -1), ids, some) == 7).all()
