@@ -73,8 +73,13 @@ class HfTokenizer:
         return []
 
 
-def load_tokenizer(path: Path, *, eos_ids: frozenset[int], vocabulary_size: int) -> HfTokenizer:
+def load_tokenizer(
+    path: Path, *, eos_ids: frozenset[int], vocabulary_size: int, code: bool = False
+) -> HfTokenizer:
     """The tokenizer of a model's directory.
+
+    Args:
+        code: run the program code that comes with it.
 
     Raises:
         InvalidRequest: it has none, or one that cannot be read.
@@ -82,7 +87,9 @@ def load_tokenizer(path: Path, *, eos_ids: frozenset[int], vocabulary_size: int)
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(
+            path, local_files_only=True, trust_remote_code=code
+        )
     except Exception as error:  # whatever the files make the library raise
         raise InvalidRequest(
             f"The tokenizer in {path} cannot be read: {error}", param="model_path"

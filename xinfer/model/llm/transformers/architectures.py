@@ -9,6 +9,8 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+from xinfer.types.model import ModelSpec
+
 _TABLE = re.compile(r"^MODEL_FOR_CAUSAL_LM_MAPPING_NAMES = OrderedDict\(\n(.*?)^\)", re.M | re.S)
 _ENTRY = re.compile(r'\(\s*"[\w.-]+",\s*"(\w+)",?\s*\)')
 
@@ -22,6 +24,12 @@ def known_architectures() -> frozenset[str]:
     source = Path(found.origin).parent / "models" / "auto" / "modeling_auto.py"
     table = _TABLE.search(source.read_text(encoding="utf-8")) if source.is_file() else None
     return frozenset(_ENTRY.findall(table[1])) if table else frozenset()
+
+
+def needs_code(spec: ModelSpec) -> bool:
+    """Whether the model is loaded by program code of its own: it has some, and Transformers has
+    none for it."""
+    return bool(spec.remote_code) and unknown_architecture(spec.architecture) is not None
 
 
 def unknown_architecture(architecture: str) -> str | None:

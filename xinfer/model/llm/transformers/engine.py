@@ -19,7 +19,7 @@ from xinfer.model.llm.constraint.support import KINDS, load_compiler
 from xinfer.model.llm.scheduling.loop import StepLoop
 from xinfer.model.llm.scheduling.scheduler import Scheduler
 from xinfer.model.llm.scheduling.thread import StepThread
-from xinfer.model.llm.transformers.architectures import unknown_architecture
+from xinfer.model.llm.transformers.architectures import needs_code, unknown_architecture
 from xinfer.model.llm.transformers.options import TransformersOptions
 from xinfer.model.memory import estimate
 from xinfer.types.model import Abilities, EngineStats, Loaded, Memory, ModelSpec, Progress
@@ -63,7 +63,9 @@ class TransformersEngine:
         if missing:
             return Support(False, f"the package {missing[0]} is not installed", EXTRA)
         unknown = unknown_architecture(spec.architecture)
-        return Support(True) if unknown is None else Support(False, unknown)
+        if unknown is not None and not spec.remote_code:
+            return Support(False, unknown)
+        return Support(True, runs_code=needs_code(spec))
 
     @classmethod
     def options(cls) -> type[EngineOptions]:
@@ -102,10 +104,14 @@ class TransformersEngine:
         options = self._options
         progress(Progress(0.1, "loading", "Importing Transformers"))
         path = Path(self._spec.path)
-        model = self._model = HfModel(path, options)
+        code = needs_code(self._spec)
+        model = self._model = HfModel(path, options, code=code)
         progress(Progress(0.8, "loading", "Reading the tokenizer"))
         self.tokenizer = load_tokenizer(
-            path, eos_ids=model.eos_ids, vocabulary_size=model.vocabulary_size
+            path,
+            eos_ids=model.eos_ids,
+            vocabulary_size=model.vocabulary_size,
+            code=code,
         )
         length = options.length(model.context_length or self._spec.context_length)
         progress(Progress(0.9, "loading", "Choosing how requests are computed together"))

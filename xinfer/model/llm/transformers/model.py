@@ -25,8 +25,11 @@ _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "typical_p", "repetition_
 class HfModel:
     """The model and what its files say of how it is to be used."""
 
-    def __init__(self, path: Path, options: TransformersOptions) -> None:
+    def __init__(self, path: Path, options: TransformersOptions, *, code: bool = False) -> None:
         """
+        Args:
+            code: run the program code that comes with the model.
+
         Raises:
             InvalidRequest: the files, the architecture or an option is not one that works here.
             Unavailable: there is no memory for it.
@@ -36,10 +39,12 @@ class HfModel:
         torch.set_num_threads(options.threads)
         transformers.logging.disable_progress_bar()
         self.config = _read(
-            lambda: AutoConfig.from_pretrained(path, local_files_only=True), path, "configuration"
+            lambda: AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=code),
+            path,
+            "configuration",
         )
         self.dtype = _dtype(options.torch_dtype, self.device)
-        self.model = self._load(options)
+        self.model = self._load(options, code)
         self.model.requires_grad_(False)
         self.model.eval()
         self.generation = _generation_config(path)
@@ -88,9 +93,10 @@ class HfModel:
     def close(self) -> None:
         self.model = None
 
-    def _load(self, options: TransformersOptions) -> Any:
+    def _load(self, options: TransformersOptions, code: bool) -> Any:
         arguments: dict[str, Any] = {
             "local_files_only": True,
+            "trust_remote_code": code,
             "use_safetensors": True,
             "dtype": self.dtype,
         }

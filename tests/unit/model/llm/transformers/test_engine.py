@@ -176,3 +176,41 @@ async def test_a_request_that_finds_no_memory_ends_alone(
         assert failed.failure is not None
         assert "There is no memory to compute" in failed.failure.message
         assert (await driver.ask([5] * 200, 20)).ids == fine.ids
+
+
+OWN_CODE = """
+from transformers import LlamaConfig, LlamaForCausalLM
+
+class OwnConfig(LlamaConfig):
+    model_type = "own"
+
+class OwnForCausalLM(LlamaForCausalLM):
+    config_class = OwnConfig
+"""
+
+
+async def test_a_models_own_code_is_run_only_where_the_library_has_none_for_it(
+    make_model: MakeModel, tmp_path: Path
+) -> None:
+    path = Path(shutil.copytree(make_model("llama"), tmp_path / "own"))
+    (path / "own_code.py").write_text(OWN_CODE)
+    config = json.loads((path / "config.json").read_text())
+    classes = {
+        "AutoConfig": "own_code.OwnConfig",
+        "AutoModelForCausalLM": "own_code.OwnForCausalLM",
+    }
+    own = {"auto_map": classes, "model_type": "own", "architectures": ["OwnForCausalLM"]}
+    (path / "config.json").write_text(json.dumps(config | own))
+    spec = inspect_path(str(path))
+    assert spec.remote_code == ("own_code.py",)
+    support = TransformersEngine.support(spec)
+    assert (support.ok, support.runs_code) == (True, True)
+    known = msgspec.structs.replace(spec, architecture="LlamaForCausalLM")
+    assert not TransformersEngine.support(known).runs_code
+    without = msgspec.structs.replace(spec, remote_code=())
+    assert "has no language model OwnForCausalLM" in TransformersEngine.support(without).reason
+    async with driving(made(path), spec) as driver:
+        ids = (await driver.ask([5, 6, 7], 8)).ids
+    plain = make_model("llama")
+    async with driving(made(plain), inspect_path(str(plain))) as driver:
+        assert (await driver.ask([5, 6, 7], 8)).ids == ids
