@@ -154,6 +154,7 @@ def test_xinference_client_passes_tools(server: Server) -> None:
     (call,) = answer["choices"][0]["message"]["tool_calls"]
     assert_paris(call["function"]["arguments"])
     client.close()
+    del client, model
     gc.collect()  # while the filters above hold
 
 

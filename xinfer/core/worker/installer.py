@@ -140,7 +140,7 @@ def _install(python: str) -> Sequence[str]:
         options = ("--disable-pip-version-check", "--no-input", "--progress-bar", "off")
         return (sys.executable, "-m", "pip", "--python", python, "install", *options)
     beside = os.path.dirname(sys.executable)  # where `pip install uv` puts it, activated or not
-    uv = shutil.which("uv", path=os.pathsep.join((beside, os.environ.get("PATH", os.defpath))))
+    uv = shutil.which("uv", path=beside) or shutil.which("uv")
     if uv is not None:
         return (uv, "pip", "install", "--no-progress", "--python", python)
     raise InvalidRequest(
