@@ -19,7 +19,6 @@ import msgspec
 from xinfer.errors import EngineFailed
 from xinfer.model.engine import EngineOptions, Support, TokenEvent, TokenRequest
 from xinfer.model.llm.mailbox import Mailbox
-from xinfer.model.llm.tokenizer.hf import HfTokenizer, load_tokenizer
 from xinfer.model.llm.vllm.arguments import (
     FORMATS,
     adapter_paths,
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from vllm.lora.request import LoRARequest
     from vllm.v1.engine.async_llm import AsyncLLM
 
+    from xinfer.model.llm.tokenizer.hf import HfTokenizer
     from xinfer.model.llm.vllm.generation import Generation
 
 EXTRA = "vllm"
@@ -136,8 +136,13 @@ class VllmEngine:
         llm = self._llm = start(arguments, records, progress, self._spec.name)
         config = llm.model_config
         self._defaults = config.get_diff_sampling_param()
+        from xinfer.model.llm.tokenizer.hf import load_tokenizer
+
         self.tokenizer = load_tokenizer(
-            Path(self._spec.path), eos_ids=_ends(llm), vocabulary_size=config.get_vocab_size()
+            Path(self._spec.path),
+            eos_ids=_ends(llm),
+            vocabulary_size=config.get_vocab_size(),
+            code=bool(self._spec.remote_code),
         )
         self._adapters = {
             name: LoRARequest(name, number, path)
