@@ -202,16 +202,10 @@ VLLM = EngineCase(
     forget=_vllm_forget,
 )
 
-CASES = (
-    ECHO,
-    XLLAMACPP,
-    LLAMA_CPP,
-    LLAMA_CPP_SHARED,
-    TRANSFORMERS,
-    TRANSFORMERS_ROWS,
-    # It has an environment of its own: `make test-vllm`.
-    *([VLLM] if find_spec("vllm") else []),
-)
+ALL = (ECHO, XLLAMACPP, LLAMA_CPP, LLAMA_CPP_SHARED, TRANSFORMERS, TRANSFORMERS_ROWS, VLLM)
+
+CASES = tuple(case for case in ALL if case is not VLLM or find_spec("vllm") is not None)
+"""vLLM has an environment of its own, and is tested there: `make test-vllm`."""
 
 
 def engines(which: Callable[[EngineCase], bool] = lambda case: True) -> pytest.MarkDecorator:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.conformance.engines import CASES, engines
+from tests.conformance.engines import ALL, engines
 from tests.conformance.subject import Subject
 from xinfer.model.encode_engine import EncodeEngine
 from xinfer.model.engine import BUILTIN, EngineOptions, TokenEngine, find_engine
@@ -28,7 +28,7 @@ TEXTS = [
 def test_every_token_engine_of_this_package_is_held_to_the_contract() -> None:
     names = {name for name in BUILTIN if not issubclass(find_engine(name)[1], EncodeEngine)}
     assert names
-    assert names <= {case.name for case in CASES}
+    assert names <= {case.name for case in ALL}
 
 
 @engines()
