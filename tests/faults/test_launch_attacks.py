@@ -109,7 +109,7 @@ def test_s04_code_that_comes_with_a_model_runs_only_if_the_administrator_allows_
     with server_with_code(tmp_path, XINFERENCE_TRUST_REMOTE_CODE="1") as server:
         assert launch_own(server, trust_remote_code=False).status_code == 400
         assert not (tmp_path / "mark").exists()
-        assert launch_own(server).status_code == 200
+        assert launch_own(server, model_engine="coder").status_code == 200
     assert (tmp_path / "mark").exists()
 
 
