@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -14,8 +15,10 @@ from xinference.client import Client
 
 def test_a_model_runs_in_an_environment_of_its_packages(tmp_path: Path) -> None:
     make_wheel(tmp_path / "wheels", "tiny_pkg", "1.0", "")
-    with running_server(home=tmp_path, XINFERENCE_VIRTUAL_ENV_OFFLINE_INSTALL="1") as server:
-        client = Client(server.url)
+    with (
+        running_server(home=tmp_path, XINFERENCE_VIRTUAL_ENV_OFFLINE_INSTALL="1") as server,
+        closing(Client(server.url)) as client,
+    ):
         wheels = [str(tmp_path / "wheels")]
         uid = client.launch_model(
             "echo",
