@@ -153,6 +153,15 @@ def try_lock(descriptor: int) -> bool:
     return True
 
 
+MOST_THREADS = 16
+"""Beyond this, more threads cost more in waiting for each other than they bring."""
+
+
+def computing_threads() -> int:
+    """Threads that a model computes with where nothing else is said."""
+    return min(usable_cores(), MOST_THREADS)
+
+
 def usable_cores() -> int:
     """Processor cores that this process may run on."""
     if sys.platform == "linux":

@@ -36,7 +36,7 @@ class ResponseStream:
         self._resumable = resumable
         self._delivered = False
         self._ids: list[int] = []
-        """Of the output, those whose text was delivered."""
+        """Of the output, those whose text was delivered; kept where it can go on elsewhere."""
         self._finished = False
         self._owed = 0
         self._error: XinferError | None = None
@@ -88,7 +88,8 @@ class ResponseStream:
         for event in await self._attempt.take():
             if isinstance(event, Delta):
                 self._owed += 1
-                self._ids += event.ids
+                if self._resumable:
+                    self._ids += event.ids
                 batch.append(event)
             elif isinstance(event, Finished):
                 self._finished = True

@@ -12,9 +12,6 @@ from xinfer.model.engine import EngineOptions
 Positive = Annotated[int, Meta(ge=1)]
 CacheType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "iq4_nl", "q4_1", "q4_0"]
 
-# Beyond this, more threads cost more in waiting for each other than they bring.
-MOST_THREADS = 16
-
 
 class ModelOptions(EngineOptions, frozen=True, kw_only=True):
     """Where llama.cpp keeps the weights and what it computes with."""
@@ -45,4 +42,4 @@ class ModelOptions(EngineOptions, frozen=True, kw_only=True):
 
     @property
     def threads(self) -> int:
-        return self.n_threads or min(system.usable_cores(), MOST_THREADS)
+        return self.n_threads or system.computing_threads()

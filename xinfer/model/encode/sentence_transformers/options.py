@@ -11,7 +11,6 @@ from xinfer.model.engine import EngineOptions
 
 Positive = Annotated[int, Meta(ge=1)]
 
-MOST_THREADS = 16
 _CPU_TOKENS, _ACCELERATOR_TOKENS = 4096, 16384
 
 
@@ -39,7 +38,7 @@ class SentenceTransformersOptions(EngineOptions, frozen=True, kw_only=True):
 
     @property
     def threads(self) -> int:
-        return self.n_threads or min(system.usable_cores(), MOST_THREADS)
+        return self.n_threads or system.computing_threads()
 
     def tokens_at_once(self, *, accelerator: bool) -> int:
         return self.batch_tokens or (_ACCELERATOR_TOKENS if accelerator else _CPU_TOKENS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Sequence as Sequences
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from xinfer.model.llm.constraint.compiler import ConstraintCompiler
 
 
-class HfComputer:
+class HfComputer(ABC):
     """A `Computer`, but for computing a step, which `forward` does.
 
     Args:
@@ -72,10 +73,10 @@ class HfComputer:
             raise Uncomputable(longest.sequence, _no_memory(longest, error)) from error
         return Outcome.DONE
 
+    @abstractmethod
     def forward(self, chunks: Sequences[Chunk]) -> torch.Tensor:
         """Compute the chunks; the scores after each that is the last of its tokens, as (chunks,
         vocabulary), in their order."""
-        raise NotImplementedError
 
     def choose(self, sequences: Sequences[Sequence]) -> list[Choice | XinferError]:
         with torch.inference_mode():
@@ -102,10 +103,10 @@ class HfComputer:
                 choices.append(Choice(token, log_probabilities(untouched[row], token, most)))
         return choices
 
-    def interrupt(self) -> None:
+    def interrupt(self) -> None:  # noqa: B027 - there is nothing to do
         """A call of the model cannot be interrupted; `max_batch_tokens` bounds it."""
 
-    def expect_no_interrupt(self) -> None:
+    def expect_no_interrupt(self) -> None:  # noqa: B027 - the same
         """Nothing was interrupted."""
 
 

@@ -12,8 +12,6 @@ from xinfer.types.model import LoraAdapter
 
 Positive = Annotated[int, Meta(ge=1)]
 
-# Beyond this, more threads cost more in waiting for each other than they bring.
-MOST_THREADS = 16
 DEFAULT_LENGTH = 8192
 
 
@@ -51,7 +49,7 @@ class TransformersOptions(EngineOptions, frozen=True, kw_only=True):
 
     @property
     def threads(self) -> int:
-        return self.n_threads or min(system.usable_cores(), MOST_THREADS)
+        return self.n_threads or system.computing_threads()
 
     def length(self, own: int) -> int:
         """Tokens of one request of a model whose own length is `own`; 0 when unknown."""

@@ -9,7 +9,6 @@ from xinfer.errors import InvalidRequest
 from xinfer.model.engine import parse_options
 from xinfer.model.llm.xllamacpp.engine import XllamacppEngine
 from xinfer.model.llm.xllamacpp.options import XllamacppOptions
-from xinfer.model.xllamacpp.options import MOST_THREADS
 
 
 def parse(**options: object) -> XllamacppOptions:
@@ -52,5 +51,5 @@ def test_threads_are_those_the_process_may_use(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(system, "usable_cores", lambda: 3)
     assert XllamacppOptions().threads == 3
     monkeypatch.setattr(system, "usable_cores", lambda: 96)
-    assert XllamacppOptions().threads == MOST_THREADS
+    assert XllamacppOptions().threads == system.MOST_THREADS
     assert XllamacppOptions(n_threads=2).threads == 2
