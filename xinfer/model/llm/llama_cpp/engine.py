@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from xinfer.errors import InvalidRequest
@@ -11,8 +11,6 @@ from xinfer.model.engine import (
     EngineOptions,
     MediaPrompt,
     Support,
-    TokenEvent,
-    TokenRequest,
 )
 from xinfer.model.gguf_file import context_length, read_headers
 from xinfer.model.inspect.sampling_defaults import sampling_defaults
@@ -31,20 +29,20 @@ from xinfer.model.llm.llama_cpp.sampler import HONOURED
 from xinfer.model.llm.llama_cpp.vision import Vision
 from xinfer.model.llm.scheduling.loop import StepLoop
 from xinfer.model.llm.scheduling.scheduler import Scheduler
-from xinfer.model.llm.scheduling.thread import StepThread
+from xinfer.model.llm.scheduling.thread import SteppingEngine
 from xinfer.model.llm.tokenizer.gguf import GgufTokenizer
 from xinfer.model.llm.tokenizer.pieces import Vocabulary
 from xinfer.model.memory import estimate_gguf
-from xinfer.types.model import Abilities, EngineStats, Loaded, Memory, ModelSpec, Progress
-from xinfer.types.request import Constraint, Media
+from xinfer.types.model import Abilities, Loaded, Memory, ModelSpec, Progress
+from xinfer.types.request import Media
 
 if TYPE_CHECKING:
-    from xinfer.model.llm.constraint.compiler import ConstraintCompiler
+    pass
 
 logger = logging.getLogger(__name__)
 
 
-class LlamaCppEngine:
+class LlamaCppEngine(SteppingEngine):
     """One thread computes all requests together, step by step.
 
     Penalties look at the last tokens of prompt and output alike, as llama.cpp counts them. With
@@ -55,11 +53,10 @@ class LlamaCppEngine:
     tokenizer: GgufTokenizer
 
     def __init__(self, spec: ModelSpec, options: LlamaCppOptions) -> None:
+        super().__init__("llama.cpp")
         self._spec = spec
         self._options = options
-        self._steps = StepThread("llama.cpp")
         self._vision: Vision | None = None
-        self._constraints: ConstraintCompiler | None = None
         self._release: list[Callable[[], None]] = []
 
     @classmethod
@@ -149,9 +146,9 @@ class LlamaCppEngine:
                 batch=batch,
             ),
             context_length=context_tokens,
-            emit=self._steps.emit,
+            emit=self._emit,
         )
-        self._steps.start(loop)
+        self._start(loop)
         progress(Progress(1.0, "loading"))
         return Loaded(
             context_length=context_tokens,
@@ -192,27 +189,11 @@ class LlamaCppEngine:
 
     def close(self) -> None:
         """End what runs and release the model; blocks for up to one operation of llama.cpp."""
-        self._steps.stop()
+        self._stop()
         for release in reversed(self._release):
             release()
         self._release.clear()
 
-    def stats(self) -> EngineStats:
-        return self._steps.stats()
-
     def media_prompt(self, texts: Sequence[str], media: Sequence[Media]) -> MediaPrompt:
         assert self._vision is not None
         return self._vision.prompt(texts, media)
-
-    def check_constraint(self, constraint: Constraint) -> None:
-        assert self._constraints is not None
-        self._constraints.check(constraint)
-
-    def submit(self, request: TokenRequest) -> None:
-        self._steps.submit(request)
-
-    def abort(self, request_id: int) -> None:
-        self._steps.abort(request_id)
-
-    def steps(self) -> AsyncIterator[list[TokenEvent]]:
-        return self._steps.steps()

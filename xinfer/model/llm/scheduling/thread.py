@@ -5,17 +5,22 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 from xinfer.model.engine import TokenEvent, TokenRequest
 from xinfer.model.llm.mailbox import Mailbox
 from xinfer.model.llm.scheduling.loop import StepLoop
 from xinfer.types.model import EngineStats
+from xinfer.types.request import Constraint
+
+if TYPE_CHECKING:
+    from xinfer.model.llm.constraint.compiler import ConstraintCompiler
 
 logger = logging.getLogger(__name__)
 
 
-class StepThread:
-    """What an engine on a `StepLoop` does besides loading: the contract's requests and events.
+class SteppingEngine:
+    """Base of engines on a `StepLoop`: all of the contract but describing and loading a model.
 
     Args:
         name: of the thread.
@@ -29,17 +34,23 @@ class StepThread:
         self._ready = threading.Event()
         self._closing = False
         self._failure: BaseException | None = None
+        self._constraints: ConstraintCompiler | None = None
+        """For the model's vocabulary, where they can be enforced."""
 
-    def start(self, loop: StepLoop) -> None:
+    def _start(self, loop: StepLoop) -> None:
         """Compute; begins with the first request, or the first who waits for events."""
         self._loop = loop
         self._thread = threading.Thread(target=self._compute, name=self._name, daemon=True)
         self._thread.start()
 
-    def emit(self, events: list[TokenEvent]) -> None:
+    def _emit(self, events: list[TokenEvent]) -> None:
         """Hand over the events of a step; from the computing thread."""
         if self._mailbox is not None:
             self._mailbox.put_all(events)
+
+    def check_constraint(self, constraint: Constraint) -> None:
+        assert self._constraints is not None
+        self._constraints.check(constraint)
 
     def submit(self, request: TokenRequest) -> None:
         self._events()
@@ -51,7 +62,7 @@ class StepThread:
             self._loop.abort(request_id)
 
     async def steps(self) -> AsyncIterator[list[TokenEvent]]:
-        """The events of each step, until `stop`.
+        """The events of each step, until the engine is closed.
 
         Raises:
             Exception: that with which computing failed.
@@ -64,7 +75,7 @@ class StepThread:
     def stats(self) -> EngineStats:
         return EngineStats() if self._loop is None else self._loop.stats()
 
-    def stop(self) -> None:
+    def _stop(self) -> None:
         """End what runs and the thread; blocks until the step that is being computed has ended."""
         self._closing = True
         if self._loop is not None:

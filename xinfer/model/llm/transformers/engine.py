@@ -6,7 +6,7 @@ Neither PyTorch nor Transformers is imported before a model is loaded.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,16 +14,15 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from xinfer.errors import InvalidRequest
-from xinfer.model.engine import EngineOptions, Support, TokenEvent, TokenRequest
+from xinfer.model.engine import EngineOptions, Support
 from xinfer.model.llm.constraint.support import KINDS, load_compiler
 from xinfer.model.llm.scheduling.loop import StepLoop
 from xinfer.model.llm.scheduling.scheduler import Scheduler
-from xinfer.model.llm.scheduling.thread import StepThread
+from xinfer.model.llm.scheduling.thread import SteppingEngine
 from xinfer.model.llm.transformers.architectures import needs_code, unknown_architecture
 from xinfer.model.llm.transformers.options import TransformersOptions
 from xinfer.model.memory import estimate
-from xinfer.types.model import Abilities, EngineStats, Loaded, Memory, ModelSpec, Progress
-from xinfer.types.request import Constraint
+from xinfer.types.model import Abilities, Loaded, Memory, ModelSpec, Progress
 
 if TYPE_CHECKING:
     from xinfer.model.llm.constraint.compiler import ConstraintCompiler
@@ -37,7 +36,7 @@ PACKAGES = ("torch", "transformers")
 EXTRA = "transformers"
 
 
-class TransformersEngine:
+class TransformersEngine(SteppingEngine):
     """One thread computes all requests together, step by step.
 
     With the same seed, a token depends on its position in the output and on what came before it,
@@ -47,11 +46,10 @@ class TransformersEngine:
     tokenizer: HfTokenizer
 
     def __init__(self, spec: ModelSpec, options: TransformersOptions) -> None:
+        super().__init__("transformers")
         self._spec = spec
         self._options = options
-        self._steps = StepThread("transformers")
         self._model: HfModel | None = None
-        self._constraints: ConstraintCompiler | None = None
 
     @classmethod
     def support(cls, spec: ModelSpec) -> Support:
@@ -126,9 +124,9 @@ class TransformersEngine:
                 batch=max(options.max_batch_tokens, options.max_num_seqs),
             ),
             context_length=length,
-            emit=self._steps.emit,
+            emit=self._emit,
         )
-        self._steps.start(loop)
+        self._start(loop)
         progress(Progress(1.0, "loading"))
         return Loaded(
             context_length=length,
@@ -154,25 +152,9 @@ class TransformersEngine:
 
     def close(self) -> None:
         """End what runs and release the model; blocks until the step being computed has ended."""
-        self._steps.stop()
+        self._stop()
         if self._model is not None:
             self._model.close()
-
-    def stats(self) -> EngineStats:
-        return self._steps.stats()
-
-    def check_constraint(self, constraint: Constraint) -> None:
-        assert self._constraints is not None
-        self._constraints.check(constraint)
-
-    def submit(self, request: TokenRequest) -> None:
-        self._steps.submit(request)
-
-    def abort(self, request_id: int) -> None:
-        self._steps.abort(request_id)
-
-    def steps(self) -> AsyncIterator[list[TokenEvent]]:
-        return self._steps.steps()
 
     def _computer(
         self, model: HfModel, constraints: ConstraintCompiler | None, length: int
