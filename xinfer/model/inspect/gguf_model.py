@@ -30,7 +30,7 @@ MOST_MODELS = 16
 """Different models, whatever their quantisations, that a repository may hold: the header of one
 file of each is read."""
 
-_POOLINGS = {1: "mean", 2: "cls", 3: "last", 4: "rank"}
+POOLINGS = {1: "mean", 2: "cls", 3: "last", 4: "rank"}
 _RANK = 4
 _NO_MODEL = re.compile(r"imatrix|ggml-vocab", re.IGNORECASE)
 _QUANTIZATION = re.compile(
@@ -90,7 +90,7 @@ def describe_gguf(parts: Sequence[GgufMetadata], *, name: str, size: int) -> Mod
         shape=shape,
         dimensions=shape.hidden if shape and pooling and pooling != _RANK else 0,
         encode=EncodeSpec(
-            pooling=_POOLINGS.get(pooling, ""),
+            pooling=POOLINGS.get(pooling, ""),
             labels=_labels(first),
         )
         if pooling

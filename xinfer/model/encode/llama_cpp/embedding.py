@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +11,13 @@ from xinfer.errors import InvalidRequest
 from xinfer.model.encode.llama_cpp.engine import LlamaCppEncoder
 from xinfer.model.encode.llama_cpp.options import EmbeddingOptions
 from xinfer.model.encode.llama_cpp.prompts import special_tokens
+from xinfer.model.encode.pooling import pooling_of
 from xinfer.model.encode.prompts import TextPrompt
 from xinfer.model.encode_engine import EmbedResult, Encoded, Item, Pair
 from xinfer.model.inspect.gguf import GgufMetadata
 from xinfer.model.llama_cpp.binding import library
 from xinfer.model.llama_cpp.model import LlamaModel
 from xinfer.types.model import EncodeAbilities, ModelSpec
-
-POOLINGS: dict[Any, str] = {1: "mean", 2: "cls", 3: "last"}
-"""By their numbers in files."""
 
 
 class LlamaCppEmbedding(LlamaCppEncoder):
@@ -36,16 +33,7 @@ class LlamaCppEmbedding(LlamaCppEncoder):
         self._prompt: TextPrompt | None = None
 
     def _pooling(self, parts: Sequence[GgufMetadata]) -> str:
-        gguf = parts[0]
-        said = gguf.values.get(f"{gguf.architecture}.pooling_type")
-        pooling = self._asked or POOLINGS.get(said)
-        if pooling is None:
-            raise InvalidRequest(
-                f"{gguf.path} does not say how its tokens make one vector. Give pooling: mean "
-                "or cls for an encoder, last for a language model.",
-                param="pooling",
-            )
-        return pooling
+        return pooling_of(parts[0], self._asked)
 
     def _prepare(self, model: LlamaModel, gguf: GgufMetadata) -> None:
         special_tokens(model, gguf.path)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xinfer.errors import InvalidRequest
+from xinfer.model.encode.pooling import pooling_of
 from xinfer.model.encode.prompts import TextPrompt
 from xinfer.model.encode.xllamacpp.engine import XllamacppEncoder
 from xinfer.model.encode.xllamacpp.options import EmbeddingOptions
@@ -16,9 +16,6 @@ from xinfer.model.encode.xllamacpp.tokenizer import GgufEncodeTokenizer
 from xinfer.model.encode_engine import EmbedResult, Encoded, Item, Pair
 from xinfer.model.inspect.gguf import GgufMetadata
 from xinfer.types.model import EncodeAbilities, ModelSpec
-
-POOLINGS: dict[Any, str] = {1: "mean", 2: "cls", 3: "last"}
-"""By their numbers in files."""
 
 
 class XllamacppEmbedding(XllamacppEncoder):
@@ -34,16 +31,7 @@ class XllamacppEmbedding(XllamacppEncoder):
         self._prompt: TextPrompt | None = None
 
     def _pooling(self, parts: Sequence[GgufMetadata]) -> str:
-        gguf = parts[0]
-        said = gguf.values.get(f"{gguf.architecture}.pooling_type")
-        pooling = self._asked or POOLINGS.get(said)
-        if pooling is None:
-            raise InvalidRequest(
-                f"{gguf.path} does not say how its tokens make one vector. Give pooling: mean "
-                "or cls for an encoder, last for a language model.",
-                param="pooling",
-            )
-        return pooling
+        return pooling_of(parts[0], self._asked)
 
     def _prepare(
         self, parts: Sequence[GgufMetadata], tokenizer: GgufEncodeTokenizer, width: int
