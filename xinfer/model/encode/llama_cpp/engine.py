@@ -1,21 +1,18 @@
-"""What embedding and rerank models have in common: loading, batches, and results that fail."""
+"""What embedding and rerank models have in common on llama-cpp-python: loading, and closing."""
 
 from __future__ import annotations
 
-import threading
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xinfer.errors import Cancelled, EngineFailed, InvalidRequest, XinferError
-from xinfer.model.encode.batches import groups, refusal
+from xinfer.errors import InvalidRequest
+from xinfer.model.encode.gguf_engine import GgufEncoder
 from xinfer.model.encode.llama_cpp.context import EncodeContext, plan_kv
 from xinfer.model.encode.llama_cpp.options import RerankOptions
-from xinfer.model.encode_engine import Encoded, Item, Result
-from xinfer.model.engine import EngineOptions, Support
+from xinfer.model.engine import Support
 from xinfer.model.gguf_file import context_length, read_headers
 from xinfer.model.inspect.gguf import GgufMetadata
 from xinfer.model.llama_cpp.binding import PACKAGE, accelerators, installed, library
@@ -26,7 +23,6 @@ from xinfer.model.memory import estimate_gguf
 from xinfer.types.model import (
     Abilities,
     EncodeAbilities,
-    EngineStats,
     Loaded,
     Memory,
     ModelSpec,
@@ -37,41 +33,20 @@ OUTPUT_BYTES = 2 << 30
 """Of llama.cpp's output buffer, where nothing else is said; see `RerankOptions.n_ctx`."""
 
 
-class LlamaCppEncoder(ABC):
+class LlamaCppEncoder(GgufEncoder):
     """An encode engine without what is asked of the model."""
 
-    model_type: ClassVar[str]
-    options_class: ClassVar[type[RerankOptions]]
-
     def __init__(self, spec: ModelSpec, options: RerankOptions) -> None:
-        self._spec = spec
+        super().__init__(spec, options)
         self._options = options
         self._release: list[Callable[[], None]] = []
-        self._closing = False
-        self._tokenizing = threading.Lock()
-        self._encoding = threading.Lock()
         self._context: EncodeContext | None = None
-        self._longest = 0
-        self._vocabulary_size = 0
-        self._vocabulary: list[str] = []
-        self._running = 0
-        self._tokens = 0
 
     @classmethod
-    def support(cls, spec: ModelSpec) -> Support:
-        if spec.type != cls.model_type:
-            return Support(
-                False, f"it runs {cls.model_type} models, not models of type {spec.type}"
-            )
-        if spec.format != "ggufv2":
-            return Support(False, "it runs .gguf files (format ggufv2) only")
+    def _installed(cls) -> Support:
         if not installed():
             return Support(False, f"the package {PACKAGE} is not installed", "llama-cpp")
         return Support(True)
-
-    @classmethod
-    def options(cls) -> type[EngineOptions]:
-        return cls.options_class
 
     @classmethod
     def accelerators(cls) -> frozenset[str] | None:
@@ -155,68 +130,9 @@ class LlamaCppEncoder(ABC):
                 release()
             self._release.clear()
 
-    def stats(self) -> EngineStats:
-        return EngineStats(running=self._running, prompt_tokens=self._tokens)
-
-    def spell(self, ids: Sequence[int]) -> list[str]:
-        size = len(self._vocabulary)
-        for token in ids:
-            if not 0 <= token < size:
-                raise InvalidRequest(
-                    f"The model has no token {token}; its ids are 0 to {size - 1}.", param="input"
-                )
-        return [self._vocabulary[token] for token in ids]
-
-    def tokenize(self, items: Sequence[Item]) -> list[Encoded]:
-        with self._tokenizing:
-            self._check_open()
-            return self._tokenize(items)
-
-    def encode(self, batch: Sequence[Encoded]) -> list[Result | XinferError]:
-        with self._encoding:
-            self._check_open()
-            self._running = len(batch)
-            try:
-                return self._encode(batch)
-            finally:
-                self._running = 0
-
-    def _encode(self, batch: Sequence[Encoded]) -> list[Result | XinferError]:
-        options = self._options
-        results: list[Result | XinferError | None] = [
-            refusal(item, self._longest, self._vocabulary_size) for item in batch
-        ]
-        able = [index for index, error in enumerate(results) if error is None]
-        lengths = [len(batch[index]) for index in able]
-        for group in groups(lengths, tokens=options.n_batch, items=options.items):
-            indices = [able[member] for member in group]
-            rows = self._rows([batch[index].ids for index in indices])
-            for index, row in zip(indices, rows, strict=True):
-                results[index] = self._outcome(row)
-                self._tokens += len(batch[index])
-        return [result for result in results if result is not None]
-
-    def _rows(self, sequences: Sequence[list[int]]) -> NDArray[np.float32]:
+    def _compute(self, sequences: Sequence[list[int]]) -> NDArray[np.float32]:
         assert self._context is not None
-        rows = self._context.compute(sequences)
-        if len(sequences) > 1:
-            # One that is not finite can spoil those that it was computed with.
-            for number in np.flatnonzero(~np.isfinite(rows).all(axis=1)):
-                rows[number] = self._context.compute([sequences[number]])[0]
-        return rows
-
-    def _outcome(self, row: NDArray[np.float32]) -> Result | XinferError:
-        if not np.isfinite(row).all():
-            return EngineFailed("The model's result for this text is not a number.")
-        return self._result(row)
-
-    def _check_open(self) -> None:
-        if self._closing:
-            raise Cancelled("The model was unloaded.")
-
-    @abstractmethod
-    def _pooling(self, parts: Sequence[GgufMetadata]) -> str:
-        """How its tokens make one row; raises InvalidRequest when it cannot do this work."""
+        return self._context.compute(sequences)
 
     @abstractmethod
     def _prepare(self, model: LlamaModel, gguf: GgufMetadata) -> None:
@@ -229,14 +145,6 @@ class LlamaCppEncoder(ABC):
     @abstractmethod
     def _abilities(self, model: LlamaModel, gguf: GgufMetadata, pooling: str) -> EncodeAbilities:
         """What `Loaded` says of it."""
-
-    @abstractmethod
-    def _tokenize(self, items: Sequence[Item]) -> list[Encoded]:
-        """As `EncodeEngine.tokenize`."""
-
-    @abstractmethod
-    def _result(self, row: NDArray[np.float32]) -> Result:
-        """Of what llama.cpp gave for a sequence."""
 
 
 def _check_kind(model: LlamaModel, path: str) -> None:
