@@ -70,7 +70,7 @@ class ResponseStream:
             try:
                 batch = await self._next_batch()
             except XinferError as error:
-                if not error.recoverable or (self._delivered and not self._resumable):
+                if not error.recoverable or (self._delivered and not self._ids):
                     self._error = error
                     raise
                 self._attempt, started = await self._restart(error, self._ids)
