@@ -125,7 +125,7 @@ def launch(
     """
     request = {
         "model_name": absolute_path(model_name),
-        "model_path": absolute_path(model_path) if model_path else None,
+        "model_path": model_path and os.path.abspath(os.path.expanduser(model_path)),
         "model_size_in_billions": size_in_billions,
         "peft_model_config": _lora(lora_modules, image_lora_load_kwargs, image_lora_fuse_kwargs),
         "virtual_env_packages": list(virtual_env_package) or None,

@@ -6,6 +6,7 @@ import math
 
 import click
 
+from xinfer.deploy.cli.launch import absolute_path
 from xinfer.deploy.cli.option_values import model_size
 from xinfer.errors import XinferError
 from xinfer.model.catalog.catalogue import Catalogue
@@ -112,7 +113,11 @@ def _model(
             quantization=quantization or "none",
         )
     try:
-        models = inspect_variants(name) if is_path(name) else Catalogue().find(name).models()
+        models = (
+            inspect_variants(absolute_path(name))
+            if is_path(name)
+            else Catalogue().find(name).models()
+        )
         found = [one for one in models if _agrees(one, size, form, quantization)]
         if not found:
             raise click.ClickException(f"{name} is not there so; it is as: {_forms(models)}.")

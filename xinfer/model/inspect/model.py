@@ -25,7 +25,8 @@ def inspect_path(path: str, *, param: str = "model_path") -> ModelSpec:
 
     Raises:
         NotFound: nothing is there.
-        InvalidRequest: no model that can be run, several of them, or files are missing or damaged.
+        InvalidRequest: a relative path, no model that can be run, several of them, or files are
+            missing or damaged.
     """
     models = inspect_variants(path, param=param)
     if len(models) > 1:
@@ -68,7 +69,13 @@ def _resolve(path: str) -> Path:
     if "\0" in path:
         raise InvalidRequest("A path cannot contain a NUL character.")
     try:
-        return Path(path).expanduser().resolve(strict=True)
+        place = Path(path).expanduser()
+        if not place.is_absolute():
+            raise InvalidRequest(
+                f"The path {path!r} is relative, and a server's working directory is not its"
+                " caller's: give an absolute one."
+            )
+        return place.resolve(strict=True)
     except FileNotFoundError:
         raise NotFound(f"There is no file or directory {path!r}.", code="model_not_found") from None
     except RuntimeError as error:  # ~nobody, or a loop of links

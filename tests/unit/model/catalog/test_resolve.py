@@ -68,11 +68,14 @@ def test_path_needs_nothing_else(model: Path) -> None:
     assert (resolved.model.name, resolved.model.path) == ("small", str(model.resolve()))
 
 
-def test_relative_and_home_paths(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_are_absolute_or_begin_at_the_home(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(model.parent)
     monkeypatch.setenv("HOME", str(model.parent))
-    for name in ("small.gguf", "./small.gguf", "~/small.gguf", "."):
-        assert resolve(launch(name)).model.path == str(model.resolve())
+    assert resolve(launch("~/small.gguf")).model.path == str(model.resolve())
+    for name in ("small.gguf", "./small.gguf", "."):
+        assert refusal(launch(name)).param == "model_name"
 
 
 def test_model_path_gives_the_weights_and_model_name_the_name(model: Path) -> None:

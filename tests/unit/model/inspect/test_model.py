@@ -136,6 +136,17 @@ def test_impossible_paths_are_invalid_requests_that_name_the_field(path: str) ->
     assert raised.value.param == "model_name"
 
 
+@pytest.mark.parametrize("path", ["..", ".", "", "models", "./model.gguf"])
+def test_relative_path_is_refused_whatever_lies_in_the_working_directory(
+    model: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (model.parent / "models").mkdir()
+    monkeypatch.chdir(model.parent / "models")
+    with pytest.raises(InvalidRequest, match="relative") as refused:
+        inspect_path(path, param="model_name")
+    assert refused.value.param == "model_name"
+
+
 def test_absent_path_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(NotFound) as raised:
         inspect_path(str(tmp_path / "absent.gguf"))
