@@ -17,6 +17,7 @@ from xinfer.core.replica.backend import Backend
 from xinfer.core.replica.encoding import EncodeBackend, encode_slots
 from xinfer.core.replica.generating import TokenBackend
 from xinfer.core.replica.service import Service
+from xinfer.core.replica.working import WorkBackend
 from xinfer.core.security import new_token
 from xinfer.model.encode_engine import EncodeEngine
 from xinfer.model.engine import (
@@ -29,6 +30,7 @@ from xinfer.model.engine import (
 )
 from xinfer.model.llm.echo import ByteTokenizer, EchoEngine, EchoOptions
 from xinfer.model.llm.pipeline import TextPipeline
+from xinfer.model.work_engine import WorkEngine
 from xinfer.settings import Settings
 from xinfer.types.event import Event
 from xinfer.types.link import (
@@ -176,7 +178,7 @@ class Replica:
 
 @asynccontextmanager
 async def served(
-    engine: TokenEngine | EncodeEngine,
+    engine: TokenEngine | EncodeEngine | WorkEngine,
     *,
     max_queue: int = 4,
     limit: int | None = None,
@@ -189,6 +191,8 @@ async def served(
     backend: Backend
     if isinstance(engine, EncodeEngine):
         backend, slots = EncodeBackend(engine, loaded), encode_slots(loaded)
+    elif isinstance(engine, WorkEngine):
+        backend, slots = WorkBackend(engine, loaded), loaded.concurrency
     else:
         pipeline = TextPipeline(engine.tokenizer, loaded, SPEC)
         backend, slots = TokenBackend(engine, pipeline), loaded.concurrency

@@ -2,8 +2,8 @@
 
 `Accepted`, `Started`, any number of `Delta` (some of them `LogprobDelta` where log-probabilities
 were asked for, or `MessageDelta` where more than text is answered; of `Rows` for an
-`EncodeRequest`), then exactly one of `Finished` and `Failed`; or `Refused`
-alone. `rid` numbers the request on its link.
+`EncodeRequest`, of `Made` for a `WorkRequest`), then exactly one of `Finished` and `Failed`; or
+`Refused` alone. `rid` numbers the request on its link.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import msgspec
 
 from xinfer.types.failure import Failure
+from xinfer.types.product import Product
 
 
 class Usage(msgspec.Struct, frozen=True, array_like=True):
@@ -127,6 +128,13 @@ class EncodeFinished(Finished, frozen=True, array_like=True, tag=8):
     """Texts that were cut short, in order."""
 
 
+class Made(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=10):
+    """Something that a step of the work on a `WorkRequest` made, or how far it has come."""
+
+    rid: int
+    product: Product
+
+
 class Failed(msgspec.Struct, frozen=True, array_like=True, tag=5):
     """The end by an error, after `Accepted`."""
 
@@ -144,5 +152,6 @@ Event = (
     | Rows
     | Finished
     | EncodeFinished
+    | Made
     | Failed
 )

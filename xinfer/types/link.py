@@ -72,7 +72,24 @@ class Detokenize(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=7):
     ids: list[int]
 
 
-ToReplica = Submit | Cancel | Credit | Abort | Inspect | Spell | Tokenize | Detokenize
+class Part(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
+    """The next bytes of a `Submit` that is large; all of them together are the message."""
+
+    rid: int
+    data: bytes
+    last: bool
+
+
+class Follow(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=9):
+    """Tell how far the request with this public id has come; answered by `Followed`."""
+
+    call: int
+    request_id: str
+
+
+ToReplica = (
+    Submit | Cancel | Credit | Abort | Inspect | Spell | Tokenize | Detokenize | Part | Follow
+)
 
 
 class Load(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -135,7 +152,15 @@ class Detokenized(msgspec.Struct, frozen=True, array_like=True, tag=5):
     """Why there is no text."""
 
 
-Answer = Aborted | Inspected | Spelled | Tokenized | Detokenized
+class Followed(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=6):
+    """The answer to `Follow`."""
+
+    call: int
+    fraction: float | None = None
+    """From 0 to 1; None where there is no such request, or nothing is known of its progress."""
+
+
+Answer = Aborted | Inspected | Spelled | Tokenized | Detokenized | Followed
 """What answers a message that has a `call`."""
 
 FromReplica = Step | Answer

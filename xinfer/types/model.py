@@ -172,6 +172,9 @@ class Abilities(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Names of the `Sampling` fields it honours beyond max_tokens."""
     encode: EncodeAbilities | None = None
     """What an encode engine does; None for every other one."""
+    tasks: frozenset[str] = frozenset()
+    """What an engine does that works on requests in steps: text2image, image2image, inpainting;
+    audio2text, text2audio, …"""
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):

@@ -58,11 +58,11 @@ class Constraint(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Media(msgspec.Struct, frozen=True, array_like=True):
-    """A picture in a message, as its client sent it."""
+    """A picture or a recording, as its client sent it."""
 
     data: bytes
     where: str
-    """The part of the message, for errors: messages[0].content[1]."""
+    """The part of the request that it came in, for errors: messages[0].content[1], image."""
 
 
 class ChatRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="chat"):
@@ -126,5 +126,74 @@ class EncodeRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """Whether vectors are to have the length 1; False: as the model makes them."""
 
 
+class ImageRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="image"):
+    """Pictures to be drawn. None means: the model's own default."""
+
+    task: str
+    """text2image, image2image or inpainting."""
+    prompt: str
+    negative_prompt: str | None = None
+    """What is not to be seen."""
+    n: int = 1
+    width: int | None = None
+    """Pixels; of a given picture, its own by default."""
+    height: int | None = None
+    images: tuple[Media, ...] = ()
+    """What is drawn after, where the task has it; most models take one."""
+    mask: Media | None = None
+    """Where to draw, as the task inpainting has it: white is drawn anew, black is kept."""
+    controls: tuple[Media, ...] = ()
+    """A picture for each ControlNet that the model was launched with."""
+    control_scale: float | None = None
+    """How strongly these bear on the result."""
+    steps: int | None = None
+    guidance: float | None = None
+    """How strongly the prompt bears on the result."""
+    strength: float | None = None
+    """How far the result may be from the given picture, from 0 to 1."""
+    seed: int | None = None
+    """Of the first picture; each further one has the next. None: random ones."""
+    scheduler: str | None = None
+    """By one of the names that the engine tells."""
+    adapter: str | None = None
+    """Name of a LoRA adapter of the deployment; None for all that it has."""
+
+
+class TranscribeRequest(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="transcribe"
+):
+    """Speech to be written down. None means: the model's own default."""
+
+    sound: Media
+    language: str | None = None
+    """As ISO 639-1 has it; None: to be found out."""
+    prompt: str | None = None
+    """Text to go on behind: names and spellings in it are more likely then."""
+    temperature: float | None = None
+    translate: bool = False
+    """Write it down in English."""
+    words: bool = False
+    """Tell when each word is said."""
+
+
+class SpeechRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="speech"):
+    """Text to be spoken. None and empty mean: the model's own default."""
+
+    text: str
+    voice: str = ""
+    """By one of the names that the engine tells."""
+    speed: float = 1.0
+    """1 is as the model speaks, 2 is twice as fast."""
+    language: str | None = None
+    instructions: str = ""
+    """How to speak, in words."""
+    reference: Media | None = None
+    """A recording of the voice to speak with."""
+    reference_text: str = ""
+    """What is said in it."""
+    seed: int | None = None
+
+
 TextRequest = ChatRequest | CompletionRequest
-Request = TextRequest | EncodeRequest
+WorkRequest = ImageRequest | TranscribeRequest | SpeechRequest
+Request = TextRequest | EncodeRequest | WorkRequest

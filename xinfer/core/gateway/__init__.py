@@ -5,5 +5,15 @@ from xinfer.core.gateway.encoding import Encoding
 from xinfer.core.gateway.gateway import Completion, Gateway
 from xinfer.core.gateway.stream import ResponseStream
 from xinfer.core.gateway.table import RoutingTable
+from xinfer.core.gateway.working import Work, WorkStream
 
-__all__ = ["Completion", "Control", "Encoding", "Gateway", "ResponseStream", "RoutingTable"]
+__all__ = [
+    "Completion",
+    "Control",
+    "Encoding",
+    "Gateway",
+    "ResponseStream",
+    "RoutingTable",
+    "Work",
+    "WorkStream",
+]

@@ -15,6 +15,7 @@ from xinfer.core.gateway.policy import PowerOfTwo
 from xinfer.core.gateway.replica_link import Attempt, ReplicaLink
 from xinfer.core.gateway.stream import ResponseStream
 from xinfer.core.gateway.table import RoutingTable, not_ready
+from xinfer.core.gateway.working import Work, WorkStream, collect_work
 from xinfer.errors import ReplicaLost, XinferError
 from xinfer.settings import Settings
 from xinfer.types.deployment import (
@@ -34,7 +35,7 @@ from xinfer.types.event import (
     Usage,
 )
 from xinfer.types.link import Inspected
-from xinfer.types.request import EncodeRequest, Request, TextRequest
+from xinfer.types.request import EncodeRequest, Request, TextRequest, WorkRequest
 
 T = TypeVar("T")
 
@@ -117,6 +118,31 @@ class Gateway:
 
         return await self._whole(uid, request, request_id, collect)
 
+    async def work(self, uid: str, request: WorkRequest, *, request_id: str) -> WorkStream:
+        """What is made of a request as it comes, and how far it has come; begun anew elsewhere
+        while nothing that was made has been given out, and never after.
+
+        Raises:
+            XinferError: as `open`.
+        """
+        self.table.require_ready(uid)
+        losses = _Losses()
+
+        async def restart(error: XinferError) -> tuple[Attempt, Started]:
+            losses.add(error)
+            return await self._start(uid, request, request_id, losses, error)
+
+        attempt, started = await self._start(uid, request, request_id, losses)
+        return WorkStream(attempt, started, restart)
+
+    async def work_whole(self, uid: str, request: WorkRequest, *, request_id: str) -> Work:
+        """All that is made of a request; begun anew elsewhere as in `complete`.
+
+        Raises:
+            XinferError: as `complete`.
+        """
+        return await self._whole(uid, request, request_id, collect_work)
+
     async def spell(self, uid: str, ids: Sequence[int]) -> list[str]:
         """What tokens are called in the model's vocabulary.
 
@@ -184,6 +210,19 @@ class Gateway:
             return await (await self._link(replica)).abort(request_id)
         except ReplicaLost:
             return False
+
+    async def progress(self, request_id: str) -> float | None:
+        """How much is done of a request that is worked on in steps, by its public id, whichever
+        API process it came by; None where there is none."""
+        replicas = self.table.working_replicas()
+        answers = await asyncio.gather(*(self._follow(one, request_id) for one in replicas))
+        return max((one for one in answers if one is not None), default=None)
+
+    async def _follow(self, replica: ReplicaStatus, request_id: str) -> float | None:
+        try:
+            return await (await self._link(replica)).follow(request_id)
+        except ReplicaLost:
+            return None
 
     async def inspect(self, uid: str) -> dict[str, Inspected]:
         """Load and counters by replica id, of the replicas that answer.
@@ -266,7 +305,7 @@ class Gateway:
             except ReplicaLost as lost:
                 error = lost
                 continue
-            attempt = link.submit(request, request_id, delivered)
+            attempt = await link.submit(request, request_id, delivered)
             try:
                 return attempt, await attempt.started()
             except XinferError as refusal:

@@ -22,9 +22,12 @@ from xinfer.types.link import (
     Credit,
     Detokenize,
     Detokenized,
+    Follow,
+    Followed,
     FromReplica,
     Inspect,
     Inspected,
+    Part,
     Spell,
     Spelled,
     Step,
@@ -37,6 +40,9 @@ from xinfer.types.request import Request, TextRequest
 
 logger = logging.getLogger(__name__)
 
+
+_WHOLE = 1 << 20
+"""Bytes up to which a request is sent at once."""
 
 _LAST = (Finished, Failed, Refused)
 
@@ -130,6 +136,7 @@ class ReplicaLink:
         self.closed = False
         self._settings = settings
         self.credit_step = max(1, settings.stream_window // 4)
+        self._whole = min(_WHOLE, settings.max_frame_bytes // 2)
         self._on_end = on_end
         self._link: Link | None = None
         self._others = 0
@@ -158,24 +165,42 @@ class ReplicaLink:
         held = self._others + len(self._attempts)
         return held / self._capacity if self._capacity else math.inf
 
-    def submit(self, request: Request, request_id: str, resume: Sequence[int] = ()) -> Attempt:
+    async def submit(
+        self, request: Request, request_id: str, resume: Sequence[int] = ()
+    ) -> Attempt:
         """Send a request; what comes of it is in the attempt.
 
         Args:
             resume: as of `Submit`.
-
-        Raises:
-            PayloadTooLarge: the request does not fit into a frame.
         """
         rid = next(self._numbers)
         attempt = Attempt(self, rid)
         window = self._settings.stream_window
-        attempt.sent = self._send_whole(Submit(rid, request_id, request, window, list(resume)))
-        if attempt.sent:
-            self._attempts[rid] = attempt
-        else:
+        message = self._encoder.encode(Submit(rid, request_id, request, window, list(resume)))
+        self._attempts[rid] = attempt
+        try:
+            if len(message) <= self._whole:
+                attempt.sent = self._send(message)
+            else:
+                attempt.sent = await self._send_parts(rid, message)
+        except BaseException:
+            attempt.cancel()
+            raise
+        if not attempt.sent:
+            self.forget(rid)
             attempt.on_lost("the link is closed")
         return attempt
+
+    async def _send_parts(self, rid: int, message: bytes) -> bool:
+        """Send what is large in parts, each when the replica has taken those before it, so that
+        other requests do not wait for the whole. Whether all of them went out."""
+        for start in range(0, len(message), self._whole):
+            end = start + self._whole
+            if not self.send(Part(rid, message[start:end], end >= len(message))):
+                return False
+            if self._link is not None:
+                await self._link.drained()
+        return True
 
     async def abort(self, request_id: str) -> bool:
         """Abort a request by its public id; whether this replica had it.
@@ -185,6 +210,15 @@ class ReplicaLink:
         """
         answer = await self._call(Abort(next(self._numbers), request_id))
         return isinstance(answer, Aborted) and answer.found
+
+    async def follow(self, request_id: str) -> float | None:
+        """How much is done of a request, by its public id; None where it is not there.
+
+        Raises:
+            ReplicaLost: no answer came.
+        """
+        answer = await self._call(Follow(next(self._numbers), request_id))
+        return answer.fraction if isinstance(answer, Followed) else None
 
     async def inspect(self) -> Inspected:
         """The replica's load and counters.
@@ -237,7 +271,9 @@ class ReplicaLink:
             raise answer.failure.error()
         return answer.text
 
-    async def _call(self, message: Abort | Inspect | Spell | Tokenize | Detokenize) -> Answer:
+    async def _call(
+        self, message: Abort | Follow | Inspect | Spell | Tokenize | Detokenize
+    ) -> Answer:
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._calls[message.call] = answer
         try:
@@ -270,10 +306,13 @@ class ReplicaLink:
 
     def send(self, message: ToReplica) -> bool:
         """Whether the message went out; on a closed link every attempt learns of it anyway."""
+        return self._send(self._encoder.encode(message))
+
+    def _send(self, message: bytes) -> bool:
         if self._link is None:
             return False
         try:
-            self._link.send(self._encoder.encode(message))
+            self._link.send(message)
         except LinkClosed:
             return False
         return True

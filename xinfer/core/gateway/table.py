@@ -78,6 +78,16 @@ class RoutingTable:
             if replica.state in answering and replica.address
         ]
 
+    def working_replicas(self) -> list[ReplicaStatus]:
+        """Those that answer, of all models whose engines work on requests in steps."""
+        deployments = self.snapshot.deployments if self.snapshot is not None else {}
+        return [
+            replica
+            for uid, status in deployments.items()
+            if status.loaded is not None and status.loaded.abilities.tasks
+            for replica in self.reachable_replicas(uid)
+        ]
+
     def require_ready(self, uid: str) -> DeploymentStatus:
         """The deployment, if it can take requests now.
 

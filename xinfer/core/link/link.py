@@ -42,6 +42,7 @@ class Link(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._reason: str | None = None
         self._paused = False
+        self._resumed: list[asyncio.Future[None]] = []
         self._sent_something = False
         self._last_received = 0.0
         self._next_tick = 0.0
@@ -86,6 +87,13 @@ class Link(asyncio.Protocol):
         ):
             self._end("the peer stopped reading")
 
+    async def drained(self) -> None:
+        """Return when the peer has taken most of what was sent, or the link has ended."""
+        if self._paused and self._reason is None:
+            resumed = self._loop.create_future()
+            self._resumed.append(resumed)
+            await resumed
+
     def close(self, reason: str = "closed") -> None:
         """End the link after what was sent has gone out; `on_lost` follows.
 
@@ -128,12 +136,20 @@ class Link(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._paused = False
+        self._wake()
+
+    def _wake(self) -> None:
+        resumed, self._resumed = self._resumed, []
+        for waiter in resumed:
+            if not waiter.done():
+                waiter.set_result(None)
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._reason is None:
             self._reason = str(error) if error else "the peer closed the link"
         if self._timer is not None:
             self._timer.cancel()
+        self._wake()
         handler, self._handler = self._handler, None
         if self._gate is not None and self._gate_lost is not None:
             self._gate = None

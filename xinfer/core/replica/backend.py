@@ -61,6 +61,11 @@ class Backend(Protocol):
         """
         ...
 
+    def progress(self, request_id: str) -> float | None:
+        """How much is done of the request with this public id, from 0 to 1; None where there is
+        none, or nothing is known of it."""
+        ...
+
     def close(self) -> None:
         """Close the engine; `run` returns then."""
         ...

@@ -87,6 +87,9 @@ class EncodeBackend:
     def text(self, ids: Sequence[int]) -> str:
         raise wrong_kind("makes vectors or scores of texts")
 
+    def progress(self, request_id: str) -> float | None:
+        return None
+
     def close(self) -> None:
         if not self._ended.done():
             self._ended.set_result(None)

@@ -77,6 +77,9 @@ class TokenBackend:
                 )
         return [tokenizer.piece(token) for token in ids]
 
+    def progress(self, request_id: str) -> float | None:
+        return None
+
     def close(self) -> None:
         self._engine.close()
 

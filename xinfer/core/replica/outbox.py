@@ -15,6 +15,7 @@ from xinfer.types.event import (
     Failed,
     Finished,
     LogprobDelta,
+    Made,
     MessageDelta,
     Refused,
     Rows,
@@ -97,6 +98,8 @@ class Channel:
         self._held = 0
         self._end: Finished | Failed | None = None
         self._closed = asyncio.Event()
+        self.on_grant: Callable[[int], object] | None = None
+        """Told of credit, where the request keeps count of its own."""
 
     @property
     def closed(self) -> bool:
@@ -107,8 +110,8 @@ class Channel:
         """Wait for a slow reader to take what is held, or to go."""
         await self._closed.wait()
 
-    def put(self, event: Accepted | Started | Rows) -> None:
-        """Send an event that needs no credit."""
+    def put(self, event: Accepted | Started | Rows | Made) -> None:
+        """Send an event that needs no credit, or has its own."""
         if not self.closed:
             self._outbox.put(event)
 
@@ -156,6 +159,8 @@ class Channel:
     def grant(self, deltas: int) -> None:
         """The reader took some."""
         self._credit += deltas
+        if self.on_grant is not None:
+            self.on_grant(deltas)
         if self._text and self._credit > 0 and not self.closed:
             self._credit -= 1
             reasoning = "".join(self._reasoning)

@@ -18,6 +18,7 @@ from xinfer.core.replica.admission import Admission
 from xinfer.core.replica.backend import Backend
 from xinfer.core.replica.generating import TokenBackend
 from xinfer.core.replica.service import Service
+from xinfer.core.replica.working import WorkBackend
 from xinfer.errors import EngineFailed, InvalidRequest, XinferError
 from xinfer.model.catalog.entries import on_this_machine
 from xinfer.model.catalog.refusal import code_refused
@@ -32,6 +33,7 @@ from xinfer.model.engine import (
 )
 from xinfer.model.inspect.weights import refuse_pickles
 from xinfer.model.llm.pipeline import TextPipeline
+from xinfer.model.work_engine import WorkEngine
 from xinfer.settings import Settings
 from xinfer.types.cluster import ReplicaConfig, ReplicaMessage, ReplicaReady, ReplicaUpdate
 from xinfer.types.failure import Failure
@@ -144,9 +146,13 @@ class ReplicaProcess:
             constraints = engine if isinstance(engine, ConstrainingEngine) else None
             pipeline = TextPipeline(engine.tokenizer, loaded, model, media, constraints)
             return TokenBackend(engine, pipeline), loaded.concurrency
+        if isinstance(engine, WorkEngine):
+            return WorkBackend(engine, loaded), loaded.concurrency
         name = self._config.assignment.deployment.engine
         raise InvalidRequest(
-            f"Engine {name} neither generates text nor encodes it.", param="model_engine"
+            f"Engine {name} does nothing that is known here: it has neither tokens nor vectors "
+            "nor steps of work.",
+            param="model_engine",
         )
 
     async def _serve(self, backend: Backend, slots: int, loaded: Loaded) -> int:

@@ -24,8 +24,11 @@ from xinfer.types.link import (
     Credit,
     Detokenize,
     Detokenized,
+    Follow,
+    Followed,
     Inspect,
     Inspected,
+    Part,
     Spell,
     Spelled,
     Submit,
@@ -87,6 +90,10 @@ class Service:
     def inspect(self, call: int) -> Inspected:
         """How the replica is, as the answer to call number `call`."""
         return Inspected(call, self._admission.load, self._backend.stats())
+
+    def follow(self, message: Follow) -> Followed:
+        """How far a request has come."""
+        return Followed(message.call, self._backend.progress(message.request_id))
 
     def spell(self, message: Spell) -> Spelled:
         """What the tokens are called, or why that cannot be told."""
@@ -154,11 +161,18 @@ class Session:
         self._outbox = outbox
         self._requests: dict[int, ActiveRequest] = {}
         self._asides: set[asyncio.Task[None]] = set()
+        self._parts: dict[int, bytearray] = {}
+        """Of requests that are larger than a frame, what has come."""
         self._decoder = msgspec.msgpack.Decoder(ToReplica)
 
     def on_frame(self, link: Link, payload: bytes) -> None:
         try:
             message = self._decoder.decode(payload)
+            if isinstance(message, Part):
+                whole = self._joined(message)
+                if whole is None:
+                    return
+                payload, message = whole, self._decoder.decode(whole)
         except msgspec.DecodeError as error:
             logger.error("A frame from %s could not be read: %s", link.peer, error)
             link.abort("a malformed frame")
@@ -175,6 +189,7 @@ class Session:
             if request is not None:
                 request.channel.grant(message.deltas)
         elif isinstance(message, Cancel):
+            self._parts.pop(message.rid, None)
             request = self._requests.get(message.rid)
             if request is not None:
                 self._service.cancel(request)
@@ -183,14 +198,22 @@ class Session:
             self._outbox.reply(Aborted(message.call, found))
         elif isinstance(message, Inspect):
             self._outbox.reply(self._service.inspect(message.call))
+        elif isinstance(message, Follow):
+            self._outbox.reply(self._service.follow(message))
         elif isinstance(message, Spell):
             self._outbox.reply(self._service.spell(message))
         elif isinstance(message, Detokenize):
             self._outbox.reply(self._service.detokenize(message))
-        else:
+        elif isinstance(message, Tokenize):
             task = self._service.tokenize(message, self._outbox.reply)
             self._asides.add(task)
             task.add_done_callback(self._asides.discard)
+
+    def _joined(self, part: Part) -> bytes | None:
+        """The whole message, once its last part has come."""
+        parts = self._parts.setdefault(part.rid, bytearray())
+        parts += part.data
+        return bytes(self._parts.pop(part.rid)) if part.last else None
 
     def on_lost(self, link: Link, reason: str) -> None:
         if self._requests:

@@ -15,10 +15,10 @@ from tests.support.replicas import TOKEN, ScriptedEngine, prompt, served, soon, 
 from xinfer.core.gateway.replica_link import ReplicaLink
 from xinfer.core.link import Link, serve
 from xinfer.core.security import new_token
-from xinfer.errors import InvalidRequest, PayloadTooLarge, ReplicaLost
+from xinfer.errors import InvalidRequest, ReplicaLost
 from xinfer.settings import Settings
 from xinfer.types.event import Delta, Event, Finished, Started
-from xinfer.types.link import Abort, Cancel, Load, Step, Submit, ToReplica
+from xinfer.types.link import Abort, Cancel, Load, Part, Step, Submit, ToReplica
 
 pytestmark = pytest.mark.anyio
 SETTINGS = Settings()
@@ -85,7 +85,7 @@ async def test_pressure_follows_what_is_reported_and_what_was_sent(tmp_path: Pat
         assert link.pressure == 0.0
         replica.send(Step(Load(3, 1, 8), []))
         await until(lambda: link.pressure == 0.5, "the report")
-        attempts = [link.submit(prompt(), f"r{i}") for i in range(6)]
+        attempts = [await link.submit(prompt(), f"r{i}") for i in range(6)]
         assert link.pressure == 1.25  # ours come on top of those of others
         for attempt in attempts:
             attempt.cancel()
@@ -94,7 +94,7 @@ async def test_pressure_follows_what_is_reported_and_what_was_sent(tmp_path: Pat
 
 async def test_what_came_before_the_start_is_kept_for_later(tmp_path: Path) -> None:
     async with fake(tmp_path) as (replica, link):
-        attempt = link.submit(prompt(), "r")
+        attempt = await link.submit(prompt(), "r")
         submit = await until(lambda: replica.received, "the request")
         assert isinstance(submit[0], Submit)
         assert submit[0].window == SETTINGS.stream_window
@@ -108,11 +108,11 @@ async def test_a_cancelled_attempt_tells_the_replica_once_and_hears_no_more(
     tmp_path: Path,
 ) -> None:
     async with fake(tmp_path) as (replica, link):
-        attempt = link.submit(prompt(), "r")
+        attempt = await link.submit(prompt(), "r")
         attempt.cancel()
         attempt.cancel()
         await until(lambda: len(replica.received) == 2, "the cancellation")
-        other = link.submit(prompt(), "other")
+        other = await link.submit(prompt(), "other")
         await until(lambda: len(replica.received) == 3, "the next request")
         assert [type(message) for message in replica.received] == [Submit, Cancel, Submit]
         first, _, second = replica.received
@@ -127,7 +127,7 @@ async def test_after_its_end_an_attempt_is_not_cancelled(tmp_path: Path) -> None
     async with served(engine) as replica:
         link = replica_link(replica.address)
         await link.open(TOKEN)
-        attempt = link.submit(prompt(), "r")
+        attempt = await link.submit(prompt(), "r")
         await engine.made(await engine.request(1), "x", "stop")
         events: list[Event] = []
         while not any(isinstance(event, Finished) for event in events):
@@ -141,7 +141,7 @@ async def test_after_its_end_an_attempt_is_not_cancelled(tmp_path: Path) -> None
 
 async def test_the_end_of_the_link_is_learned_after_what_came_before_it(tmp_path: Path) -> None:
     async with fake(tmp_path) as (replica, link):
-        attempt, silent = link.submit(prompt(), "r"), link.submit(prompt(), "silent")
+        attempt, silent = await link.submit(prompt(), "r"), await link.submit(prompt(), "silent")
         abort = asyncio.create_task(link.abort("r"))
         await until(lambda: len(replica.received) == 3, "the requests")
         submit = replica.received[0]
@@ -159,7 +159,7 @@ async def test_the_end_of_the_link_is_learned_after_what_came_before_it(tmp_path
             await soon(attempt.take())
         assert link.closed
         with pytest.raises(ReplicaLost):
-            await soon(link.submit(prompt(), "late").started())
+            await soon((await link.submit(prompt(), "late")).started())
         with pytest.raises(ReplicaLost):
             await soon(link.inspect())
         assert link.pressure == 2 / 8  # those of others
@@ -169,7 +169,7 @@ async def test_a_malformed_frame_ends_the_link(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with fake(tmp_path) as (replica, link):
-        attempt = link.submit(prompt(), "r")
+        attempt = await link.submit(prompt(), "r")
         assert replica.link is not None
         replica.link.send(b"\xc1 no message")
         with pytest.raises(ReplicaLost):
@@ -178,16 +178,37 @@ async def test_a_malformed_frame_ends_the_link(
         assert "malformed" in caplog.text
 
 
-async def test_a_request_larger_than_a_frame_is_refused_and_the_link_lives(
+async def test_a_request_larger_than_a_frame_comes_in_parts_and_others_between_them(
     tmp_path: Path,
 ) -> None:
     small = dataclasses.replace(SETTINGS, max_frame_bytes=1000)
     async with fake(tmp_path, small) as (replica, link):
-        with pytest.raises(PayloadTooLarge, match="1000"):
-            link.submit(prompt("x" * 2000), "large")
-        assert link.pressure == 0.0
-        link.submit(prompt(), "small")
-        await until(lambda: replica.received, "the small one")
+        await link.submit(prompt("x" * 2000), "large")
+        await link.submit(prompt(), "small")
+        *parts, other = await until(lambda: replica.received[4:] and replica.received, "all")
+        assert isinstance(other, Submit)
+        assert all(isinstance(part, Part) and part.rid == 1 for part in parts)
+        assert [part.last for part in parts if isinstance(part, Part)][-2:] == [False, True]
+        whole = b"".join(part.data for part in parts if isinstance(part, Part))
+        message = msgspec.msgpack.decode(whole, type=ToReplica)
+        assert isinstance(message, Submit)
+        assert message.request == prompt("x" * 2000)
+
+
+async def test_a_large_request_waits_for_a_replica_that_takes_nothing(tmp_path: Path) -> None:
+    async with fake(tmp_path) as (replica, link):
+        assert replica.link is not None
+        transport = replica.link._transport
+        assert transport is not None
+        transport.pause_reading()
+        sending = asyncio.create_task(link.submit(prompt("x" * (10 << 20)), "large"))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not sending.done()
+        transport.resume_reading()
+        await soon(sending)
+        parts = await until(lambda: replica.received[10:] and replica.received, "the parts")
+        assert sum(len(part.data) for part in parts if isinstance(part, Part)) > 10 << 20
 
 
 async def test_an_answer_that_does_not_come_is_not_waited_for_long(tmp_path: Path) -> None:
@@ -202,7 +223,7 @@ async def test_a_refusal_is_raised_as_it_was() -> None:
         link = replica_link(replica.address)
         await link.open(TOKEN)
         with pytest.raises(InvalidRequest) as error:
-            await soon(link.submit(prompt(max_tokens=0), "r").started())
+            await soon((await link.submit(prompt(max_tokens=0), "r")).started())
         assert error.value.param == "max_tokens"
         assert link.pressure == 0.0
         link.close()
