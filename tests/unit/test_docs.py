@@ -9,17 +9,16 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
 import yaml
 from fastapi.routing import APIRoute
 
+from tests.support.commands import SERVERS, check_command, commands_in
 from tests.support.markdown import ROOT, Block, Page
 from tools.settings_doc import main as settings_doc
 from xinfer.api.app import create_app
 from xinfer.core.gateway import Control, Gateway, RoutingTable
-from xinfer.deploy import config_check, local, supervisor, worker
-from xinfer.deploy.cli import main as xinference
+from xinfer.deploy import config_check
 from xinfer.model.engine import BUILTIN, find_engine
 from xinfer.settings import Settings
 
@@ -28,11 +27,6 @@ PATHS += [str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").rglob("
 PAGES = [Page.read(path) for path in PATHS]
 each_page = pytest.mark.parametrize("page", PAGES, ids=PATHS)
 
-SERVERS = {
-    "xinference-local": local,
-    "xinference-supervisor": supervisor,
-    "xinference-worker": worker,
-}
 TINY_CHAT = ROOT / "xinfer/model/catalog/weights/tiny-chat/tiny-chat-f16.gguf"
 OPERATORS = {"|", "&&", "||", ";", "&"}
 
@@ -85,7 +79,7 @@ def test_files_for_other_programs_are_what_those_read(page: Page) -> None:
             check_command([Path(started[0]).name, *started[1:]])
         for document in yaml.safe_load_all(block.code) if block.language == "yaml" else ():
             assert isinstance(document, dict), block.code
-            for command in _commands_in(document):
+            for command in commands_in(document):
                 check_command(command)
 
 
@@ -98,21 +92,6 @@ def test_files_of_declared_models_are_right(page: Page, tmp_path: Path) -> None:
                 (tmp_path / path).parent.mkdir(exist_ok=True)
                 shutil.copy(TINY_CHAT, tmp_path / path)
             assert config_check.read_file(str(tmp_path / "models.yaml"))
-
-
-def _commands_in(value: object) -> Iterator[list[str]]:
-    """What a file for Compose or Kubernetes starts of ours, as words."""
-    if isinstance(value, list):
-        for each in value:
-            yield from _commands_in(each)
-    elif isinstance(value, dict):
-        for key, each in value.items():
-            words = each.split() if isinstance(each, str) else each
-            if key == "command" and isinstance(words, list) and words[0] in SERVERS:
-                arguments = value.get("args", [])
-                yield [re.sub(r"\$\(\w+\)", "127.0.0.1", str(one)) for one in [*words, *arguments]]
-            else:
-                yield from _commands_in(each)
 
 
 @each_page
@@ -169,33 +148,6 @@ def _words(line: str) -> list[str]:
         return shlex.split(line, comments=True)
     except ValueError:  # not shell, such as a sentence with an apostrophe
         return []
-
-
-def check_command(words: list[str]) -> None:
-    """Fail unless these words name a command, and flags that it has."""
-    program, *rest = words
-    if program == "make":
-        makefile = (ROOT / "Makefile").read_text()
-        known = set(re.findall(r"^([\w-]+):", makefile, re.MULTILINE))
-        known |= {f"{name}=" for name in re.findall(r"\$\((\w+)\)", makefile)}
-        assert {re.sub("=.*", "=", word) for word in rest} <= known, words
-        return
-    if program in SERVERS:
-        SERVERS[program].make_parser().parse_args(rest)
-        return
-    if not rest:
-        return
-    name, *arguments = rest
-    with click.Context(xinference) as context:
-        command = xinference.get_command(context, name)
-    assert command is not None, words
-    known = {flag for parameter in command.params for flag in parameter.opts}
-    flags = {word for word in arguments if re.match(r"-{1,2}[a-z]", word)}
-    unknown = {flag.removeprefix("--").replace("-", "_") for flag in flags - known}
-    if name == "launch":
-        for engine in BUILTIN:
-            unknown -= set(find_engine(engine)[1].options().__struct_fields__)
-    assert not unknown, words
 
 
 def _routes() -> set[str]:

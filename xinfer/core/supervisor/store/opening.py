@@ -168,6 +168,13 @@ def _cannot_use(path: Path, error: Exception) -> CannotStart:
 
 def _reason(path: Path, error: Exception) -> str:
     """SQLite does not say why a file cannot be opened."""
+    if isinstance(error, PermissionError):
+        place = next(each for each in path.parents if os.path.exists(each))
+        user = os.geteuid()
+        return (
+            f"{error}; {place} is user {place.stat().st_uid}'s and this process is user {user}'s: "
+            f"chown -R {user} {place} lets it"
+        )
     if os.access(path.parent, os.W_OK):
         return str(error)
     return f"{error}; {path.parent} cannot be written"

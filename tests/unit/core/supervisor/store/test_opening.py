@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -169,6 +170,18 @@ def test_a_locked_database_is_opened_and_only_changes_are_refused(
     with_store(tmp_path, look)
     assert f"{database(tmp_path)} cannot be written: database is locked" in caplog.text
     assert with_store(tmp_path, load) == []
+
+
+def test_a_home_of_another_user_is_refused_with_the_command_that_mends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(directory: Path, *arguments: object, **options: object) -> None:
+        raise PermissionError(13, "Permission denied", str(directory))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    monkeypatch.setattr(os, "geteuid", lambda: 1234)
+    with pytest.raises(CannotStart, match=f"chown -R 1234 {tmp_path} lets it"):
+        open_store(tmp_path / "home", restore=None)
 
 
 @pytest.fixture
