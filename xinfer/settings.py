@@ -150,6 +150,41 @@ class Settings:
         "Most texts (names of members included) of a JSON body accepted; each takes time.",
         positive=True,
     )
+    fetch_max_urls: int = _setting(
+        16,
+        "XINFERENCE_FETCH_MAX_URLS",
+        "Pictures and other content that are fetched for one request, which names them by URL; "
+        "with 0 nothing is fetched.",
+    )
+    fetch_max_bytes: int = _setting(
+        32 << 20,
+        "XINFERENCE_FETCH_MAX_BYTES",
+        "Most bytes that are fetched for one request, of all that it names together.",
+        positive=True,
+    )
+    fetch_timeout: float = _setting(
+        10.0,
+        "XINFERENCE_FETCH_TIMEOUT",
+        "Time in which all that a request names by URL has to be here.",
+        positive=True,
+    )
+    fetch_redirects: int = _setting(
+        0,
+        "XINFERENCE_FETCH_REDIRECTS",
+        "Redirects that are followed for a URL; each is checked as the first one was.",
+    )
+    fetch_allowed_domains: str = _setting(
+        "",
+        "XINFERENCE_FETCH_ALLOWED_DOMAINS",
+        "Comma-separated hosts that requests may have something fetched from, *.example.com for "
+        "those below example.com; without it, all.",
+    )
+    fetch_private_networks: bool = _setting(
+        False,
+        "XINFERENCE_FETCH_PRIVATE_NETWORKS",
+        "Fetch also from addresses that are not public: of this machine, of private networks, "
+        "link-local ones. Whoever may send requests can then read what answers there.",
+    )
     max_header_bytes: int = _setting(
         64 << 10,
         "XINFERENCE_MAX_HEADER_BYTES",

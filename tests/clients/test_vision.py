@@ -57,6 +57,14 @@ def test_the_model_sees(client: openai.OpenAI, uid: str) -> None:
     assert answers[2].usage.prompt_tokens_details.cached_tokens > PATCHES
 
 
+def test_a_picture_at_an_address_of_the_server_is_refused(
+    server: Server, client: openai.OpenAI, uid: str
+) -> None:
+    with pytest.raises(openai.BadRequestError, match="no public address is known") as caught:
+        ask(client, uid, ONE, f"{server.url}/health")
+    assert caught.value.param == "messages[0].content[2]"
+
+
 def test_a_stream_says_the_same(client: openai.OpenAI, uid: str) -> None:
     whole = ask(client, uid, ONE).choices[0].message.content
     chunks = ask(client, uid, ONE, stream=True)
@@ -71,7 +79,7 @@ def test_the_model_is_listed_as_one_that_sees(server: Server, uid: str) -> None:
 @pytest.mark.parametrize(
     ("url", "status", "reason"),
     [
-        ("https://example.com/a.png", 400, "data URL"),
+        ("file:///etc/passwd", 400, "data URL"),
         (data_url(b"RIFF0000WEBP", "image/webp"), 400, "expected PNG, JPEG, GIF, BMP"),
         (data_url(png_file(40, 30, b"damaged")), 400, "damaged"),
         (data_url(png_file(100_000, 100_000, b"")), 413, "100000 by 100000 pixels"),

@@ -10,6 +10,7 @@ from xinfer.api import errors, page
 from xinfer.api.auth.keys import Keys
 from xinfer.api.auth.middleware import RequireKey
 from xinfer.api.auth.policy import Policy
+from xinfer.api.fetch import Fetcher
 from xinfer.api.lifetime import Drain
 from xinfer.api.metrics import Metrics
 from xinfer.api.middleware.body_limit import BodyLimit
@@ -32,6 +33,7 @@ def create_app(
     metrics_dir: str | None = None,
     tracing: Tracing | None = None,
     supervisor: str = "",
+    fetcher: Fetcher | None = None,
 ) -> FastAPI:
     """The ASGI application of one API process.
 
@@ -43,6 +45,7 @@ def create_app(
         metrics_dir: where several processes keep their metrics together.
         tracing: where spans of requests go; closed by the caller.
         supervisor: where the supervisor's actor listens.
+        fetcher: what requests name by URL is fetched by; one by the settings by default.
     """
     services = Services(
         gateway=gateway,
@@ -51,6 +54,7 @@ def create_app(
         drain=drain or Drain(),
         metrics=Metrics(metrics_dir),
         model_list=ModelList(gateway.table),
+        fetcher=fetcher or Fetcher(settings),
         tracing=tracing,
         supervisor=supervisor,
     )

@@ -9,43 +9,80 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+from fastapi import Request
 
+from xinfer.api.fetch import Fetcher, Reference, is_remote
+from xinfer.api.lifetime import within
+from xinfer.api.services import services
 from xinfer.errors import InvalidRequest
+from xinfer.types.deployment import DeploymentStatus
 from xinfer.types.request import ChatRequest, Media
 
 DECODE_ON_THREAD = 256 << 10
 """Characters of URLs from which they are decoded on a thread."""
 
 
-async def take_media(chat: ChatRequest) -> ChatRequest:
-    """The request with its pictures in `media`; with none, the same request.
+async def with_media(request: Request, uid: str, chat: ChatRequest) -> ChatRequest:
+    """The request with its pictures in `media`, for a model that is there; with none, the same
+    request. It ends early when the client leaves.
 
     Raises:
-        InvalidRequest: a URL is no data URL in base64; names the part.
+        InvalidRequest: a URL is neither a data URL in base64 nor one that can be fetched, or the
+            model takes no pictures; names the part.
+        PayloadTooLarge: more is named by URL than is fetched for a request.
     """
-    urls = list(_urls(chat.messages))
-    if not urls:
+    references = list(_references(chat.messages))
+    if not references:
         return chat
-    if sum(len(url) for _, url in urls) > DECODE_ON_THREAD:
-        media = await asyncio.to_thread(_decode_all, urls)
+    here = services(request)
+    remote = [reference for reference in references if is_remote(reference.url)]
+    if remote:
+        _require_sight(here.table.status(uid), remote[0])
+    work = take_media(chat, references, here.fetcher)
+    return await within(request.receive, here.drain, work)
+
+
+async def take_media(
+    chat: ChatRequest, references: list[Reference], fetcher: Fetcher
+) -> ChatRequest:
+    """The same, for its references. Nothing is fetched unless all data URLs are good."""
+    here = [reference for reference in references if not is_remote(reference.url)]
+    if sum(len(reference.url) for reference in here) > DECODE_ON_THREAD:
+        decoded = await asyncio.to_thread(_decode_all, here)
     else:
-        media = _decode_all(urls)
-    messages = _with_numbers(chat.messages)
-    return msgspec.structs.replace(chat, messages=messages, media=media)
+        decoded = _decode_all(here)
+    remote = [reference for reference in references if is_remote(reference.url)]
+    fetched = await fetcher.fetch(remote) if remote else []
+    sources = {False: iter(decoded), True: iter(fetched)}
+    media = tuple(
+        Media(next(sources[is_remote(reference.url)]), reference.where) for reference in references
+    )
+    return msgspec.structs.replace(chat, messages=_with_numbers(chat.messages), media=media)
+
+
+def _require_sight(status: DeploymentStatus, reference: Reference) -> None:
+    """Nothing is fetched for a model that cannot look at it."""
+    if status.loaded is not None and not status.loaded.abilities.media:
+        raise InvalidRequest(
+            f"{reference.where} is a picture, and model {status.deployment.uid!r} takes none. "
+            "Models with `vision` among their `model_ability` do.",
+            param=reference.where,
+        )
 
 
 def _is_picture(part: Any) -> bool:
     return bool(part["type"] == "image_url")
 
 
-def _urls(messages: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+def _references(messages: list[dict[str, Any]]) -> Iterator[Reference]:
     """Where each picture is, and its URL."""
     for index, message in enumerate(messages):
         content = message.get("content")
         if isinstance(content, list):
             for number, part in enumerate(content):
                 if _is_picture(part):
-                    yield f"messages[{index}].content[{number}]", part["image_url"]["url"]
+                    where = f"messages[{index}].content[{number}]"
+                    yield Reference(part["image_url"]["url"], where)
 
 
 def _with_numbers(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -66,24 +103,17 @@ def _with_numbers(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return numbered
 
 
-def _decode_all(urls: list[tuple[str, str]]) -> tuple[Media, ...]:
-    return tuple(Media(_decode(url, where), where) for where, url in urls)
+def _decode_all(references: list[Reference]) -> list[bytes]:
+    return [_decode(reference.url, reference.where) for reference in references]
 
 
 def _decode(url: str, where: str) -> bytes:
     scheme, _, rest = url.partition(":")
-    if scheme.lower() in ("http", "https"):
-        raise InvalidRequest(
-            f"The picture in {where} is to be fetched from elsewhere, which this server does not "
-            "do yet. Send it in a data URL: data:image/png;base64,...",
-            code="unsupported_parameter",
-            param=where,
-        )
     kind, comma, data = rest.partition(",")
     if scheme.lower() != "data" or not comma or not kind.lower().endswith(";base64"):
         raise InvalidRequest(
-            f"The URL of the picture in {where} is not one that is taken here; expected a data URL "
-            "in base64: data:image/png;base64,...",
+            f"The URL of the picture in {where} is not one that is taken here; expected one with "
+            "https or http, or a data URL in base64: data:image/png;base64,...",
             param=where,
         )
     try:

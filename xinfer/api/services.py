@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
+from xinfer.api.fetch import Fetcher
 from xinfer.api.lifetime import Drain
 from xinfer.api.metrics import Metrics
 from xinfer.api.render.deployments import ModelList
@@ -24,6 +25,7 @@ class Services:
     drain: Drain
     metrics: Metrics
     model_list: ModelList
+    fetcher: Fetcher
     tracing: Tracing | None = None
     supervisor: str = ""
     """Where its actor listens, as host:port; the host may be 0.0.0.0 or ::."""

@@ -13,6 +13,7 @@ import msgspec
 from fastapi import FastAPI
 
 from xinfer.api.app import create_app
+from xinfer.api.fetch import Fetcher
 from xinfer.api.lifetime import Drain
 from xinfer.core.gateway import Completion, Encoding, RoutingTable
 from xinfer.errors import XinferError
@@ -59,6 +60,7 @@ def deployment(
     generation: int = 1,
     failure: XinferError | None = None,
     encode: EncodeAbilities | None = None,
+    media: bool = False,
     aliases: tuple[str, ...] = (),
     **model: Any,
 ) -> DeploymentStatus:
@@ -70,7 +72,9 @@ def deployment(
         "abilities": ("generate", "chat"),
         "description": "Repeats its prompt.",
     }
-    loaded = Loaded(context_length=2048, concurrency=4, abilities=Abilities(encode=encode))
+    loaded = Loaded(
+        context_length=2048, concurrency=4, abilities=Abilities(encode=encode, media=media)
+    )
     ready = state is DeploymentState.READY
     return DeploymentStatus(
         deployment=Deployment(
@@ -306,7 +310,11 @@ class Api:
     """An application on fakes, with `echo` running."""
 
     def __init__(
-        self, *deployments: DeploymentStatus, supervisor: str = "", **settings: Any
+        self,
+        *deployments: DeploymentStatus,
+        supervisor: str = "",
+        fetcher: Fetcher | None = None,
+        **settings: Any,
     ) -> None:
         self.table = RoutingTable()
         self.table.connected = True
@@ -320,6 +328,7 @@ class Api:
             Settings(**settings),
             drain=self.drain,
             supervisor=supervisor,
+            fetcher=fetcher,
         )
         self.http = httpx.AsyncClient(
             transport=httpx.ASGITransport(app=self.app, raise_app_exceptions=False),

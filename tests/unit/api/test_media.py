@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from typing import Any
 
 import pytest
 
 from tests.support.pictures import data_url, noise, png
-from tests.unit.api.fakes import Api
+from tests.support.site import response, running_site
+from tests.unit.api.fakes import Api, Exchange, deployment
 from xinfer.api import media
 from xinfer.types.request import ChatRequest, Media
 
@@ -55,21 +57,117 @@ async def test_a_replica_gets_bytes_and_their_places() -> None:
     ]
 
 
+def seeing(**settings: Any) -> Api:
+    return Api(deployment(media=True), fetch_private_networks=True, **settings)
+
+
+async def test_pictures_by_url_and_in_data_urls_come_in_their_order() -> None:
+    async with running_site(response(b"fetched")) as site:
+        url = f"HTTP://localhost:{site.port}/a.png"
+        api = seeing()
+        parts = [picture(data_url(PICTURE)), picture(url), text("a"), picture(data_url(PICTURE))]
+        answer = await api.chat(messages=[{"role": "user", "content": parts}])
+        assert answer.status_code == 200, answer.text
+    (request,) = api.gateway.requests
+    assert isinstance(request, ChatRequest)
+    assert [one.data for one in request.media] == [PICTURE, b"fetched", PICTURE]
+    assert [one.where for one in request.media] == [f"messages[0].content[{n}]" for n in (0, 1, 3)]
+
+
+ROUTES = {
+    "/v1/messages": {
+        "max_tokens": 1,
+        "messages": [
+            {
+                "role": "user",
+                "content": [{"type": "image", "source": {"type": "url", "url": "URL"}}],
+            }
+        ],
+    },
+    "/v1/messages/count_tokens": {
+        "messages": [
+            {
+                "role": "user",
+                "content": [{"type": "image", "source": {"type": "url", "url": "URL"}}],
+            }
+        ],
+    },
+    "/v1/responses": {
+        "input": [{"role": "user", "content": [{"type": "input_image", "image_url": "URL"}]}]
+    },
+    "/tokenize": {"messages": [{"role": "user", "content": [picture("URL")]}]},
+}
+
+
+@pytest.mark.parametrize("route", ROUTES)
+async def test_every_route_with_a_conversation_fetches(route: str) -> None:
+    async with running_site(response(b"fetched")) as site:
+        body = json.dumps(ROUTES[route]).replace("URL", f"http://127.0.0.1:{site.port}/")
+        api = seeing()
+        answer = await api.http.post(route, json={"model": "echo", **json.loads(body)})
+        assert answer.status_code == 200, answer.text
+    (request,) = api.gateway.requests
+    assert isinstance(request, ChatRequest)
+    assert [one.data for one in request.media] == [b"fetched"]
+
+
+async def test_nothing_is_fetched_for_a_model_that_takes_no_pictures() -> None:
+    async with running_site(response(b"fetched")) as site:
+        api = Api(fetch_private_networks=True)
+        part = picture(f"http://127.0.0.1:{site.port}/")
+        answer = await api.chat(messages=[{"role": "user", "content": [part]}])
+        assert answer.status_code == 400
+        assert answer.json()["error"]["param"] == "messages[0].content[0]"
+        assert "takes none" in answer.json()["error"]["message"]
+        assert site.connections == 0
+
+
+async def test_nothing_is_fetched_beside_a_data_url_that_is_not_good() -> None:
+    async with running_site(response(b"fetched")) as site:
+        parts = [picture(f"http://127.0.0.1:{site.port}/"), picture("data:image/png;base64,a*b=")]
+        answer = await seeing().chat(messages=[{"role": "user", "content": parts}])
+        assert "not valid base64" in answer.json()["error"]["message"]
+        assert site.connections == 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_client_who_leaves_ends_the_fetch(stream: bool) -> None:
+    async def stall(head: bytes, writer: asyncio.StreamWriter) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    started = asyncio.Event()
+    async with running_site(stall) as site:
+        api = seeing(fetch_timeout=600.0)
+        part = picture(f"http://127.0.0.1:{site.port}/")
+        body = {"model": "echo", "messages": [{"role": "user", "content": [part]}]}
+        exchange = Exchange(api.app, "/v1/chat/completions", {**body, "stream": stream})
+        async with exchange.running() as task:
+            await started.wait()
+            exchange.hang_up()
+            await asyncio.wait_for(site.hung_up.wait(), 30)
+            await asyncio.wait_for(task, 30)
+    assert exchange.status == 499
+    assert api.gateway.requests == []
+
+
 async def test_a_conversation_without_pictures_is_left_as_it_is() -> None:
-    chat = ChatRequest(messages=[{"role": "user", "content": [text("a")]}])
-    assert await media.take_media(chat) is chat
+    api = Api()
+    assert (await api.chat(messages=[{"role": "user", "content": [text("a")]}])).is_success
+    (request,) = api.gateway.requests
+    assert isinstance(request, ChatRequest)
+    assert request.media == ()
+    assert request.messages == [{"role": "user", "content": [text("a")]}]
 
 
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("http://example.com/a.png", "does not do yet"),
-        ("HTTPS://example.com/a.png", "does not do yet"),
-        ("file:///etc/passwd", "expected a data URL"),
-        ("/etc/passwd", "expected a data URL"),
-        ("", "expected a data URL"),
-        ("data:image/png,abc", "expected a data URL"),
-        ("data:image/png;base64", "expected a data URL"),
+        ("file:///etc/passwd", "or a data URL in base64"),
+        ("/etc/passwd", "or a data URL in base64"),
+        ("", "or a data URL in base64"),
+        ("data:image/png,abc", "or a data URL in base64"),
+        ("data:image/png;base64", "or a data URL in base64"),
         ("data:image/png;base64,a*b=", "not valid base64"),
         ("data:image/png;base64,YQ=", "not valid base64"),
         ("data:image/png;base64,Yé==", "not valid base64"),
@@ -112,9 +210,9 @@ async def test_many_bytes_are_decoded_off_the_event_loop(monkeypatch: pytest.Mon
         return decode(url, where)
 
     monkeypatch.setattr(media, "_decode", record)
+    api = Api()
     for data in (PICTURE, PICTURE + bytes(1 << 20)):
-        part = picture(data_url(data))
-        chat = ChatRequest(messages=[{"role": "user", "content": [part]}])
-        assert (await media.take_media(chat)).media[0].data == data
+        await api.chat(messages=[{"role": "user", "content": [picture(data_url(data))]}])
+    requests = [one for one in api.gateway.requests if isinstance(one, ChatRequest)]
+    assert [len(one.media[0].data) for one in requests] == [len(PICTURE), len(PICTURE) + (1 << 20)]
     assert [thread is threading.main_thread() for thread in threads] == [True, False]
-    assert asyncio.get_running_loop().is_running()

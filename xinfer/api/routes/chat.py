@@ -6,7 +6,7 @@ from contextlib import aclosing, asynccontextmanager
 from fastapi import APIRouter, Request, Response
 
 from xinfer.api.lifetime import within
-from xinfer.api.media import take_media
+from xinfer.api.media import with_media
 from xinfer.api.render.text import ChatChunks, chat_completion
 from xinfer.api.requests import InferenceRoute
 from xinfer.api.routes.generation import Call, begin, choice_frames, json_answer
@@ -23,7 +23,7 @@ router = APIRouter(route_class=InferenceRoute, tags=["inference"])
 async def create_chat_completion(request: Request, body: ChatBody) -> Response:
     """Continue a conversation; as server-sent events with `stream`."""
     call = begin(request, body, "chat")
-    chat = await take_media(body.request())
+    chat = await with_media(request, call.uid, body.request())
     here = call.services
     if body.stream:
         frames = _frames(call, chat, _chunks(call, body))

@@ -6,7 +6,7 @@ from contextlib import aclosing, asynccontextmanager
 from fastapi import APIRouter, Request, Response
 
 from xinfer.api.lifetime import within
-from xinfer.api.media import take_media
+from xinfer.api.media import with_media
 from xinfer.api.render.anthropic import PING, MessageEvents, message
 from xinfer.api.requests import InferenceRoute
 from xinfer.api.routes.generation import (
@@ -33,7 +33,7 @@ async def create_message(request: Request, body: MessagesBody) -> Response:
     asked = body.chat()
     call = begin(request, asked, "chat")
     call.headers.update(_headers(body, call.request_id))
-    chat = await take_media(asked.request())
+    chat = await with_media(request, call.uid, asked.request())
     here = call.services
     if body.stream:
         events = MessageEvents(request_id=call.request_id, created=call.created, model=body.model)
@@ -59,7 +59,7 @@ async def count_tokens(request: Request, body: CountBody) -> Response:
     require_ability(here.table, body.model, "chat")
     asked = body.chat()
     asked.check_supported()
-    chat = await take_media(asked.request())
+    chat = await with_media(request, body.model, asked.request())
     work = here.gateway.count_tokens(body.model, chat)
     count = await within(request.receive, here.drain, work)
     headers = _headers(body, request.scope["state"]["request_id"])

@@ -6,7 +6,7 @@ from contextlib import aclosing, asynccontextmanager
 from fastapi import APIRouter, Request, Response
 
 from xinfer.api.lifetime import within
-from xinfer.api.media import take_media
+from xinfer.api.media import with_media
 from xinfer.api.render.responses import ResponseEvents, response
 from xinfer.api.requests import InferenceRoute
 from xinfer.api.routes.generation import Call, begin, choice_frames, ignored_fields, json_answer
@@ -25,7 +25,7 @@ async def create_response(request: Request, body: ResponsesBody) -> Response:
     asked = body.chat()
     call = begin(request, asked, "chat")
     call.headers.update(ignored_fields(body))
-    chat = await take_media(asked.request())
+    chat = await with_media(request, call.uid, asked.request())
     here = call.services
     if body.stream:
         events = ResponseEvents(request_id=call.request_id, created=call.created, body=body)

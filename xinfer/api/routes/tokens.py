@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from xinfer.api.lifetime import within
-from xinfer.api.media import take_media
+from xinfer.api.media import with_media
 from xinfer.api.render.tokens import text_of_tokens, tokens_of_text
 from xinfer.api.requests import InferenceRoute
 from xinfer.api.routes.encoding import require_type
@@ -12,7 +12,7 @@ from xinfer.api.schemas.answers import DETOKENIZE_ANSWER, TOKENIZE_ANSWER
 from xinfer.api.schemas.encode import check_spelled
 from xinfer.api.schemas.tokens import DetokenizeBody, TokenizeBody
 from xinfer.api.services import Services, services
-from xinfer.types.request import ChatRequest
+from xinfer.types.request import ChatRequest, TextRequest
 
 router = APIRouter(route_class=InferenceRoute, tags=["inference"])
 
@@ -23,7 +23,10 @@ async def tokenize(request: Request, body: TokenizeBody) -> Response:
     here = services(request)
     body.check_supported()
     require_type(request, body.model, "LLM")
-    answer = await within(request.receive, here.drain, _tokenized(here, body))
+    asked = body.request()
+    if isinstance(asked, ChatRequest):
+        asked = await with_media(request, body.model, asked)
+    answer = await within(request.receive, here.drain, _tokenized(here, body, asked))
     return json_answer(answer, ignored_fields(body))
 
 
@@ -37,10 +40,7 @@ async def detokenize(request: Request, body: DetokenizeBody) -> Response:
     return json_answer(text_of_tokens(text), ignored_fields(body))
 
 
-async def _tokenized(here: Services, body: TokenizeBody) -> bytes:
-    asked = body.request()
-    if isinstance(asked, ChatRequest):
-        asked = await take_media(asked)
+async def _tokenized(here: Services, body: TokenizeBody, asked: TextRequest) -> bytes:
     ids = await here.gateway.tokenize(body.model, asked, bare=body.bare)
     names = None
     if body.return_token_strs:

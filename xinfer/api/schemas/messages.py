@@ -21,7 +21,8 @@ class TextPart(TypedDict):
 
 @_open
 class ImageUrl(TypedDict):
-    """A picture in a data URL. `detail` has no effect: each model has its own resolution."""
+    """A picture, in a data URL or where it is. `detail` has no effect: models have their own
+    resolution."""
 
     url: str
     detail: NotRequired[str | None]

@@ -330,8 +330,8 @@ def _part(part: Any, where: str) -> dict[str, Any]:
         return {"type": "text", "text": part["text"]}
     if not part.get("image_url"):
         raise InvalidRequest(
-            f"`{where}`: files are not kept here. Send the picture as `image_url`, in a data URL: "
-            "data:image/png;base64,...",
+            f"`{where}`: files are not kept here. Send the picture as `image_url`, by URL or in "
+            "a data URL: data:image/png;base64,...",
             code="unsupported_parameter",
             param=where,
         )
