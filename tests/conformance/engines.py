@@ -111,7 +111,9 @@ def _llama_cpp_shared(setup: Setup) -> dict[str, Any]:
     return options if setup.cells is None else options | {"n_kv": setup.cells}
 
 
-CONSTRAINTS = frozenset({"json_object", "json_schema", "regex", "choice", "grammar"})
+CONSTRAINTS = frozenset(
+    {"json_object", "json_schema", "regex", "choice", "grammar", "structural_tag"}
+)
 """Kinds of constraints."""
 
 ECHO = EngineCase(
@@ -125,8 +127,9 @@ XLLAMACPP = EngineCase(
     name="xllamacpp",
     format="ggufv2",
     options=_llama_options,
-    abilities=frozenset({"resume"}),
+    abilities=frozenset({"resume"}) | CONSTRAINTS,
     reuses=True,
+    resumes_constraints=True,
 )
 
 LLAMA_CPP = EngineCase(

@@ -51,6 +51,8 @@ class Constraint(msgspec.Struct, frozen=True, array_like=True):
     regex: a regular expression that the whole output matches.
     choice: a JSON list of texts, one of which the output is.
     grammar: a GBNF grammar, whose root rule is `root`.
+    structural_tag: parts of these kinds, texts between them, and text up to one of them, as
+        xgrammar's structural tags have it. The pipeline makes them; no request has one.
     """
     source: str
     field: str = ""

@@ -30,6 +30,8 @@ _LIMITS: dict[str, Any] = {
     # A state takes one or two kB.
     "max_lexer_states": 50_000,
 }
+_PLACE = re.compile(r"^at \d+\(\d+\): (?:failed to compile JSON schema: )?")
+"""Of a grammar that nobody has seen."""
 _UNIMPLEMENTED = re.compile(r"Unimplemented keys: \[(.*)\]")
 
 
@@ -37,6 +39,10 @@ class Tokens(Protocol):
     """What a constraint has to know of a tokenizer."""
 
     eos_ids: frozenset[int]
+
+    def encode(self, text: str, *, special: bool) -> list[int]:
+        """Ids of `text`; `special` tells whether control tokens in it are recognised."""
+        ...
 
     def piece(self, token: int) -> bytes:
         """The bytes a token stands for; empty for a control token."""
@@ -51,9 +57,12 @@ class ConstraintCompiler:
 
     Args:
         tokens: of the model.
+        one_way: as of `grammar_of`.
     """
 
-    def __init__(self, tokens: Tokens) -> None:
+    def __init__(self, tokens: Tokens, *, one_way: bool = False) -> None:
+        self._tokens = tokens
+        self._one_way = one_way
         self._end_ids = tokens.eos_ids
         self._tokenizer = LLTokenizer(
             TokenizerWrapper(_Vocabulary(tokens)), eos_token=sorted(self._end_ids)
@@ -78,6 +87,14 @@ class ConstraintCompiler:
         state = self._compiled(constraint).deep_copy()
         return Matcher(state, constraint, self._end_ids, self._tokenizer.vocab_size)
 
+    def grammar(self, constraint: Constraint) -> str:
+        """In llguidance's form of Lark, for a library that has it built in.
+
+        Raises:
+            InvalidRequest: as of `check`.
+        """
+        return grammar_of(constraint, self._control, one_way=self._one_way)
+
     def _compiled(self, constraint: Constraint) -> LLMatcher:
         key = constraint.kind, constraint.source
         with self._lock:
@@ -95,7 +112,8 @@ class ConstraintCompiler:
 
     def _compile(self, constraint: Constraint) -> LLMatcher:
         limits = LLParserLimits(verbose_errors=False, **_LIMITS)
-        state = LLMatcher(self._tokenizer, grammar_of(constraint), log_level=0, limits=limits)
+        lark = LLMatcher.grammar_from_lark(self.grammar(constraint))
+        state = LLMatcher(self._tokenizer, lark, log_level=0, limits=limits)
         if not state.is_error():
             # Whether there is a way to begin; and the first mask is what the lexer works most for.
             first = state.deep_copy()
@@ -104,6 +122,13 @@ class ConstraintCompiler:
                 raise _refusal(constraint, first.get_error())
             return state
         raise _refusal(constraint, state.get_error())
+
+    def _control(self, text: str) -> int | None:
+        """The control token that a text is; the tokens that end an output are none."""
+        ids = self._tokens.encode(text, special=True)
+        if len(ids) != 1 or ids[0] in self._end_ids or self._tokens.piece(ids[0]):
+            return None
+        return ids[0]
 
 
 class _Vocabulary:
@@ -136,4 +161,5 @@ def _refusal(constraint: Constraint, reason: str) -> InvalidRequest:
     lines = reason.strip().splitlines()
     error = next((line for line in lines if line.startswith("error: ")), None)
     what = first_line(reason) if error is None else error.removeprefix("error: ")
+    what = _PLACE.sub("", what)
     return refused(constraint, f"cannot be enforced: {what}", "Change or leave out that part.")

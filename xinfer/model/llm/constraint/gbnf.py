@@ -38,6 +38,8 @@ class _Reader:
     """Reads a grammar once, and writes it in Lark on the way."""
 
     text: str
+    prefix: str = ""
+    """Of the names of rules and words, in the grammar that it becomes a part of."""
     at: int = 0
     rules: dict[str, str] = field(default_factory=dict)
     used: dict[str, int] = field(default_factory=dict)
@@ -63,9 +65,10 @@ class _Reader:
         return self._lark()
 
     def _lark(self) -> str:
-        lines = [f"start: {self._rule('root')}"]
+        lines = [f"{self.prefix or 'start'}: {self._rule('root')}"]
         lines += [f"{self._rule(name)}: {text}" for name, text in self.rules.items()]
-        lines += [f"W{number}: /{word}/" for word, number in self.words.items()]
+        words = self.words.items()
+        lines += [f"{self.prefix.upper()}W{number}: /{word}/" for word, number in words]
         return "\n".join(lines)
 
     def _alternatives(self, depth: int) -> str:
@@ -170,26 +173,30 @@ class _Reader:
         self.at = found.end()
 
     def _rule(self, name: str) -> str:
-        return f"r{self.used.setdefault(name, len(self.used))}"
+        return f"{self.prefix}r{self.used.setdefault(name, len(self.used))}"
 
     def _word(self, pattern: str) -> str:
-        return f"W{self.words.setdefault(pattern, len(self.words))}"
+        return f"{self.prefix.upper()}W{self.words.setdefault(pattern, len(self.words))}"
 
     def _here(self) -> str:
         line = self.text.count("\n", 0, self.at) + 1
         return f"in line {line} before {self.text[self.at : self.at + 20]!r}"
 
 
-def lark_of(constraint: Constraint) -> str:
+def lark_of(constraint: Constraint, source: str, *, prefix: str = "") -> str:
     """A GBNF grammar in llguidance's form of Lark.
+
+    Args:
+        constraint: what it is of, for errors.
+        prefix: the name of its first rule, and the beginning of the others'; `start` by default.
 
     Raises:
         InvalidRequest: it is none, is too long, nested too deeply, or repeats too often.
     """
-    if len(constraint.source) > MAX_CHARS:
+    if len(source) > MAX_CHARS:
         raise refused(constraint, f"has more than {MAX_CHARS} characters", "Shorten it.")
     try:
-        return _Reader(constraint.source).read()
+        return _Reader(source, prefix).read()
     except _Error as error:
         raise refused(
             constraint,

@@ -1,12 +1,12 @@
-"""Constraints as grammars of llguidance."""
+"""Constraints as grammars in llguidance's form of Lark, which llama.cpp reads as well."""
 
 from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from llguidance import LLMatcher, regex_to_lark
+from llguidance import regex_to_lark
 
 from xinfer.model.llm.constraint.errors import refused
 from xinfer.model.llm.constraint.gbnf import lark_of
@@ -16,12 +16,12 @@ from xinfer.model.llm.constraint.limits import (
     check_schema,
     check_size,
 )
+from xinfer.model.llm.constraint.structure import Control, Lark, parse_structure, write
 from xinfer.types.request import Constraint
 
-if TYPE_CHECKING:
-    from llguidance._lib import JsonCompileOptions
-
-_JSON: JsonCompileOptions = {
+_OPTIONS = "x-guidance"
+"""Where llguidance looks for its options in a schema."""
+_JSON = {
     # No more whitespace than one blank, else a model can go on with it for ever.
     "whitespace_flexible": False,
     "whitespace_pattern": None,
@@ -31,56 +31,76 @@ _JSON: JsonCompileOptions = {
     "lenient": False,
     "coerce_one_of": False,
 }
-_OPTIONS = "x-guidance"
-"""Where llguidance looks for its options in a schema."""
+_ONE_WAY = {**_JSON, "item_separator": ", ", "key_separator": ": "}
+"""For versions of llguidance that take separators as they are written."""
 
 
-def grammar_of(constraint: Constraint) -> str:
-    """What llguidance is to compile.
+def grammar_of(constraint: Constraint, control: Control, *, one_way: bool = False) -> str:
+    """A grammar for llguidance.
+
+    Args:
+        control: the number of the control token that a text is, if it is one.
+        one_way: a blank has to follow each comma and colon of JSON, where it may otherwise.
 
     Raises:
         InvalidRequest: the constraint is malformed, or beyond the bounds of `limits`.
     """
     check_size(constraint)
-    if constraint.kind == "json_object":
-        return _schema(constraint, {"type": "object"})
-    if constraint.kind == "json_schema":
-        return _schema(constraint, _parsed(constraint))
-    if constraint.kind == "choice":
+    lark = _Lark(constraint, control, _ONE_WAY if one_way else _JSON)
+    if constraint.kind == "structural_tag":
+        start = write(parse_structure(constraint), lark)
+    elif constraint.kind == "json_object":
+        start = lark.schema({"type": "object"})
+    elif constraint.kind == "json_schema":
+        start = lark.schema(_parsed(constraint))
+    elif constraint.kind == "choice":
         choices = check_choices(constraint)
-        return _regex("|".join(map(re.escape, choices)))
-    if constraint.kind == "grammar":
-        return str(LLMatcher.grammar_from_lark(lark_of(constraint)))
-    assert constraint.kind == "regex", constraint.kind
-    check_regex(constraint, constraint.source)
-    return _regex(constraint.source)
+        start = lark.pattern("|".join(map(re.escape, choices)))
+    elif constraint.kind == "grammar":
+        start = lark.gbnf(constraint.source)
+    else:
+        assert constraint.kind == "regex", constraint.kind
+        start = lark.regex(constraint.source)
+    return "\n".join(["%llguidance {}", f"start: {start}", *lark.lines])
 
 
-def _regex(pattern: str) -> str:
-    # \d, \w and \s are those of ASCII.
-    return str(LLMatcher.grammar_from_lark(f"start: /{regex_to_lark(pattern, 'dws')}/"))
+class _Lark(Lark):
+    """The rules of one grammar, with JSON in the manner of `options`."""
+
+    def __init__(self, constraint: Constraint, control: Control, options: dict[str, Any]) -> None:
+        super().__init__(constraint, control)
+        self._options = options
+
+    def schema(self, schema: Any) -> str:
+        schema = {} if schema is True else schema
+        if not isinstance(schema, dict):
+            hint = 'Send one such as {"type": "object"}.'
+            raise refused(self.constraint, "is not an object", hint)
+        check_schema(self.constraint, schema)
+        _check_properties(self.constraint, schema)
+        own = {**schema, _OPTIONS: self._options}
+        return self.rule(f"%json {json.dumps(own)}")
+
+    def regex(self, pattern: str) -> str:
+        check_regex(self.constraint, pattern)
+        return self.pattern(pattern)
+
+    def pattern(self, pattern: str) -> str:
+        """A regular expression that has been looked at."""
+        # \d, \w and \s are those of ASCII.
+        return self.rule(f"/{regex_to_lark(pattern, 'dws')}/")
+
+    def gbnf(self, source: str) -> str:
+        name = self.rule("")
+        self.lines[-1] = lark_of(self.constraint, source, prefix=name)
+        return name
 
 
-def _parsed(constraint: Constraint) -> dict[str, Any]:
+def _parsed(constraint: Constraint) -> Any:
     try:
-        schema = json.loads(constraint.source)
+        return json.loads(constraint.source)
     except (ValueError, RecursionError) as error:
         raise refused(constraint, f"cannot be read: {error}", "Send one in JSON.") from None
-    if schema is True:
-        return {}
-    if not isinstance(schema, dict):
-        raise refused(constraint, "is not an object", 'Send one such as {"type": "object"}.')
-    return schema
-
-
-def _schema(constraint: Constraint, schema: dict[str, Any]) -> str:
-    check_schema(constraint, schema)
-    _check_properties(constraint, schema)
-    own = {name: value for name, value in schema.items() if name != _OPTIONS}
-    try:
-        return str(LLMatcher.grammar_from_json_schema(json.dumps(own), overrides=_JSON))
-    except ValueError as error:
-        raise refused(constraint, f"cannot be read: {error}", "Send a valid one.") from None
 
 
 def _check_properties(constraint: Constraint, schema: Any) -> None:

@@ -34,7 +34,8 @@ class Matcher:
     ) -> None:
         self._state = state
         self._constraint = constraint
-        self._end_ids = end_ids
+        self.end_ids = end_ids
+        """Tokens that end an output."""
         self._size = vocabulary_size
 
     @property
@@ -42,14 +43,19 @@ class Matcher:
         """The request's field that the constraint came from."""
         return self._constraint.field
 
+    @property
+    def complete(self) -> bool:
+        """Whether the output may end here."""
+        return bool(self._state.is_accepting())
+
     def allows(self, token: int) -> bool:
         """Whether the output can go on with this token, or end with it.
 
         Raises:
             InvalidRequest: the constraint is too complex to be followed further.
         """
-        if token in self._end_ids:
-            return bool(self._state.is_accepting())
+        if token in self.end_ids:
+            return self.complete
         if self._state.is_stopped() and not self._state.is_error():
             return False
         allowed = self._state.validate_tokens([token]) == 1
@@ -72,7 +78,7 @@ class Matcher:
         Raises:
             InvalidRequest: the constraint is too complex to be followed further.
         """
-        if token not in self._end_ids:
+        if token not in self.end_ids:
             self._state.consume_token(token)
             self._check()
 

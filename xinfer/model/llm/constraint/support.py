@@ -13,14 +13,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-KINDS = frozenset({"json_object", "json_schema", "regex", "choice", "grammar"})
+KINDS = frozenset({"json_object", "json_schema", "regex", "choice", "grammar", "structural_tag"})
 """What a `ConstraintCompiler` compiles."""
 
 
-def load_compiler(tokenizer: Tokenizer) -> ConstraintCompiler | None:
+def load_compiler(tokenizer: Tokenizer, *, one_way: bool = False) -> ConstraintCompiler | None:
     """For a model with this tokenizer; None where llguidance is not installed.
 
     Takes tenths of a second, with the interpreter's lock: to be called as a model is loaded.
+
+    Args:
+        one_way: as of `grammar_of`.
     """
     if find_spec("llguidance") is None:
         logger.warning(
@@ -30,4 +33,4 @@ def load_compiler(tokenizer: Tokenizer) -> ConstraintCompiler | None:
         return None
     from xinfer.model.llm.constraint.compiler import ConstraintCompiler
 
-    return ConstraintCompiler(tokenizer)
+    return ConstraintCompiler(tokenizer, one_way=one_way)

@@ -8,6 +8,7 @@ from itertools import count
 
 from xinfer.errors import EngineFailed, InvalidRequest, XinferError
 from xinfer.model.engine import TokenEvent, TokenRequest
+from xinfer.model.llm.constraint.errors import check_end
 from xinfer.model.llm.scheduling.computer import Choice, Computer, Outcome, Uncomputable
 from xinfer.model.llm.scheduling.scheduler import Chunk, NoRoom, Scheduler, Sequence
 from xinfer.types.failure import Failure
@@ -141,12 +142,7 @@ class StepLoop:
             )
         if request.adapter is not None and request.adapter not in self._computer.adapters:
             raise InvalidRequest(f"There is no LoRA adapter {request.adapter!r}.")
-        if request.constraint is not None and request.sampling.ignore_eos:
-            raise InvalidRequest(
-                "ignore_eos cannot go with a constraint: a complete output has to be able to end. "
-                "Leave one of them out.",
-                param="ignore_eos",
-            )
+        check_end(request.constraint, request.sampling)
 
     def _end_cancelled(self) -> list[TokenEvent]:
         cancelled = [

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xinfer.model.accelerators import linked_accelerators
 from xinfer.model.engine import (
@@ -18,10 +19,12 @@ from xinfer.model.gguf_file import context_length, read_headers
 from xinfer.model.inspect.gguf import GgufMetadata
 from xinfer.model.inspect.gguf_shape import gguf_shape
 from xinfer.model.inspect.sampling_defaults import sampling_defaults
+from xinfer.model.llm.constraint.support import KINDS, load_compiler
 from xinfer.model.llm.mailbox import Mailbox
 from xinfer.model.llm.tokenizer.gguf import GgufTokenizer
-from xinfer.model.llm.tokenizer.pieces import Vocabulary
+from xinfer.model.llm.tokenizer.pieces import BYTE_LEVEL, Vocabulary
 from xinfer.model.llm.xllamacpp.generation import Generation
+from xinfer.model.llm.xllamacpp.guide import Guide
 from xinfer.model.llm.xllamacpp.options import XllamacppOptions
 from xinfer.model.llm.xllamacpp.sampling import HONOURED
 from xinfer.model.llm.xllamacpp.server import LlamaServer
@@ -29,6 +32,10 @@ from xinfer.model.llm.xllamacpp.stream import PieceIndex
 from xinfer.model.memory import cache_bytes, estimate_gguf, rounded, type_bytes, type_number
 from xinfer.model.xllamacpp.server import backend
 from xinfer.types.model import Abilities, EngineStats, Loaded, Memory, ModelSpec, Progress
+from xinfer.types.request import Constraint
+
+if TYPE_CHECKING:
+    from xinfer.model.llm.constraint.compiler import ConstraintCompiler
 
 _READ_AHEAD = 16 << 20
 # Share of a load that reading the file is, for the progress shown.
@@ -41,6 +48,9 @@ class XllamacppEngine:
     Penalties look at the last tokens of prompt and output alike, as llama.cpp counts them, so an
     output that is resumed goes on as if it had never stopped. A sampled one goes on validly,
     with a seed derived from the request's and the position.
+
+    Constraints are followed by the llguidance that llama.cpp has built in, an older one, and each
+    token is looked at by the one that they were checked with.
     """
 
     tokenizer: GgufTokenizer
@@ -52,6 +62,7 @@ class XllamacppEngine:
         self._mailbox: Mailbox[TokenEvent] | None = None
         self._threads = ThreadPoolExecutor(options.n_parallel, thread_name_prefix="xllamacpp")
         self._running: dict[int, Generation] = {}
+        self._constraints: ConstraintCompiler | None = None
         self._closed = False
         self._prompt_tokens = 0
         self._cached_tokens = 0
@@ -117,13 +128,23 @@ class XllamacppEngine:
         )
         if self.tokenizer.native:
             server.remove_socket()
+        # Where a blank is a part of a word and goes with the text before, llama.cpp tells its
+        # llguidance of words without it.
+        self._follows = vocabulary.kind == BYTE_LEVEL
         self._index = PieceIndex(vocabulary.pieces)
         self._defaults = sampling_defaults(gguf, repeat_last_n=self._options.repeat_last_n)
+        if server.has_grammars:
+            self._constraints = load_compiler(self.tokenizer, one_way=True)
         progress(Progress(1.0, "loading"))
         return Loaded(
             context_length=context,
             concurrency=self._options.n_parallel,
-            abilities=Abilities(cancel="step", resume=True, sampling=HONOURED),
+            abilities=Abilities(
+                cancel="step",
+                resume=True,
+                sampling=HONOURED,
+                constraint=frozenset() if self._constraints is None else KINDS,
+            ),
             backend=backend(),
             details={"threads": self._options.threads, "architecture": gguf.architecture},
         )
@@ -150,6 +171,10 @@ class XllamacppEngine:
             + sum(generation.completion_tokens for generation in running),
         )
 
+    def check_constraint(self, constraint: Constraint) -> None:
+        assert self._constraints is not None
+        self._constraints.check(constraint)
+
     def submit(self, request: TokenRequest) -> None:
         generation = Generation(
             request,
@@ -157,6 +182,7 @@ class XllamacppEngine:
             index=self._index,
             end_ids=self.tokenizer.eos_ids,
             emit=self._events().put,
+            guide=self._guide(request.constraint),
         )
         self._running[request.id] = generation
         self._prompt_tokens += len(request.prompt)
@@ -173,6 +199,18 @@ class XllamacppEngine:
                 if event.finish is not None:
                     self._forget(event.id)
             yield events
+
+    def _guide(self, constraint: Constraint | None) -> Callable[[], Guide] | None:
+        constraints, follows = self._constraints, self._follows
+        if constraint is None or constraints is None:
+            return None
+        wanted = constraint
+
+        def make() -> Guide:  # on the generation's thread: it may have to be compiled again
+            grammar = constraints.grammar(wanted) if follows else None
+            return Guide(grammar, constraints.matcher(wanted))
+
+        return make
 
     def _events(self) -> Mailbox[TokenEvent]:
         """Made on first use, on the event loop; `load` runs on another thread."""

@@ -7,6 +7,8 @@ from typing import Any
 
 from xinfer.errors import EngineFailed
 from xinfer.model.engine import TokenEvent, TokenRequest
+from xinfer.model.llm.constraint.errors import check_end
+from xinfer.model.llm.xllamacpp.guide import Guide, one_of
 from xinfer.model.llm.xllamacpp.sampling import request_fields
 from xinfer.model.llm.xllamacpp.server import Chunk, LlamaServer
 from xinfer.model.llm.xllamacpp.stream import (
@@ -20,6 +22,10 @@ from xinfer.model.xllamacpp.server import failure_of
 from xinfer.types.failure import Failure
 
 
+class _NotAllowed(Exception):
+    """llama.cpp chose a token that the constraint does not allow."""
+
+
 class Generation:
     """Runs on a thread of its own; `cancelled` may be set from another one.
 
@@ -27,6 +33,7 @@ class Generation:
         defaults: llama.cpp's sampling fields where the request is silent.
         end_ids: tokens that end a text; they are not given out.
         emit: takes the events, on this generation's thread.
+        guide: makes what the request's constraint is followed with; None: it has none.
     """
 
     def __init__(
@@ -37,6 +44,7 @@ class Generation:
         index: PieceIndex,
         end_ids: frozenset[int],
         emit: Callable[[TokenEvent], None],
+        guide: Callable[[], Guide] | None = None,
     ) -> None:
         self.cancelled = False
         self.completion_tokens = 0
@@ -48,6 +56,8 @@ class Generation:
         self._ids = IdStream(index)
         self._end_ids = end_ids
         self._emit = emit
+        self._make_guide = guide
+        self._guide: Guide | None = None
         self._final: Chunk | None = None
         self._error: Exception | None = None
 
@@ -58,6 +68,9 @@ class Generation:
                 return self._last("abort")
             if self._left() <= 0:
                 return self._last("length")
+            if self._make_guide is not None:
+                self._guide = self._make_guide()
+                return self._guided(server, self._guide)
             try:
                 self._stream(server, STREAM)
             except Unreadable:
@@ -66,6 +79,58 @@ class Generation:
             return self._finish(server)
         except Exception as error:
             return self._last("error", failure=Failure.of(error))
+
+    def _guided(self, server: LlamaServer, guide: Guide) -> TokenEvent:
+        """The same under a constraint.
+
+        Where llama.cpp can follow it, which it does from an output's beginning only, it chooses
+        among the tokens that are allowed. Otherwise it chooses freely, and where that is not
+        allowed it is asked again, for one that is.
+        """
+        check_end(self._request.constraint, self._request.sampling)
+        guide.replay(self._output)
+        fields = {"grammar": guide.grammar} if guide.grammar and not self._output else {}
+        while self._left() > 0:
+            last = self._run_freely(server, guide, fields)
+            if last is not None:
+                return last
+            allowed = guide.next()
+            if not allowed:
+                return self._last("stop")
+            if len(allowed) == 1 and not guide.complete:
+                self._give_out(allowed)
+            elif (last := self._choose(server, guide, allowed)) is not None:
+                return last
+            fields = {}
+        return self._last("length")
+
+    def _choose(self, server: LlamaServer, guide: Guide, allowed: list[int]) -> TokenEvent | None:
+        """One token more, of these; the request's end where the model would rather end."""
+        grammar = one_of(allowed, optional=guide.complete)
+        extra = {"return_tokens": True, "verbose": True, "grammar": grammar}
+        answer = server.complete(self._body(1, extra))["__verbose"]
+        if answer["stop_type"] == "eos" and guide.complete:
+            return self._last("stop")
+        made = len(self._output)
+        self._give_out(answer["tokens"])
+        if len(self._output) == made:
+            raise EngineFailed("llama.cpp chose a token that its grammar does not allow.")
+        return None
+
+    def _run_freely(
+        self, server: LlamaServer, guide: Guide, fields: dict[str, Any]
+    ) -> TokenEvent | None:
+        """Go on as long as what is chosen is allowed; None where it is not, or cannot be read."""
+        try:
+            self._stream(server, STREAM | fields)
+        except (_NotAllowed, Unreadable):
+            return None
+        if self.cancelled:
+            return self._last("abort")
+        reason = _reason(self._finished())
+        if reason == "stop" and guide.complete:
+            return self._last("stop")
+        return self._last("length") if self._left() <= 0 else None
 
     def _left(self) -> int:
         return self._request.max_tokens - len(self._output)
@@ -85,7 +150,7 @@ class Generation:
 
     def _stream(self, server: LlamaServer, extra: dict[str, Any]) -> None:
         self._ids = IdStream(self._index)
-        self._error = None
+        self._error = self._final = None
         server.complete(self._body(self._left(), extra), self._on_chunk)
         if self._error is not None:
             raise self._error
@@ -117,21 +182,31 @@ class Generation:
     def _give_out(self, ids: list[int]) -> None:
         if ids and ids[-1] in self._end_ids:
             ids = ids[:-1]
+        chosen = len(ids)
+        if self._guide is not None:
+            ids = self._guide.accept(ids)
         if ids:
             self._output += ids
             self.completion_tokens += len(ids)
             self._emit(TokenEvent(self._request.id, ids))
+        if len(ids) < chosen:
+            raise _NotAllowed
 
     def _finish(self, server: LlamaServer) -> TokenEvent:
         if self.cancelled:
             return self._last("abort")
-        if self._final is None:
-            raise EngineFailed("llama.cpp ended the request without saying why.")
-        reason = _reason(self._final)
-        lost = self._final["tokens_predicted"] - self._ids.count
+        final = self._finished()
+        reason = _reason(final)
+        lost = final["tokens_predicted"] - self._ids.count
         if reason == "length" and lost > 0:
             reason = self._make_again(server, lost)
         return self._last(reason)
+
+    def _finished(self) -> Chunk:
+        """What llama.cpp said at the end of the stream."""
+        if self._final is None:
+            raise EngineFailed("llama.cpp ended the request without saying why.")
+        return self._final
 
     def _make_again(self, server: LlamaServer, count: int) -> str:
         """The last tokens, where the limit fell inside a character and they never came."""

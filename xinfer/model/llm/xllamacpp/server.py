@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable
 from typing import Any
 
+from xinfer.errors import EngineFailed, InvalidRequest
+from xinfer.model.llm.xllamacpp.guide import HEADER
 from xinfer.model.llm.xllamacpp.options import XllamacppOptions
 from xinfer.model.xllamacpp.server import Answer, EmbeddedServer, common_params, failure_of
 
 Chunk = Answer
 
 
+# llama.cpp keeps the tokenizer of its last grammar, and knows it by where the model's vocabulary is
+# in memory: that model has to stay until there is a grammar for another one.
+_last_with_grammar: Any = None
+
+
+@atexit.register
+def _release_last() -> None:
+    global _last_with_grammar
+    _last_with_grammar = None
+
+
 class LlamaServer(EmbeddedServer):
     """One loaded model. Every method may be called from any thread.
 
-    `end_ids` are the tokens that end a text.
+    `end_ids` are the tokens that end a text; `has_grammars`, whether this build of llama.cpp has
+    llguidance in it.
 
     Args:
         path: the file, or the first of its parts.
@@ -28,6 +43,7 @@ class LlamaServer(EmbeddedServer):
         super().__init__(path, _params(path, context, options))
         # Also a sign that it runs.
         self.end_ids = self._find_end_ids()
+        self.has_grammars = self._try_grammar()
 
     def _find_end_ids(self) -> frozenset[int]:
         """The tokens that end a text for llama.cpp: those it forbids when told to ignore them."""
@@ -37,6 +53,16 @@ class LlamaServer(EmbeddedServer):
         settings = answer["__verbose"]["generation_settings"]
         return frozenset(bias["token"] for bias in settings["logit_bias"])
 
+    def _try_grammar(self) -> bool:
+        """Whether it keeps to a grammar for llguidance; a build without it refuses one."""
+        body = {"prompt": [0], "max_tokens": 1, "grammar": f"{HEADER}start: <[0]>"}
+        try:
+            answer = self.complete({**body, "verbose": True, "return_tokens": True})
+        except (InvalidRequest, EngineFailed, RuntimeError):
+            return False
+        tokens: list[int] = answer["__verbose"]["tokens"]
+        return tokens == [0]
+
     def complete(
         self, body: dict[str, Any], on_chunk: Callable[[Chunk], bool] | None = None
     ) -> Chunk:
@@ -45,6 +71,9 @@ class LlamaServer(EmbeddedServer):
         Raises:
             EngineFailed: llama.cpp refused, where it does not stream.
         """
+        if "grammar" in body:
+            global _last_with_grammar
+            _last_with_grammar = self._server
         if on_chunk is not None:
             self._server.handle_completions({**body, "stream": True}, on_chunk)
             return {}

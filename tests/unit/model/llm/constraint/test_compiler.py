@@ -167,7 +167,9 @@ def test_a_constraint_is_compiled_once_and_the_oldest_is_forgotten(
     compiled = []
     inner = module.grammar_of
     monkeypatch.setattr(module, "KEPT", 2)
-    monkeypatch.setattr(module, "grammar_of", lambda c: compiled.append(c.source) or inner(c))
+    monkeypatch.setattr(
+        module, "grammar_of", lambda c, *a, **k: compiled.append(c.source) or inner(c, *a, **k)
+    )
     compiler = ConstraintCompiler(PieceTokenizer(PIECES, {END, OTHER_END}))
     for source in ("a", "b", "a", "c", "a", "b"):
         compiler.check(Constraint("regex", source))
@@ -184,10 +186,10 @@ def test_one_that_is_kept_is_there_while_another_is_compiled(
     begun, go_on = threading.Event(), threading.Event()
     inner = module.grammar_of
 
-    def slow(constraint: Constraint) -> str:
+    def slow(constraint: Constraint, *args: Any, **kwargs: Any) -> str:
         begun.set()
         assert go_on.wait(60)
-        return inner(constraint)
+        return inner(constraint, *args, **kwargs)
 
     monkeypatch.setattr(module, "grammar_of", slow)
     thread = threading.Thread(target=compiler.check, args=(Constraint("regex", "b"),))

@@ -91,7 +91,7 @@ def test_texts_are_those_of_the_grammar(
 )
 def test_what_is_no_grammar_is_refused_with_the_place(source: str, words: str) -> None:
     with pytest.raises(InvalidRequest) as error:
-        lark_of(Constraint("grammar", source, "guided_grammar"))
+        lark_of(Constraint("grammar", source, "guided_grammar"), source)
     assert words in error.value.message
     assert error.value.param == "guided_grammar"
 
