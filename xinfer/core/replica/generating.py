@@ -228,5 +228,6 @@ def _takes_long(request: TextRequest) -> bool:
     """A small picture may take long to decode, a small constraint to compile."""
     if isinstance(request, ChatRequest):
         forced = request.tool_choice in ("required", "named")
+        forced = forced or any(tool["function"].get("strict") for tool in request.tools)
         return forced or bool(request.media) or request.constraint is not None
     return request.constraint is not None

@@ -86,7 +86,6 @@ class _Lark(Lark):
         return self.pattern(pattern)
 
     def pattern(self, pattern: str) -> str:
-        """A regular expression that has been looked at."""
         # \d, \w and \s are those of ASCII.
         return self.rule(f"/{regex_to_lark(pattern, 'dws')}/")
 

@@ -6,6 +6,7 @@ The notation is xgrammar's, and vLLM's, as far as xinfer itself writes it; `pipe
 from __future__ import annotations
 
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -62,6 +63,10 @@ class Lark(ABC):
         """
 
     @abstractmethod
+    def pattern(self, pattern: str) -> str:
+        """What a regular expression matches that has been looked at."""
+
+    @abstractmethod
     def regex(self, pattern: str) -> str:
         """What a regular expression matches.
 
@@ -113,6 +118,9 @@ def write(node: dict[str, Any], lark: Lark) -> str:
     if kind in ("optional", "repeat"):
         inner = write(node["content"], lark)
         return f"({inner})?" if kind == "optional" else f"({inner}){_times(node)}"
+    texts = _texts(node, lark.control)
+    if texts:
+        return lark.pattern("|".join(map(re.escape, texts)))
     elements = [write(each, lark) for each in node["elements"]]
     assert kind in ("sequence", "or"), kind
     return f"({(' ' if kind == 'sequence' else ' | ').join(elements)})"
@@ -137,6 +145,13 @@ def _triggered(node: dict[str, Any], lark: Lark) -> str:
         bodies.append(_tag(rest, lark))
     text = lark.until(trigger)
     return f"(({text} ({' | '.join(bodies)}))* {lark.rule(_ANY)})"
+
+
+def _texts(node: dict[str, Any], control: Control) -> list[str]:
+    """The texts of an alternative that has nothing else, and no control token."""
+    texts = [each.get("value") for each in node["elements"]]
+    plain = node["type"] == "or" and None not in texts and not any(map(control, texts))
+    return texts if plain else []
 
 
 def _times(node: dict[str, Any]) -> str:

@@ -8,11 +8,19 @@ from typing import Any
 
 from xinfer.errors import InvalidRequest
 from xinfer.model.engine import Tokenizer
+from xinfer.model.llm.pipeline.forms import (
+    KIND,
+    behind_thoughts,
+    constraint_of,
+    either,
+    form_of,
+)
 from xinfer.model.llm.pipeline.message import MessageParser
 from xinfer.model.llm.pipeline.reasoning import ReasoningParser, Tags, find_tags
 from xinfer.model.llm.pipeline.template import ChatTemplate
 from xinfer.model.llm.pipeline.tools import Functions, ToolParser, detect, tool_parser
 from xinfer.model.llm.pipeline.tools.forced import force_call
+from xinfer.model.llm.pipeline.tools.parser import MOST_CALLS, MarkedParser
 from xinfer.types.model import ModelSpec
 from xinfer.types.request import ChatRequest, Constraint
 
@@ -27,26 +35,44 @@ class Turn:
     tools: list[dict[str, Any]]
     options: dict[str, Any]
     """Variables of the chat template."""
-    constraint: Constraint | None
+    form: Constraint | None
+    """What the answer has to be; thoughts, where there are `tags`, come before it."""
     tags: Tags | None
     """None: thoughts, if any, are not told apart."""
+    may_think: bool
+    """Thoughts may come though the prompt does not open them."""
     calls: type[ToolParser] | None
     one_call: bool
 
-    def parser(self, prompt: str) -> MessageParser | None:
-        """Takes the answer to this prompt apart; None: all of it is text.
+    def constraint(self, prompt: str) -> Constraint | None:
+        """What all of the output has to be.
 
         Args:
-            prompt: as rendered. Some templates end with the tag that opens the thoughts.
+            prompt: as rendered. Some templates end with the tag that opens the thoughts, or with
+                thoughts that have ended.
         """
+        if self.form is None or self.tags is None:
+            return self.form
+        opened = self._opens(prompt)
+        if not opened and (not self.may_think or prompt.rstrip().endswith(self.tags.end)):
+            return self.form
+        content = form_of(self.form)
+        if content is None:
+            return self.form
+        return constraint_of(behind_thoughts(content, *self.tags, opened=opened), self.form.field)
+
+    def parser(self, prompt: str) -> MessageParser | None:
+        """Takes the answer to this prompt apart; None: all of it is text."""
         reasoning = None
         if self.tags is not None:
-            opened = prompt.rstrip().endswith(self.tags.begin)
-            reasoning = ReasoningParser(self.tags, opened=opened)
+            reasoning = ReasoningParser(self.tags, opened=self._opens(prompt))
         if reasoning is None and self.calls is None:
             return None
         tools = self.calls(Functions(self.tools)) if self.calls is not None else None
         return MessageParser(reasoning, tools, one_call=self.one_call)
+
+    def _opens(self, prompt: str) -> bool:
+        return self.tags is not None and prompt.rstrip().endswith(self.tags.begin)
 
 
 class Dialogue:
@@ -69,6 +95,7 @@ class Dialogue:
         spec: ModelSpec,
     ) -> None:
         self._name = spec.name
+        self._source = source
         self._takes_tools = template.takes_tools
         self._defaults = dict(spec.template_kwargs)
         self._tags = find_tags(source)
@@ -102,24 +129,62 @@ class Dialogue:
                 code="unsupported_parameter",
                 param="tools",
             )
-        constraint, tags = request.constraint, self._told_apart
-        calls = self._parser if tools else None
-        if tools and request.tool_choice != "auto":
-            if constraint is not None:
-                raise InvalidRequest(
-                    f"tool_choice {request.tool_choice} does not go with another form of the "
-                    "answer. Leave one of them out.",
-                    param="tool_choice",
-                )
-            if request.tool_choice == "named":
-                tools = [tool for tool in tools if tool["function"]["name"] == request.tool_name]
-            constraint, calls = force_call(Functions(tools), kinds)
-        if constraint is not None:
+        if request.tool_choice == "named":
+            tools = [tool for tool in tools if tool["function"]["name"] == request.tool_name]
+        form, calls = self._form(request, Functions(tools), kinds)
+        tags = self._told_apart
+        if form is not None and (tags is None or KIND not in kinds):
             # All of the answer has the form that is asked for: there is no room for thoughts.
             tags = None
             defaults = {**defaults, **dict.fromkeys(self._switches, False)}
-        one_call = bool(tools) and not request.parallel_tool_calls
-        return Turn(tools, {**defaults, **asked}, constraint, tags, calls, one_call)
+        options = {**defaults, **asked}
+        return Turn(
+            tools,
+            options,
+            form,
+            tags,
+            may_think=not any(options.get(switch) is False for switch in self._switches),
+            calls=calls,
+            one_call=bool(tools) and not request.parallel_tool_calls,
+        )
+
+    def _form(
+        self, request: ChatRequest, functions: Functions, kinds: Collection[str]
+    ) -> tuple[Constraint | None, type[ToolParser] | None]:
+        """What the answer has to be, and what its calls are read with."""
+        form, choice = request.constraint, request.tool_choice
+        if not functions.names:
+            return form, None
+        if choice != "auto" and form is not None:
+            raise InvalidRequest(
+                f"tool_choice {choice} does not go with another form of the answer. Leave one of "
+                "them out.",
+                param="tool_choice",
+            )
+        own = self._own_form(request, functions) if KIND in kinds else None
+        if own is not None:
+            return own, self._parser
+        if choice == "auto":
+            return form, self._parser
+        return force_call(functions, kinds)
+
+    def _own_form(self, request: ChatRequest, functions: Functions) -> Constraint | None:
+        """The form of calls that is the model's own; None: it cannot be told, or is free."""
+        choice, parser = request.tool_choice, self._parser
+        several = request.parallel_tool_calls and choice != "named"
+        most = MOST_CALLS if several else 1
+        if choice != "auto":
+            calls = parser.form(functions, most, self._source)
+            return None if calls is None else constraint_of(calls, "tool_choice")
+        if request.constraint is not None:
+            calls, content = parser.form(functions, most, self._source), form_of(request.constraint)
+            if calls is None or content is None:
+                return None
+            return constraint_of(either([content, calls]), request.constraint.field)
+        if functions.any_strict and issubclass(parser, MarkedParser):
+            calls = parser.anywhere(functions.loosely(), self._source)
+            return None if calls is None else constraint_of(calls, "tools")
+        return None
 
     def _effort(self, request: ChatRequest) -> dict[str, Any]:
         """`reasoning_effort` in the template's words."""

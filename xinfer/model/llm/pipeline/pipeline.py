@@ -115,9 +115,9 @@ class TextPipeline:
             echo = b""
             dialogue = self._require_dialogue()
             turn = dialogue.turn(request, self._abilities.constraint)
-            pieces, constraint = dialogue.pieces, turn.constraint
+            pieces = dialogue.pieces
             text, prompt, media = self._chat_prompt(request, turn)
-            message = turn.parser(text)
+            constraint, message = turn.constraint(text), turn.parser(text)
             room = self._room(len(prompt), "messages")
         else:
             prompt = self._plain_prompt(request)

@@ -14,6 +14,7 @@ from tests.unit.model.llm.xllamacpp.driver import GREEDY, running
 from xinfer.errors import InvalidRequest
 from xinfer.model.engine import TokenEngine, find_engine
 from xinfer.model.inspect.model import inspect_path
+from xinfer.model.llm.constraint.support import KINDS
 from xinfer.model.llm.xllamacpp.engine import XllamacppEngine
 from xinfer.model.llm.xllamacpp.options import XllamacppOptions
 from xinfer.types.model import ModelSpec, Progress
@@ -33,7 +34,7 @@ async def test_load_describes_itself_and_shows_progress(noise: Path) -> None:
     assert isinstance(engine, TokenEngine)
     assert (loaded.context_length, loaded.concurrency, loaded.backend) == (300, 4, "cpu")
     assert loaded.abilities.resume
-    assert not loaded.abilities.constraint
+    assert loaded.abilities.constraint == KINDS
     fractions = [progress.fraction for progress in seen]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0

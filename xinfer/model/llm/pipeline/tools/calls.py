@@ -8,6 +8,33 @@ from typing import Any, NoReturn
 
 from xinfer.types.event import ToolCall
 
+_MORE = {
+    "additionalProperties",
+    "patternProperties",
+    "unevaluatedProperties",
+    "allOf",
+    "anyOf",
+    "oneOf",
+    "if",
+    "$ref",
+}
+"""What says of more arguments than `properties` does."""
+
+
+DEFINITIONS = ("$defs", "definitions")
+SAYS_NOTHING = {"title", "description", "default", "examples", "$comment"}
+"""Of what a value is."""
+SAID_ONE_BY_ONE = {
+    "type",
+    "properties",
+    "required",
+    "additionalProperties",
+    "$schema",
+    *DEFINITIONS,
+    *SAYS_NOTHING,
+}
+"""What may stand in the schema of arguments that are told one by one."""
+
 
 class BrokenCall(ValueError):
     """What looked like a call is none. It stays text."""
@@ -21,9 +48,9 @@ class Functions:
     """
 
     def __init__(self, tools: Sequence[Mapping[str, Any]]) -> None:
-        self._parameters = {
-            tool["function"]["name"]: tool["function"].get("parameters") or {} for tool in tools
-        }
+        functions = [tool["function"] for tool in tools]
+        self._parameters = {each["name"]: each.get("parameters") or {} for each in functions}
+        self._strict = {each["name"] for each in functions if each.get("strict")}
 
     def __contains__(self, name: object) -> bool:
         return name in self._parameters
@@ -35,6 +62,34 @@ class Functions:
     def parameters(self, name: str) -> Mapping[str, Any]:
         """The JSON schema of a function's arguments; empty for one that is not offered."""
         return self._parameters.get(name, {})
+
+    @property
+    def any_strict(self) -> bool:
+        """Whether the arguments of one of them have to follow its schema whenever it is called."""
+        return bool(self._strict)
+
+    def schema(self, name: str) -> dict[str, Any]:
+        """What the arguments of a call are held to: an object, by the function's schema.
+
+        Arguments that it does not name are excluded, unless it speaks of them: a model that may go
+        on with names of its own does not find the end.
+        """
+        parameters = dict(self.parameters(name))
+        if not parameters:
+            return {"type": "object"}
+        if "properties" in parameters and _MORE.isdisjoint(parameters):
+            parameters["additionalProperties"] = False
+        return parameters
+
+    def loosely(self) -> Functions:
+        """The same, where those that are not strict are called with any object."""
+        loose = {
+            name: parameters if name in self._strict else {}
+            for name, parameters in self._parameters.items()
+        }
+        return Functions(
+            [{"function": {"name": name, "parameters": each}} for name, each in loose.items()]
+        )
 
     def value(self, name: str, parameter: str, text: str) -> Any:
         """An argument that a model wrote without quotes: text where the schema says so, else JSON
@@ -48,6 +103,11 @@ class Functions:
             return read_json(text)
         except BrokenCall:
             return text
+
+
+def quoted(name: str) -> str:
+    """As JSON's text."""
+    return json.dumps(name, ensure_ascii=False)
 
 
 def read_json(text: str) -> Any:

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from xinfer.model.llm.pipeline.forms import (
+    Node,
+    either,
+    exactly,
+    sequence,
+    several,
+    valid,
+    where_it_begins,
+)
 from xinfer.model.llm.pipeline.tools.calls import BrokenCall, Functions, make_call, read_json
 from xinfer.model.llm.pipeline.tools.ends import MarkerEnd
-from xinfer.model.llm.pipeline.tools.parser import MarkedParser
+from xinfer.model.llm.pipeline.tools.parser import MOST_CALLS, MarkedParser
 from xinfer.types.event import ToolCall
 
 _END = "<｜tool▁calls▁end｜>"
@@ -18,6 +27,18 @@ class DeepSeekParser(MarkedParser):
 
     begin = "<｜tool▁calls▁begin｜>"
     markers = (begin, _END, _CALL, _CALL_END, _SEPARATOR)
+
+    @classmethod
+    def form(cls, functions: Functions, most: int, template: str) -> Node:
+        return sequence(exactly(cls.begin), _calls(functions, most, template))
+
+    @classmethod
+    def behind(cls, functions: Functions, name: str, template: str) -> Node:
+        return sequence(_call_form(functions, name, template), exactly(_END))
+
+    @classmethod
+    def anywhere(cls, functions: Functions, template: str) -> Node:
+        return where_it_begins(cls.begin, _calls(functions, MOST_CALLS, template))
 
     def __init__(self, functions: Functions) -> None:
         super().__init__(functions)
@@ -45,3 +66,22 @@ def _call(piece: str) -> ToolCall:
         name, _, fenced = arguments.partition("\n")
         arguments = fenced.strip().removeprefix(_FENCE).removeprefix("json").removesuffix(_FENCE)
     return make_call(name.strip(), read_json(arguments))
+
+
+def _calls(functions: Functions, most: int, template: str) -> Node:
+    one = either([_call_form(functions, name, template) for name in functions.names])
+    return sequence(several(one, "\n" if _fenced(template) else "", most), exactly(_END))
+
+
+def _call_form(functions: Functions, name: str, template: str) -> Node:
+    arguments = valid(functions.schema(name))
+    body = [exactly(name), exactly(_SEPARATOR), arguments]
+    if _fenced(template):
+        head, fence = exactly(f"{name}\n{_FENCE}json\n"), exactly(f"\n{_FENCE}")
+        body = [exactly("function"), exactly(_SEPARATOR), head, arguments, fence]
+    return sequence(exactly(_CALL), *body, exactly(_CALL_END))
+
+
+def _fenced(template: str) -> bool:
+    """Whether the model is V3 or R1."""
+    return f"{_FENCE}json" in template

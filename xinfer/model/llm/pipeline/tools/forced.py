@@ -7,7 +7,15 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from xinfer.errors import InvalidRequest
-from xinfer.model.llm.pipeline.tools.calls import BrokenCall, Functions, call_of, read_json
+from xinfer.model.llm.pipeline.forms import Node, exactly, sequence, valid
+from xinfer.model.llm.pipeline.tools.calls import (
+    DEFINITIONS,
+    BrokenCall,
+    Functions,
+    call_of,
+    quoted,
+    read_json,
+)
 from xinfer.model.llm.pipeline.tools.ends import BracketEnd
 from xinfer.model.llm.pipeline.tools.hermes import HermesParser
 from xinfer.model.llm.pipeline.tools.parser import LeadingParser, ToolParser
@@ -29,22 +37,13 @@ ws ::= [ \n]?
 """
 
 
-_DEFINITIONS = ("$defs", "definitions")
-_MORE = {
-    "additionalProperties",
-    "patternProperties",
-    "unevaluatedProperties",
-    "allOf",
-    "anyOf",
-    "oneOf",
-    "if",
-    "$ref",
-}
-"""What says of more arguments than `properties` does."""
-
-
 class BareJsonParser(LeadingParser):
     """`{"name": "f", "arguments": {…}}` and nothing else."""
+
+    @classmethod
+    def one(cls, functions: Functions, name: str, template: str) -> Node:
+        head = f'{{"name": {quoted(name)}, "arguments": '
+        return sequence(exactly(head), valid(functions.schema(name)), exactly("}"))
 
     def __init__(self, functions: Functions) -> None:
         super().__init__(functions)
@@ -65,7 +64,7 @@ class BareJsonParser(LeadingParser):
 
 
 def force_call(functions: Functions, kinds: Collection[str]) -> tuple[Constraint, type[ToolParser]]:
-    """What makes a model call one of the functions.
+    """What makes a model call one of the functions, in a form that need not be its own.
 
     With a schema, the arguments are what the function's schema says; with a grammar they are an
     object.
@@ -96,7 +95,7 @@ def _schema(functions: Functions) -> dict[str, Any]:
             "type": "object",
             "properties": {
                 "name": {"const": name},
-                "arguments": _arguments(functions.parameters(name), name, definitions),
+                "arguments": _arguments(functions.schema(name), name, definitions),
             },
             "required": ["name", "arguments"],
             "additionalProperties": False,
@@ -110,22 +109,14 @@ def _schema(functions: Functions) -> dict[str, Any]:
 def _arguments(
     parameters: Mapping[str, Any], name: str, definitions: dict[str, Any]
 ) -> dict[str, Any]:
-    """A function's schema as a part of one of several: what it defines moves to `definitions`.
-
-    Arguments that it does not name are excluded, unless it speaks of them: a model that may go on
-    with names of its own does not find the end.
-    """
-    if not parameters:
-        return {"type": "object"}
-    own = {key: value for key, value in parameters.items() if key not in _DEFINITIONS}
-    for place in _DEFINITIONS:
+    """A function's schema as a part of one of several: what it defines moves to `definitions`."""
+    own = {key: value for key, value in parameters.items() if key not in DEFINITIONS}
+    for place in DEFINITIONS:
         defined = parameters.get(place)
         if isinstance(defined, Mapping):
             for key, value in defined.items():
                 definitions[f"{name}.{key}"] = _moved(value, name)
     moved: dict[str, Any] = _moved(own, name)
-    if "properties" in moved and _MORE.isdisjoint(moved):
-        moved["additionalProperties"] = False
     return moved
 
 
@@ -138,7 +129,7 @@ def _moved(schema: Any, name: str) -> Any:
     moved = {key: _moved(value, name) for key, value in schema.items()}
     reference = moved.get("$ref")
     if isinstance(reference, str):
-        for place in _DEFINITIONS:
+        for place in DEFINITIONS:
             if reference.startswith(f"#/{place}/"):
                 moved["$ref"] = f"#/$defs/{name}.{reference[len(place) + 3 :]}"
     return moved

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from xinfer.model.llm.pipeline.forms import Node, exactly, sequence, valid
 from xinfer.model.llm.pipeline.tools.calls import Functions, make_call, read_json
 from xinfer.model.llm.pipeline.tools.ends import BracketEnd
 from xinfer.model.llm.pipeline.tools.parser import LeadingParser
@@ -10,6 +11,12 @@ from xinfer.types.event import ToolCall
 
 class Glm4Parser(LeadingParser):
     """Only what begins with the name of a function of the request is a call."""
+
+    separator = "\n"
+
+    @classmethod
+    def one(cls, functions: Functions, name: str, template: str) -> Node:
+        return sequence(exactly(f"{name}\n"), valid(functions.schema(name)))
 
     def __init__(self, functions: Functions) -> None:
         super().__init__(functions)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from xinfer.model.llm.pipeline.tools.calls import Functions, call_of, read_json
+from xinfer.model.llm.pipeline.forms import Node, exactly, sequence, valid
+from xinfer.model.llm.pipeline.tools.calls import Functions, call_of, quoted, read_json
 from xinfer.model.llm.pipeline.tools.ends import BracketEnd, MarkerEnd
 from xinfer.model.llm.pipeline.tools.parser import MarkedParser
 from xinfer.types.event import ToolCall
@@ -15,6 +16,12 @@ class HermesParser(MarkedParser):
 
     begin = "<tool_call>"
     markers = ("<tool_call>", _END)
+    separator = "\n"
+
+    @classmethod
+    def behind(cls, functions: Functions, name: str, template: str) -> Node:
+        head = f'\n{{"name": {quoted(name)}, "arguments": '
+        return sequence(exactly(head), valid(functions.schema(name)), exactly("}\n"), exactly(_END))
 
     def __init__(self, functions: Functions) -> None:
         super().__init__(functions)

@@ -1,16 +1,15 @@
-"""The two forms of Llama: JSON, and Python."""
+"""Llama: `{"name": "f", "parameters": {…}}`."""
 
 from __future__ import annotations
 
-import ast
 import re
-import warnings
 
+from xinfer.model.llm.pipeline.forms import Node, exactly, sequence, valid
 from xinfer.model.llm.pipeline.tools.calls import (
     BrokenCall,
     Functions,
     call_of,
-    make_call,
+    quoted,
     read_json,
 )
 from xinfer.model.llm.pipeline.tools.ends import BracketEnd
@@ -20,9 +19,6 @@ from xinfer.types.event import ToolCall
 _TAG = "<|python_tag|>"
 _KEYS = ("name", "type", "function", "parameters", "arguments")
 _JSON = re.compile(r'\{\s*(?:"(?P<key>[^"]*)(?P<end>"?))?')
-_PYTHON = re.compile(r"\[\s*(?P<name>[A-Za-z_][\w.]*)?(?P<bracket>\()?")
-_MAX_PYTHON = 64 << 10
-"""Characters of calls in Python that are looked at."""
 
 
 class LlamaJsonParser(LeadingParser):
@@ -30,6 +26,12 @@ class LlamaJsonParser(LeadingParser):
 
     markers = (_TAG,)
     between = "; \t\r\n"
+    separator = "; "
+
+    @classmethod
+    def one(cls, functions: Functions, name: str, template: str) -> Node:
+        head = f'{{"name": {quoted(name)}, "parameters": '
+        return sequence(exactly(head), valid(functions.schema(name)), exactly("}"))
 
     def __init__(self, functions: Functions) -> None:
         super().__init__(functions)
@@ -59,52 +61,3 @@ class LlamaJsonParser(LeadingParser):
         if call.name not in self._functions:
             raise BrokenCall
         return [call]
-
-
-class PythonicParser(LeadingParser):
-    """`[f(a=1), g(b="x")]`, all values literals."""
-
-    def __init__(self, functions: Functions) -> None:
-        super().__init__(functions)
-        self._brackets = BracketEnd(python=True)
-
-    def _may_begin(self, text: str) -> bool | None:
-        found = _PYTHON.match(text)
-        if found is None:
-            return False
-        name = found["name"] or ""
-        if found["bracket"]:
-            return name in self._functions
-        if found.end() < len(text):
-            return False
-        return None if any(one.startswith(name) for one in self._functions.names) else False
-
-    def _end(self, text: str) -> int | None:
-        return self._brackets.find(text)
-
-    def _parse(self, block: str) -> list[ToolCall]:
-        self._brackets = BracketEnd(python=True)
-        if len(block) > _MAX_PYTHON:
-            raise BrokenCall
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of escapes that Python does not know
-                tree = ast.parse(block.strip(), mode="eval").body
-            if not isinstance(tree, ast.List):
-                raise BrokenCall
-            return [self._call(node) for node in tree.elts]
-        except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
-            raise BrokenCall from error
-
-    def _call(self, node: ast.expr) -> ToolCall:
-        if not isinstance(node, ast.Call) or node.args:
-            raise BrokenCall
-        name = ast.unparse(node.func)
-        if name not in self._functions:
-            raise BrokenCall
-        arguments = {}
-        for keyword in node.keywords:
-            if keyword.arg is None:
-                raise BrokenCall
-            arguments[keyword.arg] = ast.literal_eval(keyword.value)
-        return make_call(name, arguments)

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from xinfer.model.llm.pipeline.forms import (
+    Node,
+    either,
+    exactly,
+    sequence,
+    several,
+    valid,
+    where_it_begins,
+)
 from xinfer.model.llm.pipeline.tools.calls import (
     BrokenCall,
     Functions,
     call_of,
     make_call,
+    quoted,
     read_json,
 )
 from xinfer.model.llm.pipeline.tools.ends import BracketEnd
-from xinfer.model.llm.pipeline.tools.parser import MarkedParser
+from xinfer.model.llm.pipeline.tools.parser import MOST_CALLS, MarkedParser
 from xinfer.types.event import ToolCall
 
 _ARGUMENTS, _ID = "[ARGS]", "[CALL_ID]"
@@ -21,6 +31,27 @@ class MistralParser(MarkedParser):
 
     begin = "[TOOL_CALLS]"
     markers = (begin, _ARGUMENTS, _ID)
+
+    @classmethod
+    def form(cls, functions: Functions, most: int, template: str) -> Node | None:
+        if _ARGUMENTS in template:
+            return super().form(functions, most, template)
+        listed = either([_listed(functions, name) for name in functions.names])
+        return sequence(exactly(cls.begin), exactly("["), several(listed, ", ", most), exactly("]"))
+
+    @classmethod
+    def behind(cls, functions: Functions, name: str, template: str) -> Node:
+        if _ARGUMENTS in template:
+            return sequence(exactly(name), exactly(_ARGUMENTS), valid(functions.schema(name)))
+        return sequence(exactly("["), _listed(functions, name), exactly("]"))
+
+    @classmethod
+    def anywhere(cls, functions: Functions, template: str) -> Node | None:
+        if _ARGUMENTS in template:
+            return super().anywhere(functions, template)
+        listed = either([_listed(functions, name) for name in functions.names])
+        many = several(listed, ", ", MOST_CALLS)
+        return where_it_begins(cls.begin, sequence(exactly("["), many, exactly("]")))
 
     def __init__(self, functions: Functions) -> None:
         super().__init__(functions)
@@ -53,3 +84,8 @@ class MistralParser(MarkedParser):
         name, brace, rest = body.partition("{")
         name = name.strip().removesuffix(_ARGUMENTS).partition(_ID)[0]
         return [make_call(name.strip(), read_json(brace + rest))]
+
+
+def _listed(functions: Functions, name: str) -> Node:
+    head = f'{{"name": {quoted(name)}, "arguments": '
+    return sequence(exactly(head), valid(functions.schema(name)), exactly("}"))

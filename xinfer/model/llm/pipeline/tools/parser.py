@@ -5,9 +5,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple
 
+from xinfer.model.llm.pipeline.forms import (
+    Node,
+    either,
+    exactly,
+    sequence,
+    several,
+    where_it_begins,
+)
 from xinfer.model.llm.pipeline.tools.calls import BrokenCall, Functions
 from xinfer.model.llm.pipeline.tools.ends import marker_begins
 from xinfer.types.event import ToolCall
+
+MOST_CALLS = 16
+"""Of one answer, where its calls are enforced: a small model does not find the end."""
 
 
 class Parsed(NamedTuple):
@@ -31,6 +42,26 @@ class ToolParser(ABC):
     """Texts of the form that may be control tokens of the model."""
     between: ClassVar[str] = " \t\r\n"
     """Characters that may stand between two calls and belong to neither."""
+    separator: ClassVar[str] = ""
+    """What models write between two calls."""
+
+    @classmethod
+    def form(cls, functions: Functions, most: int, template: str) -> Node | None:
+        """What up to `most` calls look like, at least one; None: their form cannot be told.
+
+        Args:
+            template: the model's chat template, where models write this form in several ways.
+        """
+        calls = [cls.one(functions, name, template) for name in functions.names]
+        told = [call for call in calls if call is not None]
+        if len(told) < len(calls):
+            return None
+        return several(either(told), cls.separator, most)
+
+    @classmethod
+    @abstractmethod
+    def one(cls, functions: Functions, name: str, template: str) -> Node | None:
+        """The form of a call of one function; None: it cannot be told."""
 
     def __init__(self, functions: Functions) -> None:
         self._functions = functions
@@ -122,6 +153,23 @@ class MarkedParser(ToolParser):
     """Calls that begin with a marker, anywhere in the text."""
 
     begin: ClassVar[str]
+
+    @classmethod
+    def one(cls, functions: Functions, name: str, template: str) -> Node | None:
+        behind = cls.behind(functions, name, template)
+        return None if behind is None else sequence(exactly(cls.begin), behind)
+
+    @classmethod
+    @abstractmethod
+    def behind(cls, functions: Functions, name: str, template: str) -> Node | None:
+        """What of `one` stands behind the marker."""
+
+    @classmethod
+    def anywhere(cls, functions: Functions, template: str) -> Node | None:
+        """Any text with calls in it; None: their form cannot be told."""
+        calls = [cls.behind(functions, name, template) for name in functions.names]
+        told = [call for call in calls if call is not None]
+        return where_it_begins(cls.begin, either(told)) if len(told) == len(calls) else None
 
     def _begin(self, text: str) -> tuple[int, bool]:
         at = text.find(self.begin)

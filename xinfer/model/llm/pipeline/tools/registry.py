@@ -6,9 +6,10 @@ from xinfer.errors import InvalidRequest
 from xinfer.model.llm.pipeline.tools.deepseek import DeepSeekParser
 from xinfer.model.llm.pipeline.tools.glm import Glm4Parser
 from xinfer.model.llm.pipeline.tools.hermes import HermesParser
-from xinfer.model.llm.pipeline.tools.llama import LlamaJsonParser, PythonicParser
+from xinfer.model.llm.pipeline.tools.llama import LlamaJsonParser
 from xinfer.model.llm.pipeline.tools.mistral import MistralParser
 from xinfer.model.llm.pipeline.tools.parser import ToolParser
+from xinfer.model.llm.pipeline.tools.pythonic import PythonicParser
 from xinfer.model.llm.pipeline.tools.xml import Glm45Parser, Qwen3CoderParser
 
 PARSERS: dict[str, type[ToolParser]] = {

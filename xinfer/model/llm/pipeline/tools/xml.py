@@ -3,9 +3,26 @@
 from __future__ import annotations
 
 import re
-from typing import ClassVar
+from abc import abstractmethod
+from typing import Any, ClassVar
 
-from xinfer.model.llm.pipeline.tools.calls import BrokenCall, Functions, make_call
+from xinfer.model.llm.pipeline.forms import (
+    Node,
+    between,
+    either,
+    exactly,
+    optional,
+    sequence,
+    valid,
+)
+from xinfer.model.llm.pipeline.tools.calls import (
+    DEFINITIONS,
+    SAID_ONE_BY_ONE,
+    SAYS_NOTHING,
+    BrokenCall,
+    Functions,
+    make_call,
+)
 from xinfer.model.llm.pipeline.tools.ends import MarkerEnd
 from xinfer.model.llm.pipeline.tools.parser import MarkedParser
 from xinfer.types.event import ToolCall
@@ -15,8 +32,38 @@ _END = "</tool_call>"
 
 class _TaggedParser(MarkedParser):
     begin = "<tool_call>"
+    separator = "\n"
     argument: ClassVar[re.Pattern[str]]
     """With the groups `name` and `value`."""
+    before: ClassVar[tuple[str, ...]]
+    """What stands before the function's name."""
+    after: ClassVar[tuple[str, ...]]
+    """What stands behind its arguments."""
+
+    @classmethod
+    def behind(cls, functions: Functions, name: str, template: str) -> Node | None:
+        schema = functions.schema(name)
+        properties, required = schema.get("properties", {}), schema.get("required", ())
+        if not SAID_ONE_BY_ONE.issuperset(schema) or set(required) - set(properties):
+            return None
+        definitions = {key: schema[key] for key in DEFINITIONS if key in schema}
+        parts = [*map(exactly, cls.before), *cls.named(name)]
+        for key, value in properties.items():
+            told = cls.told(key, value, definitions)
+            if told is None:
+                return None
+            parts.append(told if key in required else optional(told))
+        return sequence(*parts, *map(exactly, cls.after))
+
+    @classmethod
+    @abstractmethod
+    def named(cls, name: str) -> list[Node]:
+        """The function's name."""
+
+    @classmethod
+    @abstractmethod
+    def told(cls, key: str, schema: Any, definitions: dict[str, Any]) -> Node | None:
+        """An argument of this schema; None: its form cannot be told."""
 
     def __init__(self, functions: Functions) -> None:
         super().__init__(functions)
@@ -42,6 +89,19 @@ class _TaggedParser(MarkedParser):
         return [make_call(name, arguments)]
 
 
+def _value(schema: Any, end: str, definitions: dict[str, Any]) -> Node | None:
+    """A value without quotes, and the text behind it."""
+    if not isinstance(schema, dict) or schema.get("type") != "string":
+        told = {**schema, **definitions} if isinstance(schema, dict) and definitions else schema
+        return sequence(valid(told), exactly(end))
+    rest = schema.keys() - SAYS_NOTHING
+    choices = [schema["const"]] if "const" in rest else schema.get("enum")
+    if choices is not None and not rest - {"enum", "const"}:
+        texts = [choice for choice in choices if isinstance(choice, str) and end not in choice]
+        return sequence(either(list(map(exactly, texts))), exactly(end)) if texts else None
+    return None if rest else between("", end)
+
+
 class Qwen3CoderParser(_TaggedParser):
     """`<tool_call><function=f><parameter=a>…</parameter></function></tool_call>`."""
 
@@ -50,7 +110,18 @@ class Qwen3CoderParser(_TaggedParser):
         r"<parameter=(?P<name>[^>\n]+)>\n?(?P<value>(?:(?!</parameter>).)*?)\n?</parameter>",
         re.DOTALL,
     )
+    before = ("\n",)
+    after = ("</function>\n", _END)
     _function = re.compile(r"\s*<function=(?P<name>[^>\n]+)>(?P<body>.*)</function>\s*", re.DOTALL)
+
+    @classmethod
+    def named(cls, name: str) -> list[Node]:
+        return [exactly(f"<function={name}>\n")]
+
+    @classmethod
+    def told(cls, key: str, schema: Any, definitions: dict[str, Any]) -> Node | None:
+        value = _value(schema, "\n</parameter>\n", definitions)
+        return None if value is None else sequence(exactly(f"<parameter={key}>\n"), value)
 
     def _parse(self, block: str) -> list[ToolCall]:
         found = self._function.fullmatch(self._body(block))
@@ -75,6 +146,21 @@ class Glm45Parser(_TaggedParser):
         r"<arg_value>(?P<value>(?:(?!</arg_value>).)*)</arg_value>",
         re.DOTALL,
     )
+
+    before = ()
+    after = (_END,)
+
+    @classmethod
+    def named(cls, name: str) -> list[Node]:
+        return [exactly(f"{name}\n")]
+
+    @classmethod
+    def told(cls, key: str, schema: Any, definitions: dict[str, Any]) -> Node | None:
+        value = _value(schema, "</arg_value>", definitions)
+        if value is None:
+            return None
+        head = [exactly("<arg_key>"), exactly(key), exactly("</arg_key>"), exactly("\n")]
+        return sequence(*head, exactly("<arg_value>"), value, exactly("\n"))
 
     def _parse(self, block: str) -> list[ToolCall]:
         body = self._body(block)
