@@ -16,6 +16,8 @@ from tests.conformance.schemas import SCHEMAS
 from tests.conformance.subject import Subject
 from tests.support.token_engine import Answer, Driver
 from xinfer.errors import InvalidRequest
+from xinfer.model.llm.pipeline.forms import constraint_of
+from xinfer.model.llm.pipeline.tools import PARSERS, Functions
 from xinfer.types.request import CompletionRequest, Constraint, Sampling
 
 pytestmark = pytest.mark.anyio
@@ -30,6 +32,29 @@ REGEXES = [
     "^[A-Z][a-z]{1,5}[.!?]$",
     "你好[!。]{1,2}",
     "([a-z]{1,4} ){2}end",
+]
+FORMS = [
+    ("hermes", ""),
+    ("deepseek_v3", ""),
+    ("qwen3_coder", ""),
+]
+"""Of calls, each with what its template has."""
+OFFERED = [
+    {
+        "type": "function",
+        "function": {
+            "name": "get_weather",
+            "parameters": {
+                "type": "object",
+                "properties": {
+                    "unit": {"type": "string", "enum": ["C", "F"]},
+                    "days": {"type": "integer", "minimum": 1, "maximum": 9},
+                },
+                "required": ["days"],
+            },
+        },
+    },
+    {"type": "function", "function": {"name": "now", "parameters": SCHEMAS[36]}},
 ]
 CHOICES = [
     ["yes", "no"],
@@ -79,6 +104,38 @@ async def test_the_likeliest_tokens_are_valid_too(subject: Subject) -> None:
             jsonschema.validate(json.loads(_text(driver, answer)), schema)
     # What is likeliest again and again may go on for ever.
     assert sum(answer.finish == "stop" for answer in answers) >= 0.8 * len(answers)
+
+
+@declaring("structural_tag")
+async def test_calls_that_are_enforced_are_read_back_and_valid(subject: Subject) -> None:
+    functions = Functions(OFFERED)
+    asked = [(n, *form) for n, form in enumerate(FORMS * 3)]
+    async with subject.running(slots=8) as driver:
+        answers = await asyncio.gather(
+            *(
+                driver.ask([n], 450, HOT, constraint=_calls(functions, parser, template))
+                for n, parser, template in asked
+            )
+        )
+    ended = 0
+    for (_, parser, _), answer in zip(asked, answers, strict=True):
+        if answer.finish != "stop":
+            continue
+        ended += 1
+        made = PARSERS[parser](functions)
+        first, rest = made.feed(_text(driver, answer)), made.finish()
+        assert first.text + rest.text == ""
+        calls = [*first.calls, *rest.calls]
+        assert 1 <= len(calls) <= 2
+        for call in calls:
+            jsonschema.validate(json.loads(call.arguments), functions.parameters(call.name))
+    assert ended >= 0.9 * len(answers)
+
+
+def _calls(functions: Functions, parser: str, template: str) -> Constraint:
+    form = PARSERS[parser].form(functions, 2, template)
+    assert form is not None
+    return constraint_of(form, "tool_choice")
 
 
 @declaring("json_object")

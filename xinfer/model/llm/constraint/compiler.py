@@ -30,6 +30,9 @@ _LIMITS: dict[str, Any] = {
     # A state takes one or two kB.
     "max_lexer_states": 50_000,
 }
+_END = b"<end>"
+"""What llguidance calls a token that ends an output: without a name it would be the beginning of
+any control token."""
 _PLACE = re.compile(r"^at \d+\(\d+\): (?:failed to compile JSON schema: )?")
 """Of a grammar that nobody has seen."""
 _UNIMPLEMENTED = re.compile(r"Unimplemented keys: \[(.*)\]")
@@ -137,7 +140,8 @@ class _Vocabulary:
     def __init__(self, tokens: Tokens) -> None:
         ends = tokens.eos_ids
         self.tokens = [
-            b"" if token in ends else tokens.piece(token) for token in range(tokens.vocabulary_size)
+            _END if token in ends else tokens.piece(token)
+            for token in range(tokens.vocabulary_size)
         ]
         self.eos_token_id = min(ends)
         self.bos_token_id = None

@@ -262,6 +262,120 @@ def test_an_engine_that_cannot_be_held_to_a_call_refuses_it() -> None:
         )
 
 
+SCHEMA = Constraint("json_schema", '{"type": "boolean"}', "response_format")
+ALL = ["json_schema", "grammar", "structural_tag"]
+
+
+def form(prepared: Prepared) -> dict[str, Any]:
+    constraint = prepared.token_request.constraint
+    assert constraint is not None
+    assert constraint.kind == "structural_tag"
+    told: dict[str, Any] = json.loads(constraint.source)["format"]
+    return told
+
+
+class Hybrid(ByteTokenizer):
+    """A model that thinks unless its template has it that it has done so."""
+
+    chat_template = TEMPLATE.partition("{% if enable_thinking %}")[0] + (
+        "{% if enable_thinking is defined and not enable_thinking %}<think></think>{% endif %}"
+    )
+
+
+def test_a_constraint_begins_behind_thoughts_that_the_prompt_has_opened() -> None:
+    prepared = prepare(kinds=ALL, constraint=SCHEMA, template_kwargs={"enable_thinking": True})
+    assert bytes(prepared.token_request.prompt).endswith(b"<think>\n")
+    thoughts, content = form(prepared)["elements"]
+    assert (thoughts["elements"][0]["begin"], thoughts["elements"][0]["end"]) == ("", "</think>")
+    assert content == {"type": "json_schema", "json_schema": {"type": "boolean"}}
+    assert prepared.token_request.constraint is not None
+    assert prepared.token_request.constraint.field == "response_format"
+    assert joined(answer(prepared, "Hm.</think>\n\ntrue")) == ("Hm.", "true", [], "stop")
+
+
+def test_thoughts_that_the_prompt_has_not_opened_may_be_left_out() -> None:
+    prepared = prepare(Hybrid(), kinds=ALL, constraint=SCHEMA)
+    thoughts = form(prepared)["elements"][0]
+    assert thoughts["type"] == "optional"
+    assert thoughts["content"]["elements"][0]["begin"] == "<think>"
+    again = prepare(Hybrid(), kinds=ALL, constraint=SCHEMA)
+    assert joined(answer(prepared, "<think>Hm.</think>true")) == ("Hm.", "true", [], "stop")
+    assert joined(answer(again, "true")) == ("", "true", [], "stop")
+
+
+@pytest.mark.parametrize("tokenizer", [Model(), Hybrid()])
+def test_where_thinking_is_switched_off_all_of_the_answer_is_held_to_a_constraint(
+    tokenizer: ByteTokenizer,
+) -> None:
+    kwargs = {"enable_thinking": False}
+    prepared = prepare(tokenizer, kinds=ALL, constraint=SCHEMA, template_kwargs=kwargs)
+    assert prepared.token_request.constraint == SCHEMA
+
+
+@pytest.mark.parametrize("kinds", [["json_schema"], ALL])
+def test_thinking_is_switched_off_where_it_cannot_be_told_apart(kinds: list[str]) -> None:
+    spec = ModelSpec(
+        name="model",
+        template_kwargs={"enable_thinking": True},
+        reasoning_content="structural_tag" not in kinds,
+    )
+    prepared = prepare(spec=spec, kinds=kinds, constraint=SCHEMA)
+    assert prepared.token_request.constraint == SCHEMA
+    assert b"<think>" not in bytes(prepared.token_request.prompt)
+
+
+def test_a_constraint_that_is_none_is_left_for_the_engine_to_refuse() -> None:
+    broken = Constraint("json_schema", "{", "response_format")
+    kwargs = {"enable_thinking": True}
+    prepared = prepare(kinds=ALL, constraint=broken, template_kwargs=kwargs)
+    assert prepared.token_request.constraint == broken
+
+
+@pytest.mark.parametrize(
+    ("choice", "parallel", "calls"),
+    [("required", True, 16), ("required", False, 1), ("named", True, 1)],
+)
+def test_a_call_is_forced_in_the_models_own_form_behind_its_thoughts(
+    choice: str, parallel: bool, calls: int
+) -> None:
+    prepared = prepare(
+        kinds=ALL,
+        tools=[WEATHER, CLOCK],
+        tool_choice=choice,
+        tool_name="clock",
+        parallel_tool_calls=parallel,
+        template_kwargs={"enable_thinking": True},
+    )
+    _, content = form(prepared)["elements"]
+    one = content if calls == 1 else content["elements"][0]
+    names = [each["elements"][1]["elements"][0]["value"] for each in one["elements"]]
+    assert [json.loads(name + "0}")["name"] for name in names] == (
+        ["clock"] if choice == "named" else ["weather", "clock"]
+    )
+    if calls > 1:
+        assert content["elements"][1]["max"] == calls - 1
+    made = answer(prepared, f"Hm.</think>\n{CALL}")
+    assert joined(made) == ("Hm.", "", [MADE], "tool_calls")
+
+
+def test_an_answer_of_a_form_may_be_a_call_instead_where_both_are_asked_for() -> None:
+    asked: dict[str, Any] = {"kinds": ALL, "tools": [WEATHER], "constraint": SCHEMA}
+    asked["template_kwargs"] = {"enable_thinking": False}
+    prepared = prepare(**asked)
+    assert [each["type"] for each in form(prepared)["elements"]] == ["json_schema", "sequence"]
+    assert joined(answer(prepared, CALL)) == ("", "", [MADE], "tool_calls")
+    assert joined(answer(prepare(**asked), "true")) == ("", "true", [], "stop")
+
+
+def test_strict_functions_are_called_by_their_schema_wherever_a_call_begins() -> None:
+    strict = {"type": "function", "function": {**WEATHER["function"], "strict": True}}
+    off = {"template_kwargs": {"enable_thinking": False}}
+    told = form(prepare(kinds=ALL, tools=[strict, CLOCK], **off))
+    assert (told["type"], told["triggers"]) == ("triggered_tags", ["<tool_call>"])
+    assert prepare(kinds=ALL, tools=[WEATHER], **off).token_request.constraint is None
+    assert prepare(kinds=["grammar"], tools=[strict], **off).token_request.constraint is None
+
+
 def test_effort_is_told_in_the_words_of_the_template() -> None:
     class Effort(ByteTokenizer):
         chat_template = "{{ reasoning_effort }}"

@@ -94,7 +94,7 @@ def _value(schema: Any, end: str, definitions: dict[str, Any]) -> Node | None:
     if not isinstance(schema, dict) or schema.get("type") != "string":
         told = {**schema, **definitions} if isinstance(schema, dict) and definitions else schema
         return sequence(valid(told), exactly(end))
-    rest = schema.keys() - SAYS_NOTHING
+    rest = schema.keys() - SAYS_NOTHING - {"type"}
     choices = [schema["const"]] if "const" in rest else schema.get("enum")
     if choices is not None and not rest - {"enum", "const"}:
         texts = [choice for choice in choices if isinstance(choice, str) and end not in choice]
