@@ -1,8 +1,9 @@
-"""A model that sees, launched from a directory and asked with the openai SDK."""
+"""Models that see, launched from a directory and asked with the openai SDK."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -11,6 +12,7 @@ import pytest
 from tests.support.gguf_additions import vision_tower
 from tests.support.gguf_models import random_llama
 from tests.support.pictures import data_url, noise, png, png_file
+from tests.support.seeing_models import seeing_model
 from tests.support.server import Server
 
 PATCHES = 16
@@ -24,14 +26,29 @@ def client(server: Server) -> Iterator[openai.OpenAI]:
         yield made
 
 
-@pytest.fixture(scope="module")
-def uid(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    directory = tmp_path_factory.mktemp("seeing")
+def with_projector(directory: Path) -> dict[str, Any]:
     random_llama(directory / "seeing.gguf")
     vision_tower(directory / "mmproj-seeing.gguf", 64)
-    yield server.launch(
-        str(directory), model_uid="seeing", model_engine="llama.cpp", n_threads=1, n_parallel=2
-    )
+    return {"model_name": str(directory), "n_parallel": 2}
+
+
+def whole(directory: Path) -> dict[str, Any]:
+    return {"model_name": str(seeing_model("llava", directory / "llava")), "max_num_seqs": 2}
+
+
+ENGINES: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "llama-cpp-python": with_projector,
+    "transformers": whole,
+}
+"""What makes a model in a directory, and how it is launched."""
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def uid(
+    server: Server, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[str]:
+    launch = ENGINES[request.param](tmp_path_factory.mktemp("seeing"))
+    yield server.launch(model_uid="seeing", model_engine=request.param, n_threads=1, **launch)
     server.terminate("seeing")
 
 

@@ -205,6 +205,13 @@ class MediaEngine(TokenEngine, Protocol):
 
 
 @runtime_checkable
+class SigningMediaEngine(MediaEngine, Protocol):
+    """A `MediaEngine` whose model has a sign for a picture, which its chat template writes."""
+
+    media_sign: str
+
+
+@runtime_checkable
 class ConstrainingEngine(TokenEngine, Protocol):
     """An LLM engine that enforces constraints; once loaded it says so by `Abilities.constraint`."""
 

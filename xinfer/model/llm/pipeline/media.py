@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from xinfer.errors import InvalidRequest, PayloadTooLarge
-from xinfer.model.engine import MediaEngine, MediaPrompt
+from xinfer.model.engine import MediaEngine, MediaPrompt, SigningMediaEngine
 from xinfer.model.inspect.image import BadImage, check_expansion, read_image_header
+from xinfer.model.llm.pipeline.template import ChatTemplate, Parts
 from xinfer.types.request import Media
 
 MAX_MEDIA = 32
@@ -26,16 +27,25 @@ class MediaPrompts:
     """Makes prompts with pictures for an engine that takes them.
 
     The chat template sees text with a marker in each picture's place. A marker holds a random
-    number, so that nobody can write one into a message.
+    number, so that nobody can write one into a message. Where the model has a sign for a picture
+    and the template writes it, that stands in the picture's place, with what the template puts
+    around it.
     """
 
-    def __init__(self, engine: MediaEngine) -> None:
+    def __init__(self, engine: MediaEngine, template: ChatTemplate | None) -> None:
         self._engine = engine
         self._name = f"<__media_{secrets.token_hex(8)}_"
         self._marker = re.compile(rf"{self._name}(\d+)__>")
+        self._sign = ""
+        """What the template writes for a picture; empty: nothing."""
+        if template is not None and isinstance(engine, SigningMediaEngine):
+            shown = template.shows(Parts([{"type": "image"}, {"type": "text", "text": self._name}]))
+            if shown.count(engine.media_sign) == 1 and self._name in shown:
+                self._sign = engine.media_sign
 
     def place(self, messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The messages with text in place of parts, and markers in it.
+        """The messages with text in place of parts, and markers in it; or with parts as such
+        templates know them that write a sign for a picture.
 
         Text parts are joined by line breaks, as they are without pictures, but none stands beside
         a picture: so llama.cpp's own server joins them.
@@ -46,11 +56,13 @@ class MediaPrompts:
         return [self._place(message, index) for index, message in enumerate(messages)]
 
     def prompt(self, text: str, media: Sequence[Media]) -> MediaPrompt:
-        """The prompt of a rendered text with markers. Blocks while it decodes.
+        """The prompt of a rendered text with markers or signs. Blocks while it decodes.
 
         Raises:
-            InvalidRequest: the text does not have each marker once, or a picture is damaged.
+            InvalidRequest: the text does not have each of them once, or a picture is damaged.
         """
+        if self._sign:
+            return self._signed_prompt(text, media)
         texts = self._marker.split(text)
         numbers = [int(number) for number in texts[1::2]]
         for number, medium in enumerate(media):
@@ -62,26 +74,59 @@ class MediaPrompts:
                 )
         return self._engine.media_prompt(texts[::2], [media[number] for number in numbers])
 
+    def _signed_prompt(self, text: str, media: Sequence[Media]) -> MediaPrompt:
+        texts = text.split(self._sign)
+        if len(texts) != len(media) + 1:
+            where = ", ".join(medium.where for medium in media)
+            raise InvalidRequest(
+                f"The model's chat template shows {len(texts) - 1} pictures of {len(media)} "
+                f"({where}). The model may not take pictures in such messages, or not so many.",
+                param=media[0].where,
+            )
+        return self._engine.media_prompt([self._unhide(text) for text in texts], media)
+
+    def _hide(self, text: str) -> str:
+        """Text of a message in which the model's sign is text."""
+        return text.replace(self._sign, f"{self._name}sign__>") if self._sign else text
+
+    def _unhide(self, text: str) -> str:
+        return text.replace(f"{self._name}sign__>", self._sign)
+
     def _place(self, message: dict[str, Any], index: int) -> dict[str, Any]:
         content = message.get("content")
-        if not isinstance(content, list) or not any(map(_is_picture, content)):
+        if isinstance(content, str):
+            return {**message, "content": self._hide(content)}
+        if not isinstance(content, list):
             return message
-        text, beside_picture = "", True
+        if not any(map(_is_picture, content)):
+            return {**message, "content": [self._hide_part(part) for part in content]}
         for number, part in enumerate(content):
-            if _is_picture(part):
-                text += f"{self._name}{part['media']}__>"
-                beside_picture = True
-            elif part["type"] == "text":
-                text += part["text"] if beside_picture else f"\n{part['text']}"
-                beside_picture = False
-            else:
+            if not _is_picture(part) and part["type"] != "text":
                 where = f"messages[{index}].content[{number}]"
                 raise InvalidRequest(
                     f"{where} is of type {part['type']!r}; this model takes parts of the types "
                     "'text' and 'image_url'.",
                     param=where,
                 )
-        return {**message, "content": text}
+        if self._sign:
+            parts = [{"type": "image"} if _is_picture(p) else self._hide_part(p) for p in content]
+            return {**message, "content": Parts(parts)}
+        return {**message, "content": self._marked(content)}
+
+    def _marked(self, parts: Sequence[dict[str, Any]]) -> str:
+        text, beside_picture = "", True
+        for part in parts:
+            if _is_picture(part):
+                text += f"{self._name}{part['media']}__>"
+                beside_picture = True
+            else:
+                text += part["text"] if beside_picture else f"\n{part['text']}"
+                beside_picture = False
+        return text
+
+    def _hide_part(self, part: dict[str, Any]) -> dict[str, Any]:
+        text = part.get("text")
+        return {**part, "text": self._hide(text)} if isinstance(text, str) else part
 
 
 def _is_picture(part: dict[str, Any]) -> bool:

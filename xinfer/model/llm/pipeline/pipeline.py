@@ -58,7 +58,6 @@ class TextPipeline:
         self._context_length = loaded.context_length
         self._abilities = loaded.abilities
         self._name = spec.name
-        self._media = None if media is None else MediaPrompts(media)
         self._constraints = constraints
         self._pieces = _pieces(tokenizer)
         # A token covers no more characters than its longest piece has bytes: a text of more than
@@ -81,6 +80,7 @@ class TextPipeline:
             except InvalidRequest as error:
                 self._no_template = error.message
                 logger.warning("%s cannot chat: %s", self._name, error.message)
+        self._media = None if media is None else MediaPrompts(media, self._template)
 
     def prepare(self, request: TextRequest, *, id: int, resume: Sequence[int] = ()) -> Prepared:
         """Render, tokenise and check a request. Blocks: a long prompt takes milliseconds, a

@@ -34,6 +34,10 @@ _SHORT_ID = re.compile(r"[A-Za-z0-9]{9}")
 _WANTS_SHORT_IDS = re.compile(r"\|\s*length\s*(?:!=|==)\s*9\b")
 
 
+class Parts(list[dict[str, str]]):
+    """Content of a message that the template gets as it is: parts of the types text and image."""
+
+
 class RenderedTooLong(Exception):
     """The text grew beyond the template's `max_length`."""
 
@@ -110,6 +114,13 @@ class ChatTemplate:
                 param="messages",
             ) from error
 
+    def shows(self, content: Parts) -> str:
+        """The text of a conversation of this one message; empty where the template fails on it."""
+        try:
+            return self._render([{"role": "user", "content": content}], {})
+        except Exception:  # whatever the model's own code raises
+            return ""
+
     def _render(
         self,
         messages: list[dict[str, Any]],
@@ -138,7 +149,7 @@ class ChatTemplate:
         if prepared.get("role") == "developer" and not self._knows_developer:
             prepared["role"] = "system"
         content = prepared.get("content")
-        if isinstance(content, list):
+        if isinstance(content, list) and not isinstance(content, Parts):
             content = "\n".join(_texts(content, index))
         if isinstance(content, str):
             prepared["content"] = _parts(content) if self._wants_parts else content

@@ -11,19 +11,23 @@ from pathlib import Path
 
 from xinfer.types.model import ModelSpec
 
-_TABLE = re.compile(r"^MODEL_FOR_CAUSAL_LM_MAPPING_NAMES = OrderedDict\(\n(.*?)^\)", re.M | re.S)
+_TABLES = re.compile(
+    r"^MODEL_FOR_(?:CAUSAL_LM|IMAGE_TEXT_TO_TEXT)_MAPPING_NAMES = OrderedDict\(\n(.*?)^\)",
+    re.M | re.S,
+)
 _ENTRY = re.compile(r'\(\s*"[\w.-]+",\s*"(\w+)",?\s*\)')
 
 
 @cache
 def known_architectures() -> frozenset[str]:
-    """Classes that AutoModelForCausalLM loads; empty where its table cannot be found."""
+    """Classes that AutoModelForCausalLM and AutoModelForImageTextToText load; empty where their
+    tables cannot be found."""
     found = find_spec("transformers")
     if found is None or found.origin is None:
         return frozenset()
     source = Path(found.origin).parent / "models" / "auto" / "modeling_auto.py"
-    table = _TABLE.search(source.read_text(encoding="utf-8")) if source.is_file() else None
-    return frozenset(_ENTRY.findall(table[1])) if table else frozenset()
+    text = source.read_text(encoding="utf-8") if source.is_file() else ""
+    return frozenset(name for table in _TABLES.findall(text) for name in _ENTRY.findall(table))
 
 
 def needs_code(spec: ModelSpec) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
@@ -23,6 +23,23 @@ _UNEVEN = 512
 many keys as the longest."""
 
 
+class Piece(NamedTuple):
+    """Neighbouring tokens of one sequence."""
+
+    slot: int
+    start: int
+    """The first one's index in its slot."""
+    positions: torch.Tensor
+    """Of each as the model counts, (1, tokens), or (directions, 1, tokens)."""
+    blocks: Sequence[int] = ()
+    """Numbers of tokens that look at each other also ahead; -1 for one that does not. Empty when
+    none does."""
+
+    @property
+    def tokens(self) -> int:
+        return int(self.positions.shape[-1])
+
+
 class Part:
     """Sequences that are computed by one call: one of them, or one new token of each of several.
 
@@ -30,12 +47,22 @@ class Part:
         start, end: which of the step's tokens these are.
         first, last: slots, `last` excluded.
         lengths: of each slot, how many tokens it has after this step.
+        blocks: as of a `Piece`.
     """
 
-    def __init__(self, start: int, end: int, first: int, last: int, lengths: list[int]) -> None:
+    def __init__(
+        self,
+        start: int,
+        end: int,
+        first: int,
+        last: int,
+        lengths: list[int],
+        blocks: Sequence[int] = (),
+    ) -> None:
         self.start, self.end, self.first, self.last = start, end, first, last
         self.length = max(lengths)
         self._lengths = lengths
+        self._blocks = blocks
         self._masks: dict[int, torch.Tensor | None] = {}
 
     def mask(self, window: int, device: torch.device) -> torch.Tensor | None:
@@ -54,6 +81,9 @@ class Part:
         seen = keys <= own[:, :, None]
         if window:
             seen &= keys > own[:, :, None] - window
+        if any(block >= 0 for block in self._blocks):
+            blocks = torch.tensor(self._blocks, device=device)
+            seen[..., self.length - tokens :] |= (blocks[:, None] == blocks) & (blocks >= 0)
         return seen[:, None]
 
 
@@ -61,15 +91,14 @@ class Step:
     """The tokens of one call of the model, sequence after sequence.
 
     Args:
-        pieces: (slot, position of the first token, number of tokens) of each sequence, those with
-            one token first and in the order of their slots.
+        pieces: of each sequence, those with one token first and in the order of their slots.
     """
 
-    def __init__(self, pieces: Sequence[tuple[int, int, int]], capacity: int) -> None:
+    def __init__(self, pieces: Sequence[Piece], capacity: int) -> None:
         self.where = torch.cat(
-            [torch.arange(start, start + n) + slot * capacity for slot, start, n in pieces]
+            [torch.arange(p.start, p.start + p.tokens) + p.slot * capacity for p in pieces]
         )
-        self.positions = torch.cat([torch.arange(start, start + n) for _, start, n in pieces])
+        self.positions = torch.cat([piece.positions for piece in pieces], dim=-1)
         self.parts = _parts(pieces)
 
     def to(self, device: torch.device) -> Step:
@@ -78,22 +107,24 @@ class Step:
         return self
 
 
-def _parts(pieces: Sequence[tuple[int, int, int]]) -> list[Part]:
+def _parts(pieces: Sequence[Piece]) -> list[Part]:
     parts = []
     begin = token = 0
     while begin < len(pieces):
-        slot, start, count = pieces[begin]
-        lengths = [start + count]
+        first = pieces[begin]
+        slot, count = first.slot, first.tokens
+        lengths = [first.start + count]
         end = begin + 1
-        while end < len(pieces) and count == pieces[end][2] == 1:
-            other, length = pieces[end][0], pieces[end][1] + 1
+        while end < len(pieces) and count == pieces[end].tokens == 1:
+            length = pieces[end].start + 1
             apart = max(*lengths, length) - min(*lengths, length)
-            if other != slot + len(lengths) or apart > _UNEVEN:
+            if pieces[end].slot != slot + len(lengths) or apart > _UNEVEN:
                 break
             lengths.append(length)
             end += 1
         tokens = count * len(lengths)
-        parts.append(Part(token, token + tokens, slot, slot + len(lengths), lengths))
+        last = slot + len(lengths)
+        parts.append(Part(token, token + tokens, slot, last, lengths, first.blocks))
         token += tokens
         begin = end
     return parts

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Sequence as Sequences
 from typing import TYPE_CHECKING, Any
@@ -14,9 +13,11 @@ from transformers import DynamicCache
 from xinfer.errors import EngineFailed, XinferError
 from xinfer.model.llm.scheduling.computer import Choice, Outcome, Uncomputable
 from xinfer.model.llm.scheduling.scheduler import Chunk, Sequence
-from xinfer.model.llm.transformers.attention import NAME, SlotCache, Step
+from xinfer.model.llm.transformers.attention import NAME, Piece, SlotCache, Step
+from xinfer.model.llm.transformers.failures import first_line, is_no_memory
 from xinfer.model.llm.transformers.model import HfModel
 from xinfer.model.llm.transformers.sampler import Chooser, choose, log_probabilities, resolve
+from xinfer.model.llm.transformers.vision import Vision
 
 if TYPE_CHECKING:
     from xinfer.model.llm.constraint.compiler import ConstraintCompiler
@@ -40,6 +41,8 @@ class HfComputer(ABC):
         self._model = model
         self._choosers: dict[int, Chooser] = {}
         self._logits = torch.empty(0)
+        self.vision: Vision | None = None
+        """What pictures are computed with, where the model takes any."""
 
     def begin(self, sequence: Sequence) -> None:
         request = sequence.request
@@ -53,7 +56,7 @@ class HfComputer(ABC):
             seed=sampling.seed,
             bias=sampling.logit_bias or {},
             forbidden=sorted(self.end_ids) if sampling.ignore_eos else (),
-            prompt=request.prompt,
+            prompt=[token for token in request.prompt if token >= 0],
             output=request.resume,
             matcher=matcher,
             vocabulary_size=self.vocabulary_size,
@@ -64,13 +67,18 @@ class HfComputer(ABC):
         self._choosers.pop(sequence.request.id, None)
 
     def compute(self, chunks: Sequences[Chunk]) -> Outcome:
-        self._model.use_adapter(chunks[0].sequence.request.adapter)
+        first = chunks[0]
+        self._model.use_adapter(first.sequence.request.adapter)
         try:
             with torch.inference_mode():
                 self._logits = self.forward(chunks).float()
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            longest = max(chunks, key=lambda chunk: chunk.start + chunk.count)
-            raise Uncomputable(longest.sequence, _no_memory(longest, error)) from error
+        except Exception as error:
+            if is_no_memory(error):
+                longest = max(chunks, key=lambda chunk: chunk.start + chunk.count)
+                raise Uncomputable(longest.sequence, _no_memory(longest, error)) from error
+            if first.medium is not None:
+                raise Uncomputable(first.sequence, _no_picture(error)) from error
+            raise
         return Outcome.DONE
 
     @abstractmethod
@@ -79,8 +87,29 @@ class HfComputer(ABC):
         vocabulary), in their order."""
 
     def choose(self, sequences: Sequences[Sequence]) -> list[Choice | XinferError]:
-        with torch.inference_mode():
-            return self._choose(sequences)
+        try:
+            with torch.inference_mode():
+                return self._choose(sequences)
+        except Exception as error:
+            if not is_no_memory(error):
+                raise
+            return [
+                EngineFailed(
+                    f"There is no memory to choose the tokens of {len(sequences)} requests: "
+                    f"{first_line(error)} Launch with a smaller max_num_seqs, or ask later.",
+                    code="out_of_memory",
+                )
+            ] * len(sequences)
+
+    def _inputs(self, chunk: Chunk) -> tuple[list[int], torch.Tensor, dict[str, torch.Tensor]]:
+        """A chunk's tokens, their positions as of a `Piece`, and the picture where it is one."""
+        media = chunk.sequence.request.media
+        if chunk.medium is None:
+            start = chunk.start if media is None else media.position(chunk.start)
+            return chunk.tokens, torch.arange(start, start + chunk.count)[None], {}
+        assert self.vision is not None
+        number = chunk.medium
+        return media.ids[number], media.positions(number), self.vision.inputs(media, number)
 
     def _choose(self, sequences: Sequences[Sequence]) -> list[Choice | XinferError]:
         logits = self._logits
@@ -123,7 +152,7 @@ class PackedComputer(HfComputer):
         longest: int,
     ) -> None:
         super().__init__(model, constraints, end_ids)
-        model.model.set_attn_implementation(NAME)
+        model.exchange_attention(NAME)
         self.cache = SlotCache(slots, longest)
 
     def forward(self, chunks: Sequences[Chunk]) -> torch.Tensor:
@@ -131,26 +160,37 @@ class PackedComputer(HfComputer):
         ordered = [chunks[index] for index in order]
         self.cache.reserve(max(chunk.start + chunk.count for chunk in chunks))
         device = self._model.device
-        step = Step([(c.slot, c.start, c.count) for c in ordered], self.cache.capacity).to(device)
-        self.cache.step = step
         rows = [0] * len(chunks)
         tokens: list[int] = []
+        pieces = []
+        picture: dict[str, torch.Tensor] = {}
         for index, chunk in zip(order, ordered, strict=True):
-            tokens += chunk.tokens
+            own, positions, beside = self._inputs(chunk)
+            tokens += own
+            picture |= beside
+            pieces.append(Piece(chunk.slot, chunk.start, positions, self._blocks(chunk)))
             rows[index] = len(tokens) - 1
+        step = Step(pieces, self.cache.capacity).to(device)
+        self.cache.step = step
         kept = torch.tensor(
             [row for row, chunk in zip(rows, chunks, strict=True) if chunk.last], dtype=torch.long
         )
         result = self._model.model(
             input_ids=torch.tensor([tokens], device=device),
-            position_ids=step.positions[None],
+            position_ids=step.positions,
             past_key_values=self.cache,
             use_cache=True,
             # One row at least: some models cannot compute none.
             logits_to_keep=(kept if len(kept) else torch.zeros(1, dtype=torch.long)).to(device),
+            **picture,
         )
         logits: torch.Tensor = result.logits[0]
         return logits[: len(kept)]
+
+    def _blocks(self, chunk: Chunk) -> Sequences[int]:
+        if chunk.medium is None or self.vision is None:
+            return ()
+        return self.vision.blocks(chunk.sequence.request.media, chunk.medium)
 
     def remove(self, slot: int, start: int) -> bool:
         return True  # what lies behind a sequence's end is not looked at
@@ -180,9 +220,8 @@ class RowsComputer(HfComputer):
         one_by_one: bool,
     ) -> None:
         super().__init__(model, constraints, end_ids)
-        self._one_by_one = one_by_one
-        taken = inspect.signature(model.model.forward).parameters
-        self._cache_name = "cache_params" if "cache_params" in taken else "past_key_values"
+        self.one_by_one = one_by_one
+        self._cache_name = "cache_params" if "cache_params" in model.inputs else "past_key_values"
         self._caches: list[Any] = [None] * slots
         self._held = [0] * slots
 
@@ -192,26 +231,37 @@ class RowsComputer(HfComputer):
         return torch.cat(kept) if kept else torch.empty((0, self.vocabulary_size))
 
     def _row(self, chunk: Chunk) -> torch.Tensor:
-        tokens, start = chunk.tokens, chunk.start
-        if not (self._one_by_one and start):
-            return self._call(chunk.slot, start, tokens)
-        for position, token in enumerate(tokens, start):
-            logits = self._call(chunk.slot, position, [token])
+        tokens, positions, picture = self._inputs(chunk)
+        slot = chunk.slot
+        if not (self.one_by_one and chunk.start) or picture:
+            return self._call(slot, tokens, positions, picture)
+        for number, token in enumerate(tokens):
+            logits = self._call(slot, [token], positions[..., number : number + 1], {})
         return logits
 
-    def _call(self, slot: int, start: int, tokens: list[int]) -> torch.Tensor:
+    def _call(
+        self,
+        slot: int,
+        tokens: list[int],
+        positions: torch.Tensor,
+        picture: dict[str, torch.Tensor],
+    ) -> torch.Tensor:
         if self._caches[slot] is None:
             self._caches[slot] = DynamicCache(config=self._model.config)
         device = self._model.device
-        end = start + len(tokens)
-        result = self._model.model(
-            input_ids=torch.tensor([tokens], device=device),
-            position_ids=torch.arange(start, end, device=device)[None],
-            use_cache=True,
-            logits_to_keep=1,
-            **{self._cache_name: self._caches[slot]},
-        )
-        self._held[slot] = end
+        try:
+            result = self._model.model(
+                input_ids=torch.tensor([tokens], device=device),
+                position_ids=positions.to(device),
+                use_cache=True,
+                logits_to_keep=1,
+                **{self._cache_name: self._caches[slot]},
+                **picture,
+            )
+        except BaseException:
+            self.remove(slot, 0)  # some of its layers have these tokens, others have not
+            raise
+        self._held[slot] += len(tokens)
         logits: torch.Tensor = result.logits[:, -1]
         return logits
 
@@ -233,7 +283,12 @@ class RowsComputer(HfComputer):
         return beyond >= 0
 
     def copy(self, source: int, target: int) -> None:
-        self._caches[target] = copy.deepcopy(self._caches[source])
+        try:
+            self._caches[target] = copy.deepcopy(self._caches[source])
+        except Exception as error:
+            if not is_no_memory(error):
+                raise
+            return  # it is computed again
         self._held[target] = self._held[source]
 
     def continues(self, slot: int, start: int) -> bool:
@@ -241,9 +296,17 @@ class RowsComputer(HfComputer):
 
 
 def _no_memory(chunk: Chunk, error: BaseException) -> EngineFailed:
-    reason = str(error).strip().partition("\n")[0]
     return EngineFailed(
         f"There is no memory to compute {chunk.start + chunk.count} tokens of this request beside "
-        f"the others: {reason} Launch with a smaller max_model_len or max_num_seqs, or ask later.",
+        f"the others: {first_line(error)} Launch with a smaller max_model_len or max_num_seqs, or "
+        "ask later.",
         code="out_of_memory",
+    )
+
+
+def _no_picture(error: Exception) -> XinferError:
+    if isinstance(error, XinferError):
+        return error
+    return EngineFailed(
+        f"The model failed to compute a picture of this request: {first_line(error)}"
     )

@@ -6,15 +6,14 @@ Neither PyTorch nor Transformers is imported before a model is loaded.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from xinfer.errors import InvalidRequest
-from xinfer.model.engine import EngineOptions, Support
+from xinfer.model.engine import EngineOptions, MediaPrompt, Support
 from xinfer.model.llm.constraint.support import KINDS, load_compiler
 from xinfer.model.llm.scheduling.loop import StepLoop
 from xinfer.model.llm.scheduling.scheduler import Scheduler
@@ -23,12 +22,12 @@ from xinfer.model.llm.transformers.architectures import needs_code, unknown_arch
 from xinfer.model.llm.transformers.options import TransformersOptions
 from xinfer.model.memory import estimate
 from xinfer.types.model import Abilities, Loaded, Memory, ModelSpec, Progress
+from xinfer.types.request import Media
 
 if TYPE_CHECKING:
-    from xinfer.model.llm.constraint.compiler import ConstraintCompiler
     from xinfer.model.llm.tokenizer.hf import HfTokenizer
-    from xinfer.model.llm.transformers.computer import PackedComputer, RowsComputer
     from xinfer.model.llm.transformers.model import HfModel
+    from xinfer.model.llm.transformers.vision import Vision
 
 logger = logging.getLogger(__name__)
 
@@ -44,12 +43,14 @@ class TransformersEngine(SteppingEngine):
     """
 
     tokenizer: HfTokenizer
+    media_sign = ""
 
     def __init__(self, spec: ModelSpec, options: TransformersOptions) -> None:
         super().__init__("transformers")
         self._spec = spec
         self._options = options
         self._model: HfModel | None = None
+        self._vision: Vision | None = None
 
     @classmethod
     def support(cls, spec: ModelSpec) -> Support:
@@ -97,6 +98,7 @@ class TransformersEngine(SteppingEngine):
 
     def load(self, progress: Callable[[Progress], None]) -> Loaded:
         from xinfer.model.llm.tokenizer.hf import load_tokenizer
+        from xinfer.model.llm.transformers.choosing import choose_computer
         from xinfer.model.llm.transformers.model import HfModel
 
         options = self._options
@@ -114,7 +116,22 @@ class TransformersEngine(SteppingEngine):
         length = options.length(model.context_length or self._spec.context_length)
         progress(Progress(0.9, "loading", "Choosing how requests are computed together"))
         self._constraints = load_compiler(self.tokenizer)
-        computer, packed, reason = self._computer(model, self._constraints, length)
+        vision, blind = self._see(model, code)
+        chosen = choose_computer(
+            model,
+            self._constraints,
+            self.tokenizer.eos_ids,
+            slots=options.max_num_seqs,
+            longest=length,
+            asked=options.batching,
+            vision=vision,
+        )
+        computer = chosen.computer
+        self._vision = computer.vision
+        if self._vision is not None:
+            self.media_sign = self._vision.sign
+        if blind := blind or chosen.blind:
+            logger.warning("The model takes no pictures: %s", blind)
         loop = StepLoop(
             computer,
             Scheduler(
@@ -138,14 +155,16 @@ class TransformersEngine(SteppingEngine):
                 logprobs=True,
                 constraint=frozenset() if self._constraints is None else KINDS,
                 adapters=model.adapters,
+                media=self._vision is not None,
                 sampling=_honoured(),
             ),
             backend=str(model.device),
             details={
                 "architecture": model.architecture,
                 "dtype": str(model.model.dtype).removeprefix("torch."),
-                "batching": "packed" if packed else "rows",
-                "batching_reason": reason,
+                "batching": chosen.batching,
+                "batching_reason": chosen.reason,
+                "pictures": "taken" if self._vision is not None else blind,
                 "threads": options.threads,
             },
         )
@@ -156,26 +175,24 @@ class TransformersEngine(SteppingEngine):
         if self._model is not None:
             self._model.close()
 
-    def _computer(
-        self, model: HfModel, constraints: ConstraintCompiler | None, length: int
-    ) -> tuple[PackedComputer | RowsComputer, bool, str]:
-        """What computes, whether it packs, and why."""
-        from xinfer.model.llm.transformers.computer import PackedComputer
-        from xinfer.model.llm.transformers.probe import make_rows, why_not_packed
+    def media_prompt(self, texts: Sequence[str], media: Sequence[Media]) -> MediaPrompt:
+        assert self._vision is not None
+        return self._vision.prompt(texts, media)
 
-        slots, asked = self._options.max_num_seqs, self._options.batching
-        reason = None if asked == "rows" else why_not_packed(model)
-        if asked == "packed" and reason is not None:
-            raise InvalidRequest(
-                f"{self._spec.name} cannot be computed packed: {reason}. Leave out batching.",
-                param="batching",
-            )
-        ends = self.tokenizer.eos_ids
-        if asked == "rows" or reason is not None:
-            why = "asked for" if reason is None else reason
-            return make_rows(model, constraints, ends, slots), False, why
-        computer = PackedComputer(model, constraints, ends, slots=slots, longest=length)
-        return computer, True, "asked for" if asked == "packed" else "gives the same results"
+    def _see(self, model: HfModel, code: bool) -> tuple[Vision | None, str | None]:
+        """What the model sees with; or why there is nothing, where it is one that could see."""
+        if not model.sees:
+            return None, None
+        try:
+            from xinfer.model.llm.transformers.processor import PictureProcessor
+            from xinfer.model.llm.transformers.vision import Vision
+
+            processor = PictureProcessor(model.path, model.config, model.inputs, code=code)
+            return Vision(model, processor, self.tokenizer), None
+        except Exception as error:  # whatever files and missing packages make the library raise
+            from xinfer.model.llm.transformers.failures import first_line
+
+            return None, f"its processor cannot be loaded: {first_line(error)}"
 
 
 FORMATS = ("pytorch", "gptq", "awq", "fp8", "bnb", "compressed-tensors")

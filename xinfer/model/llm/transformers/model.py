@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import warnings
 from collections.abc import Callable, Mapping
@@ -11,9 +12,16 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    GenerationConfig,
+)
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from xinfer.errors import InvalidRequest, Unavailable, XinferError
+from xinfer.model.llm.transformers.failures import first_line, is_no_memory
 from xinfer.model.llm.transformers.options import TransformersOptions
 from xinfer.types.model import LoraAdapter
 
@@ -59,6 +67,16 @@ class HfModel:
         return type(self.model).__name__
 
     @property
+    def sees(self) -> bool:
+        """Whether it was loaded with what pictures are computed by."""
+        return _sees(self.config)
+
+    @property
+    def inputs(self) -> frozenset[str]:
+        """Names of what its forward takes."""
+        return frozenset(inspect.signature(self.model.forward).parameters)
+
+    @property
     def context_length(self) -> int:
         """Tokens that the positions are made for; 0 when the configuration does not say."""
         return int(getattr(self.config.get_text_config(), "max_position_embeddings", 0) or 0)
@@ -78,6 +96,19 @@ class HfModel:
         """What generation_config.json says; greedy where it wants no sampling."""
         given = {name: self.generation[name] for name in _SAMPLING if name in self.generation}
         return {name: value for name, value in given.items() if value is not None}
+
+    @property
+    def attention(self) -> str:
+        """The name of what computes the attention among tokens."""
+        return str(self.model.config.get_text_config()._attn_implementation)
+
+    def exchange_attention(self, name: str) -> None:
+        """Compute the attention among tokens by what is registered under this name; that within
+        pictures stays as it is."""
+        config = self.model.config
+        text = config.get_text_config()
+        part = next((key for key in config.sub_configs if getattr(config, key) is text), None)
+        self.model.set_attn_implementation(name if part is None else {part: name})
 
     def use_adapter(self, name: str | None) -> None:
         """Compute the next steps with this adapter, or with none."""
@@ -108,19 +139,20 @@ class HfModel:
         if quantization is not None:
             arguments["quantization_config"] = quantization
         try:
-            return AutoModelForCausalLM.from_pretrained(self.path, **arguments)
+            kind = AutoModelForImageTextToText if self.sees else AutoModelForCausalLM
+            return kind.from_pretrained(self.path, **arguments)
         except XinferError:
             raise
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            raise Unavailable(
-                f"There is no memory for the model in {self.path}: {_line(error)} Give it more "
-                "devices, or quantise it (quantization_config).",
-                code="no_capacity",
-            ) from error
         except Exception as error:  # whatever files and options make the library raise
+            if is_no_memory(error):
+                raise Unavailable(
+                    f"There is no memory for the model in {self.path}: {first_line(error)} Give it "
+                    "more devices, or quantise it (load_in_bits).",
+                    code="no_capacity",
+                ) from error
             raise InvalidRequest(
                 f"Transformers {transformers.__version__} cannot load the model in {self.path}: "
-                f"{_line(error)}",
+                f"{first_line(error)}",
                 param="model_path",
             ) from error
 
@@ -142,7 +174,7 @@ class HfModel:
             except Exception as error:  # whatever files make the library raise
                 raise InvalidRequest(
                     f"LoRA adapter {name} in {path} cannot be loaded for this model: "
-                    f"{_line(error)}",
+                    f"{first_line(error)}",
                     param="lora",
                 ) from error
             if adapter.scale != 1.0:
@@ -157,6 +189,11 @@ class HfModel:
         return frozenset(adapters)
 
 
+def _sees(config: Any) -> bool:
+    kind = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.get(config.model_type)
+    return kind is not None and kind in (config.architectures or ())
+
+
 def _device(name: str) -> torch.device:
     if name == "auto":
         if torch.cuda.is_available():
@@ -167,7 +204,8 @@ def _device(name: str) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise InvalidRequest(
-            f"There is no device {name!r} here for PyTorch {torch.__version__}: {_line(error)}",
+            f"There is no device {name!r} here for PyTorch {torch.__version__}: "
+            f"{first_line(error)}",
             param="device",
         ) from error
     return device
@@ -196,7 +234,7 @@ def _quantization(options: TransformersOptions) -> Any:
         return transformers.BitsAndBytesConfig(**given)
     except Exception as error:  # unknown fields, wrong types
         raise InvalidRequest(
-            f"quantization_config: {_line(error)}", param="quantization_config"
+            f"quantization_config: {first_line(error)}", param="quantization_config"
         ) from error
 
 
@@ -218,12 +256,6 @@ def _read(read: Callable[[], Any], path: Path, what: str) -> Any:
     except Exception as error:  # whatever the files make the library raise
         raise InvalidRequest(
             f"The {what} in {path} cannot be read by Transformers {transformers.__version__}: "
-            f"{_line(error)}",
+            f"{first_line(error)}",
             param="model_path",
         ) from error
-
-
-def _line(error: BaseException) -> str:
-    """What the error says, in its first line."""
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
