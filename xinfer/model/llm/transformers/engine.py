@@ -19,6 +19,7 @@ from xinfer.model.llm.scheduling.loop import StepLoop
 from xinfer.model.llm.scheduling.scheduler import Scheduler
 from xinfer.model.llm.scheduling.thread import SteppingEngine
 from xinfer.model.llm.transformers.architectures import needs_code, unknown_architecture
+from xinfer.model.llm.transformers.formats import FORMATS, why_unreadable
 from xinfer.model.llm.transformers.options import TransformersOptions
 from xinfer.model.memory import estimate
 from xinfer.types.model import Abilities, Loaded, Memory, ModelSpec, Progress
@@ -61,6 +62,9 @@ class TransformersEngine(SteppingEngine):
         missing = [package for package in PACKAGES if find_spec(package) is None]
         if missing:
             return Support(False, f"the package {missing[0]} is not installed", EXTRA)
+        lacking = why_unreadable(spec.format)
+        if lacking is not None:
+            return lacking
         unknown = unknown_architecture(spec.architecture)
         if unknown is not None and not spec.remote_code:
             return Support(False, unknown)
@@ -193,10 +197,6 @@ class TransformersEngine(SteppingEngine):
             from xinfer.model.llm.transformers.failures import first_line
 
             return None, f"its processor cannot be loaded: {first_line(error)}"
-
-
-FORMATS = ("pytorch", "gptq", "awq", "fp8", "bnb", "compressed-tensors")
-"""Those after the first need a package of their own, which Transformers names."""
 
 
 def _honoured() -> frozenset[str]:

@@ -6,7 +6,6 @@ import inspect
 import logging
 import warnings
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,13 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 from xinfer.errors import InvalidRequest, Unavailable, XinferError
 from xinfer.model.llm.transformers.failures import first_line, is_no_memory
 from xinfer.model.llm.transformers.options import TransformersOptions
+from xinfer.model.llm.transformers.quantization import bitsandbytes_config
 from xinfer.types.model import LoraAdapter
 
 logger = logging.getLogger(__name__)
+
+_PLANS = ("auto", "balanced", "balanced_low_0", "sequential")
+"""Names by which accelerate divides a model."""
 
 _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "typical_p", "repetition_penalty")
 
@@ -131,16 +134,18 @@ class HfModel:
             "use_safetensors": True,
             "dtype": self.dtype,
         }
+        if options.attn_implementation is not None:
+            arguments["attn_implementation"] = options.attn_implementation
         if options.device_map is not None:
-            arguments["device_map"] = options.device_map
+            arguments["device_map"] = _device_map(options.device_map)
         elif self.device.type != "cpu":
             arguments["device_map"] = {"": str(self.device)}
-        quantization = _quantization(options)
+        quantization = bitsandbytes_config(options)
         if quantization is not None:
             arguments["quantization_config"] = quantization
         try:
             kind = AutoModelForImageTextToText if self.sees else AutoModelForCausalLM
-            return kind.from_pretrained(self.path, **arguments)
+            model, report = kind.from_pretrained(self.path, **arguments, output_loading_info=True)
         except XinferError:
             raise
         except Exception as error:  # whatever files and options make the library raise
@@ -153,8 +158,17 @@ class HfModel:
             raise InvalidRequest(
                 f"Transformers {transformers.__version__} cannot load the model in {self.path}: "
                 f"{first_line(error)}",
-                param="model_path",
+                param="attn_implementation" if _is_about_attention(error) else "model_path",
             ) from error
+        missing = sorted(report["missing_keys"])
+        if missing:  # they hold random numbers
+            raise InvalidRequest(
+                f"The files in {self.path} lack {len(missing)} of the weights of "
+                f"{type(model).__name__}: {', '.join(missing[:3])}"
+                f"{', …' if len(missing) > 3 else ''}. They are incomplete, or for another class.",
+                param="model_path",
+            )
+        return model
 
     def _load_adapters(self, adapters: Mapping[str, str | LoraAdapter]) -> frozenset[str]:
         for name, given in adapters.items():
@@ -194,11 +208,40 @@ def _sees(config: Any) -> bool:
     return kind is not None and kind in (config.architectures or ())
 
 
+def _is_about_attention(error: Exception) -> bool:
+    text = str(error).lower()
+    return "attn_implementation" in text or "flashattention" in text or "flash_attn" in text
+
+
 def _device(name: str) -> torch.device:
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    if name != "auto":
+        return _named_device(name, "device")
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _device_map(given: str | dict[str, int | str]) -> str | dict[str, int | str]:
+    """As it was given, its devices checked."""
+    if given in _PLANS:
+        return given
+    if isinstance(given, str):
+        try:
+            _named_device(given, "device_map")
+        except InvalidRequest as error:
+            plans = ", ".join(_PLANS)
+            raise InvalidRequest(
+                f"{error.message} device_map takes a device, one of {plans}, or an object of parts "
+                "of the model and devices.",
+                param="device_map",
+            ) from error
+    else:
+        for device in {*given.values()} - {"disk"}:
+            _named_device(f"cuda:{device}" if isinstance(device, int) else device, "device_map")
+    return given
+
+
+def _named_device(name: str, option: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -206,7 +249,7 @@ def _device(name: str) -> torch.device:
         raise InvalidRequest(
             f"There is no device {name!r} here for PyTorch {torch.__version__}: "
             f"{first_line(error)}",
-            param="device",
+            param=option,
         ) from error
     return device
 
@@ -215,27 +258,6 @@ def _dtype(name: str, device: torch.device) -> Any:
     if name == "auto":
         return torch.float32 if device.type == "cpu" else "auto"
     return getattr(torch, name)
-
-
-def _quantization(options: TransformersOptions) -> Any:
-    """What is to be quantised while loading; None for nothing."""
-    given = dict(options.quantization_config or {})
-    if options.load_in_bits is not None:
-        given[f"load_in_{options.load_in_bits}bit"] = True
-    if not given:
-        return None
-    if find_spec("bitsandbytes") is None:
-        raise InvalidRequest(
-            "Quantising while loading needs the package bitsandbytes, which is not installed: "
-            "pip install bitsandbytes.",
-            param="load_in_bits" if options.quantization_config is None else "quantization_config",
-        )
-    try:
-        return transformers.BitsAndBytesConfig(**given)
-    except Exception as error:  # unknown fields, wrong types
-        raise InvalidRequest(
-            f"quantization_config: {first_line(error)}", param="quantization_config"
-        ) from error
 
 
 def _generation_config(path: Path) -> dict[str, Any]:

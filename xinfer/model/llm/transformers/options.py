@@ -11,6 +11,7 @@ from xinfer.model.engine import EngineOptions
 from xinfer.types.model import LoraAdapter
 
 Positive = Annotated[int, Meta(ge=1)]
+Attention = Literal["eager", "sdpa", "flex_attention", "flash_attention_2", "flash_attention_3"]
 
 DEFAULT_LENGTH = 8192
 
@@ -37,6 +38,9 @@ class TransformersOptions(EngineOptions, frozen=True, kw_only=True):
     torch_dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Type of the weights; by default the model's own on accelerators, and float32 on
     processors."""
+    attn_implementation: Attention | None = None
+    """What computes the attention within pictures, and among tokens where requests are computed
+    row by row; Transformers' choice by default."""
     load_in_bits: Literal[4, 8] | None = None
     """Quantise to so many bits while loading, by bitsandbytes."""
     quantization_config: dict[str, Any] | None = None

@@ -18,7 +18,7 @@ SIZES = {
     "hidden_size": 64,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
-    "intermediate_size": 96,
+    "intermediate_size": 128,
 }
 GROUPED = {**SIZES, "num_key_value_heads": 2}
 WINDOW = {**GROUPED, "head_dim": 16, "sliding_window": 8}

@@ -15,12 +15,10 @@ import pytest
 
 from tests.support.token_engine import driving
 from tests.unit.model.llm.transformers.conftest import MakeModel
-from xinfer.errors import InvalidRequest
 from xinfer.model.engine import find_engine, parse_options
 from xinfer.model.inspect.model import inspect_path
 from xinfer.model.llm.transformers.engine import TransformersEngine
 from xinfer.types.model import Loaded, ModelSpec, Progress
-from xinfer.types.request import Sampling
 
 pytestmark = pytest.mark.anyio
 
@@ -41,12 +39,6 @@ def load(path: Path, **options: Any) -> Loaded:
         return engine.load(lambda _: None)
     finally:
         engine.close()
-
-
-def refusal(path: Path, **options: Any) -> InvalidRequest:
-    with pytest.raises(InvalidRequest) as refused:
-        load(path, **options)
-    return refused.value
 
 
 def test_it_takes_language_models_that_the_library_has_code_for() -> None:
@@ -97,49 +89,6 @@ def test_a_length_beyond_the_models_own_is_not_promised(make_model: MakeModel) -
     assert load(make_model("llama"), max_model_len=own + 1).context_length == own
 
 
-@pytest.mark.parametrize(
-    ("options", "field", "words"),
-    [
-        ({"device": "nowhere"}, "device", "There is no device 'nowhere'"),
-        ({"quantization_config": {"load_in_5bit": 1}}, "quantization_config", "bitsandbytes"),
-        ({"load_in_bits": 4}, "load_in_bits", "bitsandbytes"),
-        ({"lora": {"a": "/nowhere"}}, "lora", "LoRA adapter a: /nowhere has no adapter_config"),
-    ],
-)
-def test_options_that_cannot_be_are_named(
-    options: dict[str, Any],
-    field: str,
-    words: str,
-    make_model: MakeModel,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("xinfer.model.llm.transformers.model.find_spec", lambda _: None)
-    error = refusal(make_model("llama"), **options)
-    assert error.param == field
-    assert words in error.message
-
-
-@pytest.mark.parametrize(
-    ("damage", "words"),
-    [
-        ("model.safetensors", "cannot load the model"),
-        ("tokenizer.json", "tokenizer"),
-    ],
-)
-def test_damaged_files_are_named(
-    damage: str, words: str, make_model: MakeModel, tmp_path: Path
-) -> None:
-    whole = made(make_model("llama"))
-    path = Path(shutil.copytree(make_model("llama"), tmp_path / "m"))
-    spec = inspect_path(str(path))
-    (path / damage).write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00{not a header}")
-    engine = TransformersEngine(spec, whole._options)
-    with pytest.raises(InvalidRequest, match=words) as refused:
-        engine.load(lambda _: None)
-    engine.close()
-    assert str(path) in refused.value.message
-
-
 async def test_the_cache_grows_with_the_longest_request(make_model: MakeModel) -> None:
     path = make_model("llama")
     engine = made(path, max_model_len=1500, max_num_seqs=2)
@@ -151,31 +100,6 @@ async def test_the_cache_grows_with_the_longest_request(make_model: MakeModel) -
         )
     assert again.ids == short.ids
     assert both.ids == long.ids
-
-
-async def test_a_request_that_finds_no_memory_ends_alone(
-    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from xinfer.model.llm.transformers.attention import SlotCache
-
-    reserve = SlotCache.reserve
-
-    def little(self: SlotCache, length: int) -> None:
-        if length > 300:
-            raise MemoryError("no more")
-        reserve(self, length)
-
-    monkeypatch.setattr(SlotCache, "reserve", little)
-    path = make_model("llama")
-    engine = made(path, max_model_len=1000)
-    async with driving(engine, inspect_path(str(path))) as driver:
-        fine, failed = await asyncio.gather(
-            driver.ask([5] * 200, 20), driver.ask([6] * 500, 20, Sampling(temperature=0.0))
-        )
-        assert (len(fine.ids), failed.finish) == (20, "error")
-        assert failed.failure is not None
-        assert "There is no memory to compute" in failed.failure.message
-        assert (await driver.ask([5] * 200, 20)).ids == fine.ids
 
 
 OWN_CODE = """
