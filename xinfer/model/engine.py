@@ -30,6 +30,7 @@ BUILTIN: dict[str, str] = {
     "xllamacpp": "xinfer.model.llm.xllamacpp.engine:XllamacppEngine",
     "xllamacpp-embedding": "xinfer.model.encode.xllamacpp.embedding:XllamacppEmbedding",
     "xllamacpp-rerank": "xinfer.model.encode.xllamacpp.rerank:XllamacppRerank",
+    "diffusers": "xinfer.model.image.diffusers.engine:DiffusersEngine",
     "sentence_transformers": (
         "xinfer.model.encode.sentence_transformers.engine:SentenceTransformersEngine"
     ),

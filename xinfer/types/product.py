@@ -23,6 +23,8 @@ class Picture(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
     """What it can be drawn again with."""
     more: bool = False
     """Whether the file goes on in the next one."""
+    prompt_cut: int = 0
+    """Tokens of the prompt that the model did not see, because it takes no more."""
 
 
 class Heard(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):

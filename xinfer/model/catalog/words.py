@@ -60,7 +60,6 @@ _INSTEAD = {
 """Engines that have no counterpart, and what runs their models."""
 
 PLANNED = {
-    "diffusers": "image",
     "faster-whisper": "audio",
 }
 """Engines that xinfer is to have, and the extra that holds their library."""

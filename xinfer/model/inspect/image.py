@@ -1,16 +1,18 @@
 """What a picture's header says of it, and whether decoding it could blow up; without decoding it.
 
-Formats are those that the decoder stb_image reads; each is read here as it does, so that the size
-found is the size that it will allocate.
+Each of the formats that the decoder stb_image reads is read here as it does, so that the size found
+is the size that it will allocate.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP")
+"""What every decoder reads; WEBP is read where it is asked for."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of PNG's color types
@@ -46,14 +48,17 @@ class BadImage(Exception):
     """Why it cannot be read, as the end of a sentence that begins with the picture."""
 
 
-def read_image_header(data: bytes) -> ImageHeader:
+def read_image_header(data: bytes, formats: Sequence[str] = FORMATS) -> ImageHeader:
     """The format and size of a picture.
+
+    Args:
+        formats: those that are read.
 
     Raises:
         BadImage: another format, or a header that ends too early or makes no sense.
     """
     try:
-        header = _read(data)
+        header = _read(data, formats)
     except (struct.error, IndexError, ValueError):
         raise BadImage("ends within its header") from None
     if header.width < 1 or header.height < 1:
@@ -76,7 +81,7 @@ def check_expansion(data: bytes, header: ImageHeader) -> None:
         raise BadImage(f"has more than {_MOST_SCANS} scans")
 
 
-def _read(data: bytes) -> ImageHeader:
+def _read(data: bytes, formats: Sequence[str]) -> ImageHeader:
     if data.startswith(_PNG):
         if data[12:16] != b"IHDR":
             raise BadImage("is a PNG file that does not begin with its header")
@@ -89,7 +94,23 @@ def _read(data: bytes) -> ImageHeader:
         (size,) = struct.unpack_from("<I", data, 14)
         width, height = struct.unpack_from("<HH" if size == 12 else "<ii", data, 18)
         return ImageHeader("BMP", width, abs(height))
-    raise BadImage(f"is of a format that is not read here; expected {', '.join(FORMATS)}")
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP" and "WEBP" in formats:
+        return ImageHeader("WEBP", *_webp_size(data))
+    raise BadImage(f"is of a format that is not read here; expected {', '.join(formats)}")
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    kind = data[12:16]
+    if kind == b"VP8X":
+        low, high = struct.unpack_from("<IH", data, 24)
+        return (low & 0xFFFFFF) + 1, (low >> 24 | high << 8) + 1
+    if kind == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return width & 0x3FFF, height & 0x3FFF
+    raise BadImage("is a WEBP file of a kind that is not read here, or damaged")
 
 
 def _read_jpeg(data: bytes) -> ImageHeader:

@@ -9,9 +9,10 @@ import pytest
 
 from tests.support.pictures import noise, png, png_file
 from xinfer.errors import InvalidRequest, PayloadTooLarge
+from xinfer.model import pictures
 from xinfer.model.engine import MediaEngine, MediaPrompt
 from xinfer.model.llm.echo import ByteTokenizer
-from xinfer.model.llm.pipeline import TextPipeline, media
+from xinfer.model.llm.pipeline import TextPipeline
 from xinfer.types.model import Abilities, Loaded, ModelSpec
 from xinfer.types.request import ChatRequest, Media, Sampling
 
@@ -162,7 +163,7 @@ def test_pictures_count_against_the_context() -> None:
         (png_file(5000, 5001, b""), PayloadTooLarge, "5000 by 5001 pixels"),
         (png_file(2**31 - 1, 2**31 - 1, b""), PayloadTooLarge, "pixels"),
         (png_file(1, 101, b""), InvalidRequest, "100 times the shorter"),
-        (PICTURE + bytes(media.MAX_BYTES), PayloadTooLarge, "bytes"),
+        (PICTURE + bytes(pictures.MAX_BYTES), PayloadTooLarge, "bytes"),
         (png_file(4, 3, b"not deflated"), InvalidRequest, "damaged"),
     ],
 )
@@ -177,7 +178,7 @@ def test_a_picture_beyond_the_bounds_is_refused_before_it_is_decoded(
 
 
 def test_too_many_pictures_are_refused() -> None:
-    most = media.MAX_MEDIA
+    most = pictures.MAX_MEDIA
     parts = [picture(number) for number in range(most + 1)]
     Conversation(context=1000).ask(parts[:most], data=[PICTURE] * most)
     with pytest.raises(PayloadTooLarge, match=f"at most {most}"):

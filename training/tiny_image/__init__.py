@@ -1,0 +1,1 @@
+"""Makes tiny-image, the small model of the catalogue that draws."""

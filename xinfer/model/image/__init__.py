@@ -1,0 +1,1 @@
+"""Models that draw, one folder an engine, and what these share."""

@@ -1,0 +1,1 @@
+"""The diffusers engine: diffusion pipelines, on PyTorch."""

@@ -1,0 +1,98 @@
+"""Pictures that a request brings: checked by their headers, then decoded; and what is sent back."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from xinfer.errors import InvalidRequest
+from xinfer.model.pictures import check_picture
+from xinfer.types.request import Media
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")
+
+
+def check(medium: Media) -> None:
+    """Refuse a picture that would take too much to decode, by what its header says.
+
+    Raises:
+        InvalidRequest, PayloadTooLarge: as `check_picture`, and of one that moves; names the field.
+    """
+    check_picture(medium, FORMATS)
+    with _opened(medium) as image:
+        if getattr(image, "is_animated", False):
+            raise InvalidRequest(
+                f"The picture in {medium.where} moves: it has several frames. Send a still one.",
+                param=medium.where,
+            )
+
+
+def decode(medium: Media) -> Image:
+    """A picture that `check` has let pass, upright, in RGB; what is transparent is white.
+
+    Raises:
+        InvalidRequest: it is damaged.
+    """
+    from PIL import Image, ImageOps
+
+    image = ImageOps.exif_transpose(_loaded(medium))
+    if not _has_alpha(image):
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+
+
+def decode_mask(medium: Media) -> Image:
+    """Where to draw, in shades of gray: white is drawn anew. Of a picture with transparent parts
+    these are, as OpenAI has it; else what is white.
+
+    Raises:
+        InvalidRequest: it is damaged.
+    """
+    from PIL import ImageChops, ImageOps
+
+    image = ImageOps.exif_transpose(_loaded(medium))
+    if _has_alpha(image):
+        alpha = image.convert("RGBA").getchannel("A")
+        if alpha.getextrema()[0] < 255:
+            return ImageChops.invert(alpha)
+    return image.convert("L")
+
+
+def encode(image: Image) -> bytes:
+    """As a PNG file."""
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def _has_alpha(image: Image) -> bool:
+    return image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+
+
+def _loaded(medium: Media) -> Image:
+    image = _opened(medium)
+    try:
+        image.load()
+    except Exception as error:  # Pillow's decoders raise what they like
+        raise _damaged(medium, error) from None
+    return image
+
+
+def _opened(medium: Media) -> Image:
+    from PIL import Image
+
+    try:
+        return Image.open(io.BytesIO(medium.data), formats=FORMATS)
+    except Exception as error:
+        raise _damaged(medium, error) from None
+
+
+def _damaged(medium: Media, error: Exception) -> InvalidRequest:
+    return InvalidRequest(
+        f"The picture in {medium.where} is damaged: {error or type(error).__name__}.",
+        param=medium.where,
+    )
