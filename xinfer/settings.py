@@ -185,6 +185,24 @@ class Settings:
         "Fetch also from addresses that are not public: of this machine, of private networks, "
         "link-local ones. Whoever may send requests can then read what answers there.",
     )
+    public_url: str = _setting(
+        "",
+        "XINFERENCE_PUBLIC_URL",
+        "Address by which answers tell of pictures, such as https://ai.example.com of a proxy; "
+        "without it, the one that the request came by.",
+    )
+    image_ttl: float = _setting(
+        86400.0,
+        "XINFERENCE_IMAGE_TTL",
+        "Time for which a picture that was drawn can be had by its URL.",
+        positive=True,
+    )
+    image_store_bytes: int = _setting(
+        1 << 30,
+        "XINFERENCE_IMAGE_STORE_BYTES",
+        "Most bytes of such pictures that are kept; the oldest make room.",
+        positive=True,
+    )
     max_header_bytes: int = _setting(
         64 << 10,
         "XINFERENCE_MAX_HEADER_BYTES",
@@ -465,6 +483,11 @@ class Settings:
     @property
     def home_path(self) -> Path:
         return Path(self.home).expanduser()
+
+    @property
+    def image_path(self) -> Path:
+        """Where pictures that were drawn lie until they expire."""
+        return self.home_path / "image"
 
     @property
     def cache_path(self) -> Path:

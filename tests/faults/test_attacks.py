@@ -28,6 +28,7 @@ PUBLIC = {
     "/status",
     "/v1/cluster/auth",
     "/v1/address",
+    "/v1/images/files/{name}",  # its name is a secret
 }
 """Routes that answer without a key; the page's static files besides."""
 

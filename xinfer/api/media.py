@@ -45,7 +45,20 @@ async def with_media(request: Request, uid: str, chat: ChatRequest) -> ChatReque
 async def take_media(
     chat: ChatRequest, references: list[Reference], fetcher: Fetcher
 ) -> ChatRequest:
-    """The same, for its references. Nothing is fetched unless all data URLs are good."""
+    """The same, for its references."""
+    read = await read_references(references, fetcher)
+    media = tuple(
+        Media(data, reference.where) for data, reference in zip(read, references, strict=True)
+    )
+    return msgspec.structs.replace(chat, messages=_with_numbers(chat.messages), media=media)
+
+
+async def read_references(references: list[Reference], fetcher: Fetcher) -> list[bytes]:
+    """What is behind each of them. Nothing is fetched unless all data URLs are good.
+
+    Raises:
+        InvalidRequest, PayloadTooLarge: as `with_media`.
+    """
     here = [reference for reference in references if not is_remote(reference.url)]
     if sum(len(reference.url) for reference in here) > DECODE_ON_THREAD:
         decoded = await asyncio.to_thread(_decode_all, here)
@@ -54,10 +67,7 @@ async def take_media(
     remote = [reference for reference in references if is_remote(reference.url)]
     fetched = await fetcher.fetch(remote) if remote else []
     sources = {False: iter(decoded), True: iter(fetched)}
-    media = tuple(
-        Media(next(sources[is_remote(reference.url)]), reference.where) for reference in references
-    )
-    return msgspec.structs.replace(chat, messages=_with_numbers(chat.messages), media=media)
+    return [next(sources[is_remote(reference.url)]) for reference in references]
 
 
 def _require_sight(status: DeploymentStatus, reference: Reference) -> None:

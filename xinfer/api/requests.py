@@ -58,12 +58,20 @@ class InferenceRoute(APIRoute):
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
-        value = await _parsed(request, await request.body())
+        value = await self.parse(request)
         body, errors = self._field.validate(value, loc=("body",))
         if errors:
             raise RequestValidationError(errors, body=value)
         response: Response = await self.endpoint(request, body)
         await response(scope, receive, send)
+
+    async def parse(self, request: Request) -> Any:
+        """The body as plain values.
+
+        Raises:
+            XinferError: it cannot be read.
+        """
+        return await _parsed(request, await request.body())
 
 
 class _ParsedRequest(Request):

@@ -15,6 +15,7 @@ from xinfer.client.async_client import (
     AsyncRerankModelHandle,
 )
 from xinfer.client.errors import APIConnectionError, APIError, UnsupportedModelError
+from xinfer.client.images import AsyncImageModelHandle, ImageModelHandle
 from xinfer.client.sync_client import (
     ChatModelHandle,
     Client,
@@ -28,7 +29,9 @@ RESTfulGenerateModelHandle = GenerateModelHandle
 RESTfulChatModelHandle = ChatModelHandle
 RESTfulEmbeddingModelHandle = EmbeddingModelHandle
 RESTfulRerankModelHandle = RerankModelHandle
+RESTfulImageModelHandle = ImageModelHandle
 AsyncRESTfulClient = AsyncClient
+AsyncRESTfulImageModelHandle = AsyncImageModelHandle
 AsyncRESTfulGenerateModelHandle = AsyncGenerateModelHandle
 AsyncRESTfulChatModelHandle = AsyncChatModelHandle
 AsyncRESTfulEmbeddingModelHandle = AsyncEmbeddingModelHandle
@@ -41,20 +44,24 @@ __all__ = [
     "AsyncClient",
     "AsyncEmbeddingModelHandle",
     "AsyncGenerateModelHandle",
+    "AsyncImageModelHandle",
     "AsyncRESTfulChatModelHandle",
     "AsyncRESTfulClient",
     "AsyncRESTfulEmbeddingModelHandle",
     "AsyncRESTfulGenerateModelHandle",
+    "AsyncRESTfulImageModelHandle",
     "AsyncRESTfulRerankModelHandle",
     "AsyncRerankModelHandle",
     "ChatModelHandle",
     "Client",
     "EmbeddingModelHandle",
     "GenerateModelHandle",
+    "ImageModelHandle",
     "RESTfulChatModelHandle",
     "RESTfulClient",
     "RESTfulEmbeddingModelHandle",
     "RESTfulGenerateModelHandle",
+    "RESTfulImageModelHandle",
     "RESTfulRerankModelHandle",
     "RerankModelHandle",
     "UnsupportedModelError",

@@ -11,6 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import httpx
 
 from xinfer.client import inference, management, wire
+from xinfer.client.images import AsyncImageModelHandle
 from xinfer.client.sync_client import with_self
 from xinfer.client.wire import JSON, Call
 
@@ -93,6 +94,7 @@ class AsyncClient:
     get_workers_info = _method(management.get_workers_info)
     drain_worker = _method(management.drain_worker)
     abort_cluster = _method(management.abort_cluster)
+    get_progress = _method(inference.request_progress)
 
     async def get_model(self, model_uid: str) -> AsyncModelHandle:
         """The handle that talks to a model of this type, and can do what this one can.
@@ -125,7 +127,7 @@ class AsyncClient:
     async def _request(self, call: Call[Any]) -> httpx.Response:
         try:
             return await self._http.request(
-                call.method, call.path, params=call.params, json=call.body
+                call.method, call.path, params=call.params, **call.content
             )
         except httpx.RequestError as error:
             raise wire.connection_error(call.doing, self._http, error) from error
@@ -233,6 +235,7 @@ AsyncModelHandle = (
     | AsyncGenerateModelHandle
     | AsyncEmbeddingModelHandle
     | AsyncRerankModelHandle
+    | AsyncImageModelHandle
 )
 
 _HANDLES: dict[inference.HandleKind, Callable[[str, AsyncClient], AsyncModelHandle]] = {
@@ -240,4 +243,5 @@ _HANDLES: dict[inference.HandleKind, Callable[[str, AsyncClient], AsyncModelHand
     "generate": AsyncGenerateModelHandle,
     "embedding": AsyncEmbeddingModelHandle,
     "rerank": AsyncRerankModelHandle,
+    "image": AsyncImageModelHandle,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
+from urllib.parse import quote
 
 from xinfer.client.errors import UnsupportedModelError
 from xinfer.client.wire import JSON, Call
@@ -90,7 +91,16 @@ def rerank(
     )
 
 
-HandleKind = Literal["chat", "generate", "embedding", "rerank"]
+def request_progress(request_id: str) -> Call[JSON]:
+    return Call(
+        "get the request's progress",
+        "GET",
+        f"/v1/requests/{quote(request_id, safe='')}/progress",
+        result=dict,
+    )
+
+
+HandleKind = Literal["chat", "generate", "embedding", "rerank", "image"]
 
 
 def handle_kind(model_uid: str, description: Mapping[str, Any]) -> HandleKind:
@@ -109,8 +119,10 @@ def handle_kind(model_uid: str, description: Mapping[str, Any]) -> HandleKind:
         return "embedding"
     if model_type == "rerank":
         return "rerank"
+    if model_type == "image":
+        return "image"
     raise UnsupportedModelError(
         f"Model {model_uid!r} is of type {model_type!r} with abilities {abilities}: this client "
-        "has handles for models of type 'embedding' and 'rerank', and for those of type 'LLM' "
-        "that can 'chat' or 'generate'. Call the others over HTTP."
+        "has handles for models of type 'embedding', 'rerank' and 'image', and for those of type "
+        "'LLM' that can 'chat' or 'generate'. Call the others over HTTP."
     )

@@ -11,6 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import httpx
 
 from xinfer.client import inference, management, wire
+from xinfer.client.images import ImageModelHandle
 from xinfer.client.wire import JSON, Call
 
 P = ParamSpec("P")
@@ -108,6 +109,7 @@ class Client:
     get_workers_info = _method(management.get_workers_info)
     drain_worker = _method(management.drain_worker)
     abort_cluster = _method(management.abort_cluster)
+    get_progress = _method(inference.request_progress)
 
     def get_model(self, model_uid: str) -> ModelHandle:
         """The handle that talks to a model of this type, and can do what this one can.
@@ -130,7 +132,7 @@ class Client:
 
     def _request(self, call: Call[Any]) -> httpx.Response:
         try:
-            return self._http.request(call.method, call.path, params=call.params, json=call.body)
+            return self._http.request(call.method, call.path, params=call.params, **call.content)
         except httpx.RequestError as error:
             raise wire.connection_error(call.doing, self._http, error) from error
 
@@ -227,11 +229,18 @@ class RerankModelHandle:
         )
 
 
-ModelHandle = ChatModelHandle | GenerateModelHandle | EmbeddingModelHandle | RerankModelHandle
+ModelHandle = (
+    ChatModelHandle
+    | GenerateModelHandle
+    | EmbeddingModelHandle
+    | RerankModelHandle
+    | ImageModelHandle
+)
 
 _HANDLES: dict[inference.HandleKind, Callable[[str, Client], ModelHandle]] = {
     "chat": ChatModelHandle,
     "generate": GenerateModelHandle,
     "embedding": EmbeddingModelHandle,
     "rerank": RerankModelHandle,
+    "image": ImageModelHandle,
 }

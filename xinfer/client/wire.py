@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -26,6 +26,22 @@ class Call(Generic[T]):
     result: Callable[[Any], T]
     params: Mapping[str, str] | None = None
     body: Mapping[str, Any] | None = None
+    form: Sequence[tuple[str, bytes | str]] | None = None
+    """Fields of a form in place of a body; what is bytes is sent as a file."""
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """httpx's arguments for what is sent."""
+        if self.form is None:
+            return {"json": self.body}
+        return {
+            "files": [
+                (name, (name, value, "application/octet-stream"))
+                if isinstance(value, bytes)
+                else (name, (None, value))
+                for name, value in self.form
+            ]
+        }
 
     @property
     def streams(self) -> bool:

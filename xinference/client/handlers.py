@@ -4,10 +4,12 @@ from xinfer.client import (
     AsyncChatModelHandle,
     AsyncEmbeddingModelHandle,
     AsyncGenerateModelHandle,
+    AsyncImageModelHandle,
     AsyncRerankModelHandle,
     ChatModelHandle,
     EmbeddingModelHandle,
     GenerateModelHandle,
+    ImageModelHandle,
     RerankModelHandle,
 )
 
@@ -15,9 +17,11 @@ __all__ = [
     "AsyncChatModelHandle",
     "AsyncEmbeddingModelHandle",
     "AsyncGenerateModelHandle",
+    "AsyncImageModelHandle",
     "AsyncRerankModelHandle",
     "ChatModelHandle",
     "EmbeddingModelHandle",
     "GenerateModelHandle",
+    "ImageModelHandle",
     "RerankModelHandle",
 ]

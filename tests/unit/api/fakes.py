@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from xinfer.api.app import create_app
 from xinfer.api.fetch import Fetcher
 from xinfer.api.lifetime import Drain
-from xinfer.core.gateway import Completion, Encoding, RoutingTable
+from xinfer.core.gateway import Completion, Encoding, RoutingTable, Work
 from xinfer.errors import XinferError
 from xinfer.settings import Settings
 from xinfer.types.control import AwaitSeen, Launch, Node, Operation, ReadNodes, ReadRegistrations
@@ -61,6 +61,8 @@ def deployment(
     failure: XinferError | None = None,
     encode: EncodeAbilities | None = None,
     media: bool = False,
+    tasks: frozenset[str] = frozenset(),
+    details: dict[str, Any] | None = None,
     aliases: tuple[str, ...] = (),
     **model: Any,
 ) -> DeploymentStatus:
@@ -73,7 +75,10 @@ def deployment(
         "description": "Repeats its prompt.",
     }
     loaded = Loaded(
-        context_length=2048, concurrency=4, abilities=Abilities(encode=encode, media=media)
+        context_length=2048,
+        concurrency=4,
+        abilities=Abilities(encode=encode, media=media, tasks=tasks),
+        details=details or {},
     )
     ready = state is DeploymentState.READY
     return DeploymentStatus(
@@ -159,6 +164,8 @@ class FakeGateway:
         self.scripts: list[Script | XinferError] = []
         self.admission: asyncio.Event | None = None
         self.encodings: list[Encoding | XinferError] = []
+        self.works: list[Work | XinferError] = []
+        self.progresses: dict[str, float] = {}
         self.requests: list[Request] = []
         self.request_ids: list[str] = []
         self.streams: list[FakeStream] = []
@@ -230,6 +237,26 @@ class FakeGateway:
         if isinstance(encoding, XinferError):
             raise encoding
         return encoding
+
+    async def work_whole(self, uid: str, request: Request, *, request_id: str) -> Work:
+        """The next of `works`; an error among them is raised."""
+        self.table.require_ready(uid)
+        self.requests.append(request)
+        self.request_ids.append(request_id)
+        if self.admission is not None:
+            self.waiting.set()
+            try:
+                await self.admission.wait()
+            except asyncio.CancelledError:
+                self.given_up += 1
+                raise
+        work = self.works.pop(0)
+        if isinstance(work, XinferError):
+            raise work
+        return work
+
+    async def progress(self, request_id: str) -> float | None:
+        return self.progresses.get(request_id)
 
     async def spell(self, uid: str, ids: Sequence[int]) -> list[str]:
         self.table.require_ready(uid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import email
 import gc
 import inspect
 import json
@@ -19,11 +20,13 @@ from xinfer.client import (
     AsyncClient,
     AsyncEmbeddingModelHandle,
     AsyncGenerateModelHandle,
+    AsyncImageModelHandle,
     AsyncRerankModelHandle,
     ChatModelHandle,
     Client,
     EmbeddingModelHandle,
     GenerateModelHandle,
+    ImageModelHandle,
     RerankModelHandle,
     UnsupportedModelError,
 )
@@ -135,6 +138,7 @@ def test_both_clients_have_the_same_methods() -> None:
     assert signatures(ChatModelHandle) == signatures(AsyncChatModelHandle)
     assert signatures(EmbeddingModelHandle) == signatures(AsyncEmbeddingModelHandle)
     assert signatures(RerankModelHandle) == signatures(AsyncRerankModelHandle)
+    assert signatures(ImageModelHandle) == signatures(AsyncImageModelHandle)
 
 
 def test_methods_show_the_arguments_and_the_text_of_what_they_call(client: Client) -> None:
@@ -249,6 +253,59 @@ def test_an_embedding_model_makes_vectors_and_tells_tokens(server: Server, clien
     assert in_async(server, ask) == ["a"]
     assert server.body() == tokens == {"model": "m", "input": [1]}
     assert embedding == {"model": "m", "input": ["a", "b"], "dimensions": 2}
+
+
+def form(request: httpx.Request) -> dict[str, list[tuple[str | None, bytes]]]:
+    """The fields of a form: for each name, file names and contents."""
+    head = f"Content-Type: {request.headers['content-type']}\r\n\r\n".encode()
+    fields: dict[str, list[tuple[str | None, bytes]]] = {}
+    for part in email.message_from_bytes(head + request.content).get_payload():
+        name = part.get_param("name", header="content-disposition")
+        content = part.get_payload(decode=True)
+        fields.setdefault(str(name), []).append((part.get_filename(), content))
+    return fields
+
+
+def test_an_image_model_draws(server: Server, client: Client) -> None:
+    server.model(model_type="image")
+    for route in ("generations", "variations", "edits", "inpainting"):
+        server.answers[f"POST /v1/images/{route}"] = {"data": [route]}
+    server.answers["GET /v1/requests/r/progress"] = {"progress": 0.5}
+    handle = client.get_model("m")
+    assert isinstance(handle, ImageModelHandle)
+    assert handle.text_to_image("a cat", n=2, size="64*64", seed=5) == {"data": ["generations"]}
+    assert server.body() == {
+        "model": "m",
+        "prompt": "a cat",
+        "n": 2,
+        "response_format": "url",
+        "size": "64*64",
+        "seed": 5,
+    }
+    assert handle.image_to_image([b"\x89a", "https://x/b.png"], "a cat", "dogs", strength=0.5)
+    sent = form(server.requests[-1])
+    assert sent["image"] == [("image", b"\x89a"), (None, b"https://x/b.png")]
+    assert sent["negative_prompt"] == [(None, b"dogs")]
+    assert json.loads(sent["kwargs"][0][1]) == {"strength": 0.5}
+    assert handle.inpainting(b"a", b"b", "a cat") == {"data": ["inpainting"]}
+    inpainting = form(server.requests[-1])
+    assert inpainting["image"] == [("image", b"a")]
+    assert inpainting["mask_image"] == [("mask_image", b"b")]
+    assert handle.image_edit(b"a", "a cat", mask=b"b") == {"data": ["edits"]}
+    assert form(server.requests[-1])["mask"] == [("mask", b"b")]
+    assert client.get_progress("r") == {"progress": 0.5}
+
+    async def ask(client: AsyncClient) -> Any:
+        handle = await client.get_model("m")
+        assert isinstance(handle, AsyncImageModelHandle)
+        await handle.text_to_image("a cat", size="64*64")
+        assert server.body()["size"] == "64*64"
+        await handle.image_edit(b"a", "a cat", b"b")
+        assert form(server.requests[-1])["mask"] == [("mask", b"b")]
+        return await handle.inpainting(b"a", b"b", "a cat")
+
+    assert in_async(server, ask) == {"data": ["inpainting"]}
+    assert form(server.requests[-1]) == inpainting
 
 
 def test_a_rerank_model_ranks_documents(server: Server, client: Client) -> None:

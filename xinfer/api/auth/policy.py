@@ -7,8 +7,9 @@ from xinfer.settings import Settings
 PUBLIC = frozenset(
     {"/livez", "/readyz", "/health", "/status", "/v1/cluster/auth", "/v1/address", "/"}
 )
-PUBLIC_FOLDERS = ("/assets/",)
-"""The page and its files: they hold nothing of this server's."""
+PUBLIC_FOLDERS = ("/assets/", "/v1/images/files/")
+"""The page's files, which hold nothing of this server's; and pictures that were drawn, whose names
+nobody can guess: an `<img>` has no key to send."""
 
 DOCS = frozenset({"/docs", "/docs/", "/redoc", "/openapi.json"})
 DOCS_FOLDER = "/docs/"

@@ -16,6 +16,7 @@ from xinfer.api.record import InferenceRecord
 from xinfer.api.request_id import clean
 from xinfer.api.schemas.base import Body
 from xinfer.api.schemas.encode import EncodeBody
+from xinfer.api.schemas.images import ImageBody
 from xinfer.api.schemas.sampling import GenerationBody
 from xinfer.api.services import Services, services
 from xinfer.core import logs
@@ -71,7 +72,11 @@ def begin(request: Request, body: GenerationBody, ability: str) -> Call:
 
 
 def begin_call(
-    request: Request, body: GenerationBody | EncodeBody, operation: str, *, stream: bool = False
+    request: Request,
+    body: GenerationBody | EncodeBody | ImageBody,
+    operation: str,
+    *,
+    stream: bool = False,
 ) -> Call:
     """Settle the request's id and begin its record; the model is there and can do this.
 
@@ -84,6 +89,7 @@ def begin_call(
     if body.request_id:
         state["request_id"] = clean(body.request_id)
         logs.request_id.set(state["request_id"])
+    assert body.model is not None
     uid = here.table.resolve(body.model)
     record = InferenceRecord(uid, operation, state["arrived"], stream=stream)
     state["record"] = record

@@ -270,6 +270,21 @@ class ClassifyAnswer(BaseModel):
     truncated: list[int]
 
 
+class DrawnImage(BaseModel):
+    """Where a picture is, or the picture itself, as `response_format` says."""
+
+    url: str | None
+    b64_json: str | None
+    seed: int
+
+
+class ImageAnswer(BaseModel):
+    """PNG files, in the order of the prompts."""
+
+    created: int
+    data: list[DrawnImage]
+
+
 class LaunchAnswer(BaseModel):
     """`model_engine` is the one asked for, or else the one that was chosen, and why."""
 
@@ -316,4 +331,5 @@ COUNT_ANSWER: Answers = {200: {"model": CountAnswer}}
 EMBEDDING_ANSWER: Answers = {200: {"model": EmbeddingAnswer}}
 RERANK_ANSWER: Answers = {200: {"model": RerankAnswer}}
 SCORE_ANSWER: Answers = {200: {"model": ScoreAnswer}}
+IMAGE_ANSWER: Answers = {200: {"model": ImageAnswer}}
 CLASSIFY_ANSWER: Answers = {200: {"model": ClassifyAnswer}}

@@ -59,6 +59,13 @@ class PeftModelConfig(TypedDict, total=False):
     image_lora_fuse_kwargs: dict[str, Any] | None
 
 
+_LORA_KWARGS: dict[str, tuple[str, ...]] = {
+    "image_lora_load_kwargs": (),
+    "image_lora_fuse_kwargs": ("lora_scale",),
+}
+"""What is known of the arguments that Xinference hands to diffusers."""
+
+
 class LaunchBody(Body):
     """A model to launch. Fields that are not listed are options of its engine."""
 
@@ -221,14 +228,22 @@ class LaunchBody(Body):
 
     def _adapters(self) -> dict[str, LoraAdapter]:
         config = self.peft_model_config or {}
-        for field in ("image_lora_load_kwargs", "image_lora_fuse_kwargs"):
-            if config.get(field):
+        scale = 1.0
+        for field, known in _LORA_KWARGS.items():
+            given: dict[str, Any] = config.get(field) or {}  # type: ignore[assignment]
+            if unknown := sorted(given.keys() - known):
                 raise InvalidRequest(
-                    f"`{field}` is for models that draw images, which no engine here does. "
-                    "Leave it out.",
+                    f"`{field}` has {', '.join(unknown)}, which has no counterpart here. Expected: "
+                    f"{', '.join(known) or 'nothing'}; `lora_list` says the rest.",
                     code="unsupported_parameter",
                     param=f"peft_model_config.{field}",
                 )
+            scale = given.get("lora_scale", scale)
+        if not isinstance(scale, int | float):
+            raise InvalidRequest(
+                "`lora_scale` should be a number.",
+                param="peft_model_config.image_lora_fuse_kwargs",
+            )
         adapters: dict[str, LoraAdapter] = {}
         for module in config.get("lora_list") or ():
             name = module["lora_name"]
@@ -237,7 +252,7 @@ class LaunchBody(Body):
                     f"Two LoRA adapters are called {name!r}; requests tell them by their names.",
                     param="peft_model_config.lora_list",
                 )
-            adapters[name] = LoraAdapter(module["local_path"], module.get("scale", 1.0))
+            adapters[name] = LoraAdapter(module["local_path"], module.get("scale", scale))
         return adapters
 
 

@@ -16,12 +16,21 @@ from xinfer.client import (
     Client,
     EmbeddingModelHandle,
     GenerateModelHandle,
+    ImageModelHandle,
     RerankModelHandle,
 )
+from xinfer.client.sync_client import ModelHandle
 from xinfer.client.wire import JSON
 from xinfer.deploy.cli.connection import explain, model_uid_option, with_client
 
 Answer = JSON | Generator[JSON, None, None]
+
+_NO_TEXT: dict[type[ModelHandle], tuple[str, str]] = {
+    EmbeddingModelHandle: ("embedding", "/v1/embeddings"),
+    RerankModelHandle: ("rerank", "/v1/rerank"),
+    ImageModelHandle: ("image", "/v1/images/generations"),
+}
+"""Types of model that make no text, and the route for each."""
 
 
 def _sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -80,9 +89,8 @@ def generate(client: Client, model_uid: str, max_tokens: int, stream: bool) -> N
         _print_answer(partial(handle.generate, prompt, config), "Completion: ", max_tokens)
 
 
-def _no_text(model_uid: str, handle: EmbeddingModelHandle | RerankModelHandle) -> Exception:
-    rerank = isinstance(handle, RerankModelHandle)
-    kind, route = ("rerank", "/v1/rerank") if rerank else ("embedding", "/v1/embeddings")
+def _no_text(model_uid: str, handle: ModelHandle) -> Exception:
+    kind, route = next(told for one, told in _NO_TEXT.items() if isinstance(handle, one))
     return click.ClickException(
         f"{model_uid} is of type {kind!r} and makes no text. Call it over HTTP: {route}."
     )

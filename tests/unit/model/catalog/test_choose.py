@@ -21,6 +21,7 @@ from xinfer.model.catalog.expected import expected_memory
 from xinfer.model.catalog.host import Host, expected_bytes
 from xinfer.model.catalog.resolve import Resolved, resolve
 from xinfer.model.catalog.surroundings import Surroundings
+from xinfer.model.catalog.words import PLANNED
 from xinfer.model.engine import BUILTIN, Support
 from xinfer.model.llm.llama_cpp.options import LlamaCppOptions
 from xinfer.types.deployment import LaunchSpec
@@ -159,9 +160,12 @@ class TestAnEngine:
             error.message
         )
 
-    def test_one_that_xinfer_is_to_have_is_said_to_be_missing(self) -> None:
-        error = refused([pytorch(7)], model_engine="diffusers")
-        assert "The engine diffusers is not in this version of xinfer." in error.message
+    def test_one_that_xinfer_is_to_have_is_said_to_be_missing(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(PLANNED, "tomorrow", "image")
+        error = refused([pytorch(7)], model_engine="tomorrow")
+        assert "The engine tomorrow is not in this version of xinfer." in error.message
         assert "Engines here: transformers, llama-cpp-python." in error.message
 
     @pytest.mark.parametrize(

@@ -56,5 +56,5 @@ def test_only_the_forms_that_are_asked_for_count() -> None:
     assert "it runs .gguf files" in str(answers["xllamacpp"])
 
 
-def test_planned_engines_of_other_types_are_not_spoken_of() -> None:
-    assert "diffusers" not in ask(model_format="pytorch")
+def test_engines_for_other_types_of_model_say_so() -> None:
+    assert "it runs image models" in str(ask(model_format="pytorch")["diffusers"])

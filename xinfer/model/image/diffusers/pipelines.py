@@ -64,8 +64,8 @@ class Pipelines:
         """ControlNets, each of which takes a picture."""
 
     def prompt_tokens(self, prompt: str) -> tuple[int, int]:
-        """Of the prompt, by the tokenizer that takes most of it, and how many of them the model does
-        not see; nothing where the pipeline has no tokenizer."""
+        """Of the prompt, by the tokenizer that takes most of it, and how many of them the model
+        does not see; nothing where the pipeline has no tokenizer."""
         lengths: list[tuple[int, int]] = []
         for name in _TOKENIZERS:
             tokenizer: Any = getattr(self.own, name, None)

@@ -1,0 +1,198 @@
+"""Routes that draw pictures, and the pictures that they tell the URLs of."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Coroutine, Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Request, Response
+
+from xinfer.api.fetch import Fetcher, Reference
+from xinfer.api.forms import FormFile, FormRoute
+from xinfer.api.image_store import ImageStore
+from xinfer.api.lifetime import cancel, within
+from xinfer.api.media import read_references
+from xinfer.api.render.images import FILES, image_list
+from xinfer.api.requests import JsonRoute
+from xinfer.api.routes.encoding import TRUNCATED_HEADER, require_type
+from xinfer.api.routes.generation import Call, begin_call, json_answer
+from xinfer.api.schemas.answers import IMAGE_ANSWER
+from xinfer.api.schemas.images import (
+    EditsBody,
+    GenerationsBody,
+    Given,
+    ImageBody,
+    InpaintingBody,
+    VariationsBody,
+)
+from xinfer.api.services import Services, services
+from xinfer.core.gateway import Work
+from xinfer.errors import InvalidRequest, NotFound
+from xinfer.types.event import Usage
+from xinfer.types.product import Picture
+from xinfer.types.request import Media
+
+router = APIRouter(route_class=FormRoute, tags=["inference"])
+files = APIRouter(route_class=JsonRoute, tags=["inference"])
+
+_Form = Body(media_type="multipart/form-data")
+_SCHEMES = ("data:", "http:", "https:")
+
+
+@router.post("/v1/images/generations", responses=IMAGE_ANSWER, response_class=Response)
+async def create_images(request: Request, body: GenerationsBody) -> Response:
+    """Draw what a text says."""
+    return await _draw(request, body, "text2image")
+
+
+@router.post("/v1/images/edits", responses=IMAGE_ANSWER, response_class=Response)
+async def edit_images(request: Request, body: Annotated[EditsBody, _Form]) -> Response:
+    """Draw after given pictures, or, with a mask, a part of one anew."""
+    return await _draw(request, body, "inpainting" if body.mask else "image2image")
+
+
+@router.post("/v1/images/variations", responses=IMAGE_ANSWER, response_class=Response)
+async def vary_images(request: Request, body: Annotated[VariationsBody, _Form]) -> Response:
+    """Draw after given pictures."""
+    return await _draw(request, body, "image2image")
+
+
+@router.post("/v1/images/inpainting", responses=IMAGE_ANSWER, response_class=Response)
+async def inpaint_images(request: Request, body: Annotated[InpaintingBody, _Form]) -> Response:
+    """Draw a part of a picture anew."""
+    return await _draw(request, body, "inpainting")
+
+
+@files.get(FILES + "{name}", response_class=Response)
+async def read_image(request: Request, name: str) -> Response:
+    """A picture that was drawn. Its name is all that is needed to have it."""
+    store = ImageStore(services(request).settings)
+    data = await asyncio.to_thread(store.get, name)
+    headers = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
+    return Response(data, media_type="image/png", headers=headers)
+
+
+async def _draw(request: Request, body: ImageBody, task: str) -> Response:
+    here = services(request)
+    if body.model is None:
+        body.model = _running(here, task)
+    require_type(request, body.model, "image")
+    call = begin_call(request, body, task)
+    pictures = await within(request.receive, here.drain, _drawn(call, body, task))
+    store = None if body.response_format == "b64_json" else ImageStore(here.settings)
+    base = (here.settings.public_url or str(request.base_url)).rstrip("/")
+    if any(picture.prompt_cut for picture in pictures):
+        call.headers[TRUNCATED_HEADER] = str(len(body.prompt))
+    answer = await image_list(pictures, call.created, store=store, base=base)
+    return json_answer(answer, call.headers)
+
+
+async def _drawn(call: Call, body: ImageBody, task: str) -> list[Picture]:
+    """The pictures of all prompts, in order."""
+    here = call.services
+    task, given = _by_controlnets(here, call.uid, task, body.given())
+    media = await _read(given, here.fetcher)
+    work = [
+        here.gateway.work_whole(call.uid, one, request_id=call.request_id)
+        for one in body.requests(task, media)
+    ]
+    pictures: list[Picture] = []
+    usage, waited = Usage(), 0.0
+    for made in await _all(work):
+        pictures += (one for one in made.products if isinstance(one, Picture))
+        usage = Usage(usage.prompt_tokens + made.usage.prompt_tokens)
+        waited = max(waited, made.waited)
+    call.record.finish("stop", usage, waited)
+    return pictures
+
+
+async def _all(work: Sequence[Coroutine[Any, Any, Work]]) -> list[Work]:
+    """The results of all; the others are cancelled when one fails."""
+    tasks = [asyncio.create_task(one) for one in work]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        await cancel(*tasks)
+
+
+def _running(here: Services, task: str) -> str:
+    """The model that is meant where a request names none.
+
+    Raises:
+        NotFound: none that runs does this.
+    """
+    snapshot = here.table.snapshot
+    for uid, status in (snapshot.deployments if snapshot is not None else {}).items():
+        loaded = status.loaded
+        if (
+            status.deployment.model.type == "image"
+            and loaded is not None
+            and task in loaded.abilities.tasks
+        ):
+            return uid
+    raise NotFound(
+        f"The request names no model, and none that does {task} is running. Launch one, and give "
+        "its uid as `model`.",
+        code="model_not_found",
+        param="model",
+    )
+
+
+def _by_controlnets(
+    here: Services, uid: str, task: str, given: dict[str, list[Given]]
+) -> tuple[str, dict[str, list[Given]]]:
+    """What is given to a model with ControlNets to draw after is for these, as Xinference has it,
+    unless the request has something else for them."""
+    loaded = here.table.status(uid).loaded
+    if (
+        task != "image2image"
+        or "control_image" in given
+        or loaded is None
+        or not loaded.details.get("controlnets")
+    ):
+        return task, given
+    return "text2image", {"control_image": given["image"]}
+
+
+async def _read(given: dict[str, list[Given]], fetcher: Fetcher) -> dict[str, tuple[Media, ...]]:
+    """The bytes of each picture.
+
+    Raises:
+        InvalidRequest: one is neither a file, nor a URL that may be fetched, nor base64.
+    """
+    named = {
+        field: [(one, field if len(ones) == 1 else f"{field}[{n}]") for n, one in enumerate(ones)]
+        for field, ones in given.items()
+    }
+    references = [
+        Reference(one, where, where.partition("[")[0])
+        for ones in named.values()
+        for one, where in ones
+        if isinstance(one, str) and one.lower().startswith(_SCHEMES)
+    ]
+    read = iter(await read_references(references, fetcher) if references else ())
+    media: dict[str, tuple[Media, ...]] = {}
+    for field, ones in named.items():
+        found = []
+        for one, where in ones:
+            if isinstance(one, FormFile):
+                data = one.data
+            elif one.lower().startswith(_SCHEMES):
+                data = next(read)
+            else:
+                data = await asyncio.to_thread(_from_base64, one, where)
+            found.append(Media(data, where))
+        media[field] = tuple(found)
+    return media
+
+
+def _from_base64(text: str, where: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidRequest(
+            f"The picture in {where} is neither a file, nor a URL, nor base64.", param=where
+        ) from None
