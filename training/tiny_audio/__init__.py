@@ -1,0 +1,1 @@
+"""tiny-whisper: a Whisper that knows spoken digits, for first looks and tests."""
