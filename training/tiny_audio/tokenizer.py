@@ -23,9 +23,8 @@ def language_token(language: str) -> str:
 def special_tokens() -> list[str]:
     """Control tokens, in the order of their ids."""
     languages = [language_token(one) for one in LANGUAGES]
-    return [END, START, *languages, TRANSLATE, TRANSCRIBE, START_OF_LM, PREVIOUS, NO_SPEECH] + [
-        NO_TIMESTAMPS
-    ]
+    tasks = (TRANSLATE, TRANSCRIBE)
+    return [END, START, *languages, *tasks, START_OF_LM, PREVIOUS, NO_SPEECH, NO_TIMESTAMPS]
 
 
 def build_tokenizer() -> Tokenizer:

@@ -17,7 +17,15 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from training.tiny_audio.model import IGNORED, POSITIONS, WIDTH, Listener, build_model, encode, target
+from training.tiny_audio.model import (
+    IGNORED,
+    POSITIONS,
+    WIDTH,
+    Listener,
+    build_model,
+    encode,
+    target,
+)
 from training.tiny_audio.sounds import Clips, Recording, record, silence
 from training.tiny_audio.speech import RATE, VOICES, manners, speak
 from training.tiny_audio.tokenizer import NO_TIMESTAMPS, build_tokenizer
@@ -68,7 +76,9 @@ def draw(clips: Clips, stage: Stage, random: Random) -> list[Recording]:
         # Speech may fill the recording or a part of it, as in windows that are filled up.
         filled = seconds if random.random() < 0.5 else random.uniform(min(2.5, seconds), seconds)
         cut = random.random() < 0.3
-        made = record(clips, random, seconds=filled, groups=random.randint(1, stage.groups), cut=cut)
+        made = record(
+            clips, random, seconds=filled, groups=random.randint(1, stage.groups), cut=cut
+        )
         if filled < seconds:
             size = int(seconds * RATE)
             rest = torch.zeros(size).numpy()
@@ -129,7 +139,11 @@ class Trainer:
     def _spotted(self, heard: Tensor, recordings: list[Recording]) -> Tensor:
         whole = [row for row, one in enumerate(recordings) if one.cut is None]
         digits = [
-            [digit + (10 if one.language == "de" else 0) for group in one.groups for digit in group.digits]
+            [
+                digit + (10 if one.language == "de" else 0)
+                for group in one.groups
+                for digit in group.digits
+            ]
             for one in recordings
         ]
         lengths = torch.tensor([len(digits[row]) for row in whole])
@@ -141,7 +155,9 @@ class Trainer:
     def run(self, stage: Stage) -> None:
         """Train for the steps of one stage."""
         parameters = [*self.model.parameters(), *self.spot.parameters()]
-        optimizer = torch.optim.AdamW(parameters, lr=stage.rate, weight_decay=0.01, betas=(0.9, 0.98))
+        optimizer = torch.optim.AdamW(
+            parameters, lr=stage.rate, weight_decay=0.01, betas=(0.9, 0.98)
+        )
         factor = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, stage.rate, total_steps=stage.steps, pct_start=0.1
         )
@@ -158,7 +174,9 @@ class Trainer:
                 print(f"{step} loss {loss.item():.3f} right {right:.3f} {took:.0f} s", flush=True)
 
 
-def train(out: Path, *, stages: tuple[Stage, ...] = STAGES, seed: int = 1, start: Path | None = None) -> None:
+def train(
+    out: Path, *, stages: tuple[Stage, ...] = STAGES, seed: int = 1, start: Path | None = None
+) -> None:
     """Train and save what Transformers loads in `out`.
 
     Args:

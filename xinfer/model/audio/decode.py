@@ -103,7 +103,8 @@ def _resampled(
             code="invalid_audio",
             param=media.where,
         )
-    resampler = av.AudioResampler(format="s16", layout="mono", rate=rate)
+    resampler: av.AudioResampler | None = None
+    shape: object = None
     for frame in _frames(opened, still_wanted):
         if frame.layout.nb_channels > _MAX_CHANNELS:
             raise InvalidRequest(
@@ -113,8 +114,14 @@ def _resampled(
                 param=media.where,
             )
         frame.pts = None  # what a file says of the time is not needed, and may be anything
+        now = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if resampler is None or now != shape:  # which files may change as they go on
+            if resampler is not None:
+                yield from map(_samples, resampler.resample(None))
+            resampler, shape = av.AudioResampler(format="s16", layout="mono", rate=rate), now
         yield from map(_samples, resampler.resample(frame))
-    yield from map(_samples, resampler.resample(None))
+    if resampler is not None:
+        yield from map(_samples, resampler.resample(None))
 
 
 def _frames(opened: InputContainer, still_wanted: Callable[[], None]) -> Iterator[AudioFrame]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from xinfer.errors import InvalidRequest, Unavailable
 
 if TYPE_CHECKING:
+    from av import AudioFrame
     from av.audio.stream import AudioStream
     from av.container import OutputContainer
 
@@ -41,9 +42,7 @@ FORMATS = {
     "opus": Format("audio/ogg", "ogg", "libopus", 48_000),
     "aac": Format("audio/aac", "adts", "aac", 96_000),
     "pcm": Format("audio/pcm"),
-    "m4a": Format(
-        "audio/mp4", "ipod", "aac", 96_000, (("movflags", "frag_keyframe+empty_moov"),)
-    ),
+    "m4a": Format("audio/mp4", "ipod", "aac", 96_000, (("movflags", "frag_keyframe+empty_moov"),)),
     "webm": Format("audio/webm", "webm", "libopus", 48_000),
 }
 """By OpenAI's names, and further ones that Xinference has."""
@@ -215,7 +214,7 @@ def _joined(parts: Iterator[NDArray[np.int16]]) -> NDArray[np.int16]:
     return np.concatenate([np.zeros(0, np.int16), *parts])
 
 
-def _frame(samples: NDArray[np.int16], rate: int, at: int) -> object:
+def _frame(samples: NDArray[np.int16], rate: int, at: int) -> AudioFrame:
     from fractions import Fraction
 
     import av
@@ -236,4 +235,4 @@ def _rate_of(codec: str, wanted: int) -> int:
     rates = av.codec.Codec(codec, "w").audio_rates
     if not rates:
         return wanted
-    return min((rate for rate in rates if rate >= wanted), default=max(rates))
+    return int(min((rate for rate in rates if rate >= wanted), default=max(rates)))

@@ -1,0 +1,100 @@
+"""SpeechT5: text to a spectrogram, step by step, and a vocoder that makes it sound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xinfer.errors import InvalidRequest
+from xinfer.model.audio.torch_place import Place
+
+_LONGEST = 400
+
+
+class SpeechT5Speaker:
+    """Its voices are files of embeddings."""
+
+    own_speed = False
+    longest = _LONGEST
+
+    def __init__(self, path: str, place: Place, *, vocoder: str | None, voices: str | None) -> None:
+        from transformers import (
+            SpeechT5ForTextToSpeech,
+            SpeechT5HifiGan,
+            SpeechT5Tokenizer,
+        )
+
+        beside = Path(vocoder) if vocoder else Path(path) / "vocoder"
+        if not (beside / "config.json").is_file():
+            raise InvalidRequest(
+                f"SpeechT5 needs a vocoder, and {beside} has none: expected a directory with its "
+                "config.json and weights, such as microsoft/speecht5_hifigan. Name it by the "
+                "option vocoder.",
+                param="vocoder",
+            )
+        model = SpeechT5ForTextToSpeech.from_pretrained(
+            path, dtype=place.dtype, local_files_only=True
+        )
+        self._model: Any = model.to(place.device).eval()
+        made = SpeechT5HifiGan.from_pretrained(beside, dtype=place.dtype, local_files_only=True)
+        self._vocoder: Any = made.to(place.device).eval()
+        self._tokenizer: Any = SpeechT5Tokenizer.from_pretrained(path, local_files_only=True)
+        self._embeddings = read_voices(
+            Path(voices) if voices else Path(path) / "voices",
+            width=int(model.config.speaker_embedding_dim),
+        )
+        self.voices = tuple(self._embeddings)
+        self.sample_rate = int(made.config.sampling_rate)
+        self._still_wanted: Callable[[], None] | None = None
+        # The model makes a sentence in one call, and passes here with each step of it.
+        self._model.speecht5.decoder.prenet.register_forward_pre_hook(self._on_step)
+
+    def speak(
+        self, text: str, voice: str, speed: float, still_wanted: Callable[[], None]
+    ) -> NDArray[np.float32]:
+        import torch
+
+        self._still_wanted = still_wanted
+
+        ids = self._tokenizer(text, return_tensors="pt")["input_ids"].to(self._model.device)
+        embedding = torch.from_numpy(self._embeddings[voice][None])
+        embedding = embedding.to(self._model.device, self._model.dtype)
+        with torch.inference_mode():
+            sound = self._model.generate_speech(ids, embedding, vocoder=self._vocoder)
+        return np.asarray(sound.float().cpu().numpy(), np.float32)
+
+    def _on_step(self, *_: Any) -> None:
+        if self._still_wanted is not None:
+            self._still_wanted()
+
+
+def read_voices(directory: Path, *, width: int) -> dict[str, NDArray[np.float32]]:
+    """The embedding of each voice, by the name of its file.
+
+    Raises:
+        InvalidRequest: there is none, or one is no embedding of this width.
+    """
+    voices: dict[str, NDArray[np.float32]] = {}
+    for file in sorted(directory.glob("*.npy")):
+        try:
+            read = np.load(file, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise InvalidRequest(f"Cannot read {file}: {error}.", param="voices") from None
+        if read.size != width:
+            raise InvalidRequest(
+                f"{file} holds {read.size} numbers; a voice of this model has {width}.",
+                param="voices",
+            )
+        voices[file.stem] = np.asarray(read, np.float32).reshape(-1)
+    if not voices:
+        raise InvalidRequest(
+            f"SpeechT5 needs voices, and {directory} has none: expected a .npy file for each, with "
+            f"{width} numbers, such as those of Matthijs/cmu-arctic-xvectors. Name the directory "
+            "by the option voices.",
+            param="voices",
+        )
+    return voices

@@ -1,0 +1,1 @@
+"""Whisper on PyTorch, by Transformers' model and a decoder of our own."""
