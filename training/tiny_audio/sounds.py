@@ -84,7 +84,7 @@ def coloured(samples: Clip, random: Random) -> Clip:
         samples = samples.copy()
         samples[delay:] += random.uniform(0.1, 0.4) * samples[:-delay]
     samples = samples * (random.uniform(0.05, 0.9) / max(1e-4, float(np.abs(samples).max())))
-    level = float(np.abs(samples).max()) * 10 ** random.uniform(-4, -1.1)
+    level = float(np.abs(samples).max()) * 10 ** random.uniform(-4, -1.3)
     white = noise.standard_normal(len(samples)).astype(np.float32)
     if random.random() < 0.5:  # low noise, such as of fans and cars
         white = np.convolve(white, np.full(8, 8**-0.5, np.float32), "same")

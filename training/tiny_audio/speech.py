@@ -9,31 +9,17 @@ from collections.abc import Iterator
 from random import Random
 
 import numpy as np
-import soxr
 from numpy.typing import NDArray
 
 RATE = 16000
 Clip = NDArray[np.float32]
 """(samples,) at `RATE`, from -1 to 1."""
 
-ACCENTS = {"en": ("en-us", "en-gb", "en-gb-x-rp"), "de": ("de",)}
-VOICES = (
-    "",
-    "+m1",
-    "+m2",
-    "+m3",
-    "+m4",
-    "+m5",
-    "+m6",
-    "+f1",
-    "+f2",
-    "+f3",
-    "+f4",
-    "+klatt",
-    "+max",
-)
-HELD_OUT_VOICES = ("+m7", "+f5", "+klatt2", "+steph")
-"""In no training text."""
+ACCENTS = {"en": "en-us", "de": "de"}
+VOICES = ("", "+m3", "+f2")
+HELD_OUT_PITCHES = range(40, 60, 5)
+HELD_OUT_SPEEDS = range(130, 180, 10)
+"""In no training recording."""
 
 
 def speak(text: str, voice: str, *, pitch: int, speed: int) -> Clip:
@@ -43,6 +29,8 @@ def speak(text: str, voice: str, *, pitch: int, speed: int) -> Clip:
         pitch: 0 to 99.
         speed: words a minute.
     """
+    import soxr
+
     command = ["espeak-ng", "-v", voice, "-p", str(pitch), "-s", str(speed), "--stdout", text]
     with wave.open(
         io.BytesIO(subprocess.run(command, check=True, capture_output=True).stdout)
@@ -55,10 +43,10 @@ def speak(text: str, voice: str, *, pitch: int, speed: int) -> Clip:
     return np.asarray(soxr.resample(spoken, rate, RATE), np.float32)
 
 
-def manners(
-    language: str, voices: tuple[str, ...], random: Random, count: int
-) -> Iterator[tuple[str, int, int]]:
+def manners(language: str, random: Random, count: int) -> Iterator[tuple[str, int, int]]:
     """So many ways to speak: voice, pitch and speed."""
     for _ in range(count):
-        voice = random.choice(ACCENTS[language]) + random.choice(voices)
-        yield voice, random.randrange(25, 80), random.randrange(110, 200)
+        voice = ACCENTS[language] + random.choice(VOICES)
+        pitch = random.choice([one for one in range(25, 76) if one not in HELD_OUT_PITCHES])
+        speed = random.choice([one for one in range(115, 191) if one not in HELD_OUT_SPEEDS])
+        yield voice, pitch, speed

@@ -12,7 +12,7 @@ class InferenceRecord:
 
     Args:
         model: the uid of a deployment that there is, so that labels stay bounded.
-        operation: chat, generate, embeddings, rerank, text2image, ….
+        operation: chat, generate, embeddings, rerank, text2image, transcribe, speech, ….
         arrived: monotonic seconds.
     """
 

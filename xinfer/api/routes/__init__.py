@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from xinfer.api.routes import (
+    audio,
     autostart,
     cache,
     chat,
@@ -33,6 +34,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     embeddings.router,
     rerank.router,
     images.router,
+    audio.router,
     embeddings.tokens,
     tokens.router,
     health.router,

@@ -14,6 +14,7 @@ from fastapi.responses import Response
 
 from xinfer.api.record import InferenceRecord
 from xinfer.api.request_id import clean
+from xinfer.api.schemas.audio import AudioBody
 from xinfer.api.schemas.base import Body
 from xinfer.api.schemas.encode import EncodeBody
 from xinfer.api.schemas.images import ImageBody
@@ -73,7 +74,7 @@ def begin(request: Request, body: GenerationBody, ability: str) -> Call:
 
 def begin_call(
     request: Request,
-    body: GenerationBody | EncodeBody | ImageBody,
+    body: GenerationBody | EncodeBody | ImageBody | AudioBody,
     operation: str,
     *,
     stream: bool = False,

@@ -285,6 +285,20 @@ class ImageAnswer(BaseModel):
     data: list[DrawnImage]
 
 
+class DurationUsage(BaseModel):
+    type: Literal["duration"]
+    seconds: int
+
+
+class TranscriptAnswer(BaseModel):
+    """With `response_format` verbose_json: task, language, duration, segments and words too; with
+    `stream`, OpenAI's events."""
+
+    model_config = ConfigDict(extra="allow")
+    text: str
+    usage: DurationUsage
+
+
 class LaunchAnswer(BaseModel):
     """`model_engine` is the one asked for, or else the one that was chosen, and why."""
 
@@ -333,3 +347,21 @@ RERANK_ANSWER: Answers = {200: {"model": RerankAnswer}}
 SCORE_ANSWER: Answers = {200: {"model": ScoreAnswer}}
 IMAGE_ANSWER: Answers = {200: {"model": ImageAnswer}}
 CLASSIFY_ANSWER: Answers = {200: {"model": ClassifyAnswer}}
+TRANSCRIPT_ANSWER: Answers = {
+    200: {
+        "model": TranscriptAnswer,
+        "content": {
+            **_EVENTS,
+            "text/plain": {"schema": {"type": "string"}},
+            "application/x-subrip": {"schema": {"type": "string"}},
+            "text/vtt": {"schema": {"type": "string"}},
+        },
+    }
+}
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+SOUND_ANSWER: Answers = {
+    200: {
+        "description": "A file of sound; with `stream_format` sse, OpenAI's events.",
+        "content": {**_EVENTS, "audio/mpeg": _BINARY, "audio/wav": _BINARY, "audio/pcm": _BINARY},
+    }
+}

@@ -27,7 +27,7 @@ from xinfer.types.request import SpeechRequest, WorkRequest
 
 PACKAGES = ("av", "torch", "transformers")
 VITS, SPEECHT5 = "VitsModel", "SpeechT5ForTextToSpeech"
-MAX_TEXT = 100_000
+MAX_TEXT = 20_000
 """Characters."""
 _TOKENS = 500
 """Of a sentence, for the estimate."""
