@@ -116,5 +116,8 @@ class _Tokens:
         self.eos_ids = frozenset({int(gguf.values["tokenizer.ggml.eos_token_id"])})
         self.vocabulary_size = len(self._pieces)
 
+    def encode(self, text: str, *, special: bool) -> list[int]:
+        return [self._pieces.index(text.encode())]  # of the signs that a grammar begins behind
+
     def piece(self, token: int) -> bytes:
         return self._pieces[token]
