@@ -29,6 +29,10 @@ _COMMANDS = {
     "workers": "xinfer.deploy.cli.cluster:workers",
     "drain": "xinfer.deploy.cli.cluster:drain",
     "stop-cluster": "xinfer.deploy.cli.cluster:stop_cluster",
+    "embed": "xinfer.deploy.cli.retrieval:embed",
+    "rerank": "xinfer.deploy.cli.retrieval:rerank",
+    "doctor": "xinfer.deploy.cli.doctor:doctor",
+    "completion": "xinfer.deploy.cli.completion:completion",
 }
 
 
