@@ -11,6 +11,9 @@ from xinfer.model.engine import EngineOptions
 
 Positive = Annotated[int, Meta(ge=1)]
 
+_THREAD_TOKENS = 1024
+"""On processors more at once is no faster, and with less for each batch those that come meanwhile
+are a batch of their own: the device has work while the last ones are answered and sent anew."""
 _CPU_TOKENS, _ACCELERATOR_TOKENS = 4096, 16384
 
 
@@ -25,8 +28,8 @@ class SentenceTransformersOptions(EngineOptions, frozen=True, kw_only=True):
     max_tokens: Positive | None = None
     """The longest text or pair in tokens; as the model's files say by default."""
     batch_tokens: Positive | None = None
-    """Tokens computed at once, with the padding; 4096 on processors and 16384 on an accelerator by
-    default. A longer text is computed alone."""
+    """Tokens computed at once, with the padding. By default 16384 on an accelerator, and 1024 for
+    each computing thread on processors, at most 4096. A longer text is computed alone."""
     batch_items: Annotated[int, Meta(ge=1, le=1024)] = 64
     """Texts or pairs computed at once."""
     truncate: bool = True
@@ -41,4 +44,8 @@ class SentenceTransformersOptions(EngineOptions, frozen=True, kw_only=True):
         return self.n_threads or system.computing_threads()
 
     def tokens_at_once(self, *, accelerator: bool) -> int:
-        return self.batch_tokens or (_ACCELERATOR_TOKENS if accelerator else _CPU_TOKENS)
+        if self.batch_tokens:
+            return self.batch_tokens
+        if accelerator:
+            return _ACCELERATOR_TOKENS
+        return min(_CPU_TOKENS, _THREAD_TOKENS * self.threads)
