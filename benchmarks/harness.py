@@ -109,13 +109,21 @@ class Server:
         return found
 
 
-def call(host: str, port: int, method: str, path: str, body: Any = None) -> Any:
-    """One JSON request, its answer parsed.
+def call(
+    host: str,
+    port: int,
+    method: str,
+    path: str,
+    body: Any = None,
+    *,
+    within: float = _ANSWER_WITHIN,
+) -> Any:
+    """One JSON request, its answer parsed; `within` so many seconds.
 
     Raises:
         CannotMeasure: the answer is not 200, or none came in time.
     """
-    connection = http.client.HTTPConnection(host, port, timeout=_ANSWER_WITHIN)
+    connection = http.client.HTTPConnection(host, port, timeout=within)
     try:
         payload = None if body is None else json.dumps(body)
         connection.request(method, path, payload, {"Content-Type": "application/json"})
@@ -156,11 +164,16 @@ def running_yardstick(token_interval: float = 0.0) -> Iterator[tuple[int, int]]:
 
 @contextmanager
 def running_process(
-    command: list[str], environment: dict[str, str]
+    command: list[str], environment: dict[str, str], folder: str | None = None
 ) -> Iterator[tuple[subprocess.Popen[bytes], Log]]:
-    """A process until the end of the block, when it is asked to leave."""
+    """A process until the end of the block, when it is asked to leave.
+
+    Args:
+        folder: where it runs; here by default.
+    """
     process = subprocess.Popen(
         command,
+        cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -18,5 +18,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Launch options of it, over those that the benchmarks give."""
     llama_server: str | None = None
     """Path of the llama-server to compare with."""
+    xinference: str | None = None
+    """Path of the program xinference-local of the Xinference to compare with."""
     streams: tuple[int, ...] | None = None
     """Concurrent streams; each figure's own numbers by default."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.direct_encode import WrongResult, encode
+from benchmarks.direct_sentence_transformers import repeated
 from benchmarks.encoder import Shape, encoder_path, text, write
 from tests.support.encode_engine import BAD, LetterEngine
 from xinfer.model.encode.llama_cpp.embedding import EmbeddingOptions, LlamaCppEmbedding
@@ -23,6 +24,13 @@ def test_an_engine_is_given_whole_batches_until_there_are_enough() -> None:
     assert (outcome.items, len(outcome.latencies)) == (12, 3)
     assert engine.batches == [["abc"] * 4] * 3
     assert outcome.processor.keys() == {"engine"}
+
+
+def test_a_library_is_called_with_whole_batches_until_there_are_enough() -> None:
+    calls: list[int] = []
+    outcome = repeated(calls.append, batch=4, count=10)
+    assert calls == [4, 4, 4]
+    assert (outcome.items, len(outcome.latencies)) == (12, 3)
 
 
 def test_a_text_without_a_result_is_not_counted() -> None:
