@@ -83,8 +83,8 @@ class EncodeEngine(Engine, Protocol):
     """Embedding, rerank and classification.
 
     `Loaded.context_length` is the longest item in tokens, `Loaded.abilities.encode` the rest.
-    `tokenize` and `encode` block; each is called from one thread at a time, and both may run at
-    once.
+    `tokenize` and `encode` block. `encode` is called from one thread at a time, `tokenize` from
+    two, of which one has the long texts, so that no other waits for them. All may run at once.
     """
 
     def tokenize(self, items: Sequence[Item]) -> list[Encoded]:

@@ -1,7 +1,8 @@
-"""The threads around an encode engine: one tokenizes, one computes, one makes bytes of results.
+"""The threads around an encode engine: two tokenize, one computes, one makes bytes of results.
 
 So the next batch is tokenized, and the last one sent, while the device computes. Nothing waits for
-a batch to fill: whenever the device is free it gets what is there.
+a batch to fill: whenever the device is free it gets what is there. Long texts have a thread that
+tokenizes them, so that no other text waits for them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -53,7 +55,8 @@ class MicroBatcher:
         self._broken = broken
         self._queue = BatchQueue(abilities)
         self._lock = threading.Lock()
-        self._texts = threading.Condition(self._lock)
+        self._texts = (threading.Condition(self._lock), threading.Condition(self._lock))
+        """Of short texts that should be tokenized, and of long ones."""
         self._ready = threading.Condition(self._lock)
         self._results: queue.Queue[Batch | None] = queue.Queue(_BATCHES_TO_SEND)
         self._closing = False
@@ -61,6 +64,7 @@ class MicroBatcher:
             threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
             for name, work in (
                 ("tokenize", self._tokenize_all),
+                ("tokenize long", partial(self._tokenize_all, long=True)),
                 ("encode", self._encode_all),
                 ("post", self._post_all),
             )
@@ -74,7 +78,8 @@ class MicroBatcher:
         """End the threads; the engine has been closed before, so that none stays in it. Blocks."""
         with self._lock:
             self._closing = True
-            self._texts.notify()
+            for condition in self._texts:
+                condition.notify()
             self._ready.notify()
         for thread in self._threads:
             thread.join()
@@ -82,12 +87,17 @@ class MicroBatcher:
     def add(self, job: Job) -> None:
         with self._lock:
             self._queue.add(job)
-            self._texts.notify()
+            self._wake()
 
     def drop(self, job: Job) -> None:
         """Nothing more is wanted of it; no outcome of it comes after those on their way."""
         with self._lock:
             self._queue.drop(job)
+
+    def _wake(self) -> None:
+        for waits, condition in zip(self._queue.untokenized, self._texts, strict=True):
+            if waits:
+                condition.notify()
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
@@ -99,13 +109,14 @@ class MicroBatcher:
                 logger.exception("The batcher cannot go on")
             self._broken(error)
 
-    def _tokenize_all(self) -> None:
+    def _tokenize_all(self, *, long: bool = False) -> None:
         while True:
             with self._lock:
-                while not self._closing and (taken := self._queue.take_texts()) is None:
-                    self._texts.wait()
+                while not self._closing and (taken := self._queue.take_texts(long=long)) is None:
+                    self._texts[long].wait()
                 if self._closing:
                     return
+                self._wake()  # what follows in the job may be for the other thread
             assert taken is not None
             self._tokenize(*taken)
 
@@ -139,7 +150,7 @@ class MicroBatcher:
                         self._ready.wait()
                     if self._closing:
                         return
-                    self._texts.notify()  # there is room for more of a large job
+                    self._wake()  # there is room for more of a large job
                 self._results.put((batch, self._encode(batch)))
         finally:
             self._results.put(None)

@@ -71,12 +71,26 @@ class Job:
         """
         start = stop = self.tokenized
         while stop < len(self._texts) and stop - start < most:
-            characters -= len(self._texts[stop])
+            characters -= self._characters(stop)
             if characters < 0 and stop > start:
                 break
             stop += 1
         self.tokenized = stop
         return start, [self._item(place) for place in range(start, stop)]
+
+    @property
+    def next_characters(self) -> int:
+        """Of the next text that is to be tokenized, its query included; 0 if it came as tokens."""
+        return self._characters(self.tokenized)
+
+    def _characters(self, place: int) -> int:
+        text = self._texts[place]
+        if not isinstance(text, str):
+            return 0
+        return len(text) + (len(self._query(place)) if self._queries else 0)
+
+    def _query(self, place: int) -> str:
+        return self._queries[place if len(self._queries) > 1 else 0]
 
     def _item(self, place: int) -> Item | Encoded:
         text = self._texts[place]
@@ -84,7 +98,7 @@ class Job:
             return Encoded(text, (0, len(text)))
         if not self._queries:
             return self._prefix + text
-        return Pair(self._queries[place if len(self._queries) > 1 else 0], self._prefix + text)
+        return Pair(self._query(place), self._prefix + text)
 
     def add(self, start: int, encoded: Sequence[Encoded]) -> None:
         """The texts from `start` on are tokenized.

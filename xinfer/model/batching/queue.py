@@ -18,7 +18,7 @@ AHEAD = 4
 """Batches of one job that may be tokenized before they are computed."""
 TEXTS_AT_ONCE = 64
 CHARACTERS_AT_ONCE = 1 << 16
-"""Of several texts that are tokenized in one turn."""
+"""Of several texts that are tokenized in one turn. A text that has more is long."""
 RECOVERY = 100
 """Batches after which more is tried again than there was memory for."""
 
@@ -34,7 +34,8 @@ class BatchQueue:
         self._most_items = self._items = max(1, abilities.batch_items)
         self._padded = abilities.padded
         self._since_lowered = 0
-        self._untokenized: deque[Job] = deque()
+        self._untokenized: tuple[deque[Job], deque[Job]] = (deque(), deque())
+        """Jobs of which a short text is the next, and those of which a long one is."""
         self._ready: deque[Job] = deque()
         self._ahead = AHEAD * self._most_items
 
@@ -43,27 +44,39 @@ class BatchQueue:
         """Tokens and items of a batch, as far as there is memory."""
         return self._tokens, self._items
 
+    @property
+    def untokenized(self) -> tuple[bool, bool]:
+        """Whether there are jobs with a short text next, and with a long one."""
+        short, long = self._untokenized
+        return bool(short), bool(long)
+
     def add(self, job: Job) -> None:
-        self._untokenized.append(job)
+        if job.tokenized < len(job):
+            self._untokenized[job.next_characters > CHARACTERS_AT_ONCE].append(job)
 
     def drop(self, job: Job) -> None:
         """Nothing more is wanted of it: none of its texts is computed any more, and nothing comes
         of those that are."""
         job.end()
 
-    def take_texts(self) -> tuple[Job, int, list[Item | Encoded]] | None:
+    def take_texts(self, *, long: bool = False) -> tuple[Job, int, list[Item | Encoded]] | None:
         """A job, the place of the first of its texts that should be tokenized now, and these;
-        `add_tokens` has to follow. What came as tokens is as it has to be."""
-        for _ in range(len(self._untokenized)):
-            job = self._untokenized.popleft()
+        `add_tokens` has to follow. What came as tokens is as it has to be.
+
+        Args:
+            long: a text that takes so long that others should be tokenized meanwhile, instead of
+                those.
+        """
+        jobs = self._untokenized[long]
+        for _ in range(len(jobs)):
+            job = jobs.popleft()
             if job.ended:
                 continue
             if job.ready >= self._ahead:
-                self._untokenized.append(job)
+                jobs.append(job)
                 continue
             start, texts = job.next_texts(TEXTS_AT_ONCE, CHARACTERS_AT_ONCE)
-            if job.tokenized < len(job):
-                self._untokenized.append(job)
+            self.add(job)
             return job, start, texts
         return None
 

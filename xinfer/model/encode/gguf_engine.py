@@ -39,7 +39,8 @@ class GgufEncoder(ABC):
         self._spec = spec
         self._batching = options
         self._closing = False
-        self._tokenizing = threading.Lock()
+        self._tokenizing = threading.Semaphore(2)
+        """For the two threads that may; both are taken to close."""
         self._encoding = threading.Lock()
         self._longest = 0
         """Tokens of an item; there once it is loaded, like the next two."""

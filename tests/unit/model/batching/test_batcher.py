@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
-from tests.support.encode_engine import BAD, BROKEN, CRASH, NAN, LetterEngine, vector
+from tests.support.encode_engine import BAD, BROKEN, CONTEXT, CRASH, NAN, LetterEngine, vector
 from tests.support.waiting import eventually
 from xinfer.errors import EngineFailed, InvalidRequest, Unavailable
 from xinfer.model.batching import Job, MicroBatcher, Outcome
+from xinfer.model.encode_engine import Encoded, Item
 from xinfer.types.request import EncodeRequest
 
 
@@ -103,6 +105,32 @@ def test_one_bad_text_fails_its_own_request_only(text: str, error: type[Exceptio
         ends = one.ended(first, bad, good)
         assert isinstance(ends[bad], error)
         assert ends[good] == vectors("c")
+
+
+class SlowTokenizer(LetterEngine):
+    """Takes as long over a long text as the test wants."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.long_begun = threading.Event()
+        self.go_on = threading.Event()
+
+    def tokenize(self, items: Sequence[Item]) -> list[Encoded]:
+        if any(isinstance(item, str) and len(item) > 1 << 16 for item in items):
+            self.long_begun.set()
+            assert self.go_on.wait(60)
+        return super().tokenize(items)
+
+
+def test_nobody_waits_for_a_long_text_that_is_tokenized() -> None:
+    engine = SlowTokenizer()
+    with running(engine) as one:
+        long = one.add("b" * (1 << 17))
+        assert engine.long_begun.wait(20)
+        others = [one.add(letter) for letter in "def"]
+        assert one.ended(*others).keys() == set(others)
+        engine.go_on.set()
+        assert one.ended(long) == {long: [vector([ord("b")] * CONTEXT)]}
 
 
 def test_a_text_that_the_tokenizer_breaks_over_fails_its_own_request_only() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def tokens_of(items: Sequence[Item | Encoded]) -> list[Encoded]:
 def tokenize(queue: BatchQueue) -> list[tuple[Job, int]]:
     """All that may be tokenized now; from which place on, by job."""
     taken = []
-    while (texts := queue.take_texts()) is not None:
+    while texts := queue.take_texts() or queue.take_texts(long=True):
         one, start, items = texts
         queue.add_tokens(one, start, tokens_of(items))
         taken.append((one, start))
@@ -107,11 +108,31 @@ def test_no_more_of_a_large_request_is_tokenized_than_is_soon_computed() -> None
     assert tokenize(queue) == [(small, 0)]
 
 
-def test_a_long_text_is_tokenized_by_itself() -> None:
+def test_short_texts_are_tokenized_while_a_long_one_is() -> None:
     queue = BatchQueue(ABILITIES)
-    queue.add(job("a", "b" * (1 << 16), "c"))
-    taken = [len(items) for _, _, items in iter(queue.take_texts, None)]
-    assert taken == [1, 1, 1]
+    long = "b" * (1 << 16) + "b"
+    large, small = job("a", long, "c", "d"), job("e")
+    queue.add(large)
+    queue.add(small)
+    assert queue.take_texts(long=True) is None
+    assert queue.take_texts() == (large, 0, ["a"])
+    assert queue.untokenized == (True, True)
+    assert queue.take_texts() == (small, 0, ["e"])
+    assert queue.take_texts() is None
+    assert queue.take_texts(long=True) == (large, 1, [long])
+    assert queue.take_texts() == (large, 2, ["c", "d"])
+    queue.add_tokens(large, 2, tokens_of(["c", "d"]))
+    queue.add_tokens(large, 1, tokens_of([long]))
+    assert [member.place for member in queue.take_batch()] == [1]
+    assert sorted(member.place for member in queue.take_batch()) == [2, 3]
+    assert queue.untokenized == (False, False)
+
+
+def test_a_document_is_long_together_with_its_query() -> None:
+    queue = BatchQueue(ABILITIES)
+    half = "b" * (1 << 15) + "b"
+    queue.add(job(half, queries=[half]))
+    assert queue.untokenized == (False, True)
 
 
 def test_texts_over_the_limit_are_cut_and_told_and_counted_as_cut() -> None:
@@ -208,6 +229,7 @@ def test_of_a_request_that_nobody_wants_any_more_nothing_is_computed() -> None:
     assert texts_of(queue.take_batch()) == ["c"]
 
 
+@mock.patch("xinfer.model.batching.queue.CHARACTERS_AT_ONCE", 6)
 @settings(max_examples=300)
 @given(
     st.data(),
@@ -223,7 +245,7 @@ def test_whatever_happens_each_request_is_answered_once_with_its_own(
 ) -> None:
     """Requests come, are tokenized, computed, cancelled, fail and run out of memory in any order.
 
-    A text with \\x01 fails.
+    A text with \\x01 fails; one of more than 6 letters is long.
     """
     abilities = EncodeAbilities(batch_tokens=32, batch_items=4, dimensions=8, padded=padded)
     queue = BatchQueue(abilities)
@@ -237,10 +259,12 @@ def test_whatever_happens_each_request_is_answered_once_with_its_own(
     def act(action: str) -> None:
         if action == "come" and to_come:
             queue.add(to_come.pop())
-        elif action == "take texts" and (taken := queue.take_texts()):
+        elif action.endswith(" texts") and (
+            taken := queue.take_texts(long=action == "take long texts")
+        ):
             tokenizing.append(taken)
         elif action == "tokenized" and tokenizing:
-            one, start, items = tokenizing.pop(0)
+            one, start, items = tokenizing.pop(data.draw(st.integers(0, len(tokenizing) - 1)))
             queue.add_tokens(one, start, tokens_of(items))
         elif action == "take batch" and (batch := queue.take_batch()):
             assert len(batch) <= 4
@@ -272,7 +296,7 @@ def test_whatever_happens_each_request_is_answered_once_with_its_own(
                 queue.drop(one)
 
     actions = [
-        *["come", "take texts", "tokenized"] * 3,
+        *["come", "take texts", "take long texts", "tokenized"] * 3,
         "take batch",
         "no memory",
         "settle",
@@ -280,7 +304,7 @@ def test_whatever_happens_each_request_is_answered_once_with_its_own(
     ]
     for action in data.draw(st.lists(st.sampled_from(actions), max_size=60)):
         act(action)
-    every = ["come", "take texts", "tokenized", "take batch", "settle"]
+    every = ["come", "take texts", "take long texts", "tokenized", "take batch", "settle"]
     for action in itertools.islice(itertools.cycle(every), 2000):
         act(action)
 

@@ -125,7 +125,7 @@ class LlamaCppEncoder(GgufEncoder):
         self._closing = True
         if self._context is not None:
             self._context.abort()
-        with self._tokenizing, self._encoding:
+        with self._tokenizing, self._tokenizing, self._encoding:
             for release in reversed(self._release):
                 release()
             self._release.clear()

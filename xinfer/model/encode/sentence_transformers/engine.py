@@ -43,7 +43,6 @@ class SentenceTransformersEngine:
         self._longest = 0
         self._tokens_at_once = 0
         self._closing = False
-        self._tokenizing = threading.Lock()
         self._encoding = threading.Lock()
         self._running = 0
         self._computed = 0
@@ -127,7 +126,7 @@ class SentenceTransformersEngine:
     def close(self) -> None:
         """Release the model; blocks until the group that is computed is there."""
         self._closing = True
-        with self._tokenizing, self._encoding:
+        with self._encoding:
             self._model = None
 
     def stats(self) -> EngineStats:
@@ -137,8 +136,7 @@ class SentenceTransformersEngine:
         return self._open().tokens.spell(ids)
 
     def tokenize(self, items: Sequence[Item]) -> list[Encoded]:
-        with self._tokenizing:
-            return self._open().tokenize(items)
+        return self._open().tokenize(items)
 
     def encode(self, batch: Sequence[Encoded]) -> list[Result | XinferError]:
         with self._encoding:

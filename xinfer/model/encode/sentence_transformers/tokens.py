@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 class Tokens:
-    """The fast tokenizer of a Transformers tokenizer, without its truncation and padding.
+    """The fast tokenizer of a Transformers tokenizer, without its truncation and padding;
+    thread-safe.
 
     Args:
         tokenizer: Transformers'; nobody else may use it meanwhile.
@@ -33,6 +34,9 @@ class Tokens:
         fast.no_truncation()
         fast.no_padding()
         self._fast = fast
+        self._plain = type(fast).from_str(fast.to_str())
+        """The same, to which control tokens in a text are text."""
+        self._plain.encode_special_tokens = True
         self.size = fast.get_vocab_size(with_added_tokens=True)
         self.padding: int = tokenizer.pad_token_id or 0
         self.second_type = 0
@@ -42,12 +46,12 @@ class Tokens:
 
     def texts(self, texts: Sequence[str]) -> list[Encoded]:
         """With special tokens around each."""
-        found = self._fast.encode_batch(list(texts))
+        found = self._fast.encode_batch_fast(list(texts))
         return [Encoded(one.ids, _inside(one, 0)) for one in found]
 
     def pairs(self, pairs: Sequence[Pair]) -> list[Encoded]:
         """With special tokens around and between."""
-        found = self._fast.encode_batch([(pair.query, pair.document) for pair in pairs])
+        found = self._fast.encode_batch_fast([(pair.query, pair.document) for pair in pairs])
         return [Encoded(one.ids, _inside(one, 1), pair=True) for one in found]
 
     def alone(self, texts: Sequence[str], *, control: bool) -> list[Encoding]:
@@ -56,11 +60,8 @@ class Tokens:
         Args:
             control: recognise control tokens that they spell.
         """
-        self._fast.encode_special_tokens = not control
-        try:
-            found: list[Encoding] = self._fast.encode_batch(list(texts), add_special_tokens=False)
-        finally:
-            self._fast.encode_special_tokens = False
+        fast = self._fast if control else self._plain
+        found: list[Encoding] = fast.encode_batch(list(texts), add_special_tokens=False)
         return found
 
     def token(self, text: str) -> int:

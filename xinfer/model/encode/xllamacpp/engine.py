@@ -118,7 +118,7 @@ class XllamacppEncoder(GgufEncoder):
     def close(self) -> None:
         """Release the model; blocks until what is computed is there."""
         self._closing = True
-        with self._tokenizing, self._encoding:
+        with self._tokenizing, self._tokenizing, self._encoding:
             if self._server is not None:
                 self._server.close()
                 self._server = None

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
 from xinfer.errors import InvalidRequest
 from xinfer.model.encode.prompts import LlamaTokenizer, SpecialTokens
+from xinfer.model.encode.xllamacpp.word_piece import word_piece
 from xinfer.model.inspect.gguf import GgufMetadata
 from xinfer.model.llm.tokenizer.pieces import BYTE_LEVEL, CONTROL, SENTENCEPIECE, Vocabulary
 from xinfer.model.llm.tokenizer.selfcheck import Encode, first_difference
 
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
 logger = logging.getLogger(__name__)
 
 WORD_PIECE = "bert"
-_SPACE = "\u2581"
-_PREFIX = "##"
-_LONGEST_WORD = 1 << 20  # characters; llama.cpp knows no limit
 _CHECKED_CONTROL_TOKENS = 16
 _SEPARATED = ("jina-v1-en", "jina-v2-code", "roberta-bpe")
 """`tokenizer.ggml.pre` of those that separate a pair by a token of its own."""
@@ -92,7 +86,7 @@ def _native(gguf: GgufMetadata) -> Encode | None:
     kind = gguf.values.get("tokenizer.ggml.model")
     try:
         if kind == WORD_PIECE:
-            return _word_piece(gguf)
+            return word_piece(gguf)
         if kind in (BYTE_LEVEL, SENTENCEPIECE):
             return build_encoder(gguf, Vocabulary(gguf))
     except Exception as error:  # tokenizers raises bare Exceptions at vocabularies that do not fit
@@ -108,54 +102,3 @@ def _equal(gguf: GgufMetadata, native: Encode, own: Encode) -> bool:
     if different is not None:
         logger.warning("llama.cpp's own tokenizer encodes: another differs on %r", different)
     return different is None
-
-
-def _word_piece(gguf: GgufMetadata) -> Encode | None:
-    """BERT's tokenizer; in files a token that begins a word is marked, instead of one that goes on.
-
-    None for a file that has a token in both ways.
-    """
-    from tokenizers import AddedToken
-
-    values = gguf.values
-    types = values["tokenizer.ggml.token_type"]
-    tokens = values["tokenizer.ggml.tokens"]
-    ids: dict[str, int] = {}
-    for number, (text, kind) in enumerate(zip(tokens, types, strict=True)):
-        begins = text.startswith(_SPACE)
-        piece = text[1:] if begins else text if kind == CONTROL else _PREFIX + text
-        if piece in ids:
-            return None
-        ids[piece] = number
-    unknown = tokens[values.get("tokenizer.ggml.unknown_token_id", 100)]
-    plain, special = _bert(ids, unknown), _bert(ids, unknown)
-    control = [
-        AddedToken(text, normalized=False, special=True)
-        for text, kind in zip(tokens, types, strict=True)
-        if kind == CONTROL
-    ]
-    special.add_special_tokens(control)
-
-    def encode(text: str, recognise: bool) -> list[int]:
-        found: list[int] = (
-            (special if recognise else plain).encode(text, add_special_tokens=False).ids
-        )
-        return found
-
-    return encode
-
-
-def _bert(ids: dict[str, int], unknown: str) -> Tokenizer:
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
-
-    tokenizer = Tokenizer(
-        models.WordPiece(
-            vocab=ids,
-            unk_token=unknown,
-            continuing_subword_prefix=_PREFIX,
-            max_input_chars_per_word=_LONGEST_WORD,
-        )
-    )
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    return tokenizer

@@ -54,7 +54,9 @@ class Encoder:
 
     def __call__(self, text: str, special: bool) -> list[int]:
         tokenizer = self._special if special else self._plain
-        ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
+        # Other than `encode`, this lets other threads run: a long text takes seconds.
+        [made] = tokenizer.encode_batch_fast([text], add_special_tokens=False)
+        ids: list[int] = made.ids
         return ids
 
 
