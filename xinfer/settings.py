@@ -150,6 +150,12 @@ class Settings:
         "Most texts (names of members included) of a JSON body accepted; each takes time.",
         positive=True,
     )
+    max_choices: int = _setting(
+        16,
+        "XINFERENCE_MAX_CHOICES",
+        "Most answers to one prompt that a request may ask for (`n`, `best_of`).",
+        positive=True,
+    )
     fetch_max_urls: int = _setting(
         16,
         "XINFERENCE_FETCH_MAX_URLS",

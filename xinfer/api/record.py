@@ -54,22 +54,23 @@ class InferenceRecord:
         self.truncated = 0
         """Of these, how many were cut short."""
         self._arrived = arrived
-        self._began: float | None = None
-        self._last = 0.0
+        self._began: dict[int, float] = {}
+        self._last: dict[int, float] = {}
 
-    def tick(self) -> None:
-        """A batch of a stream has come."""
+    def tick(self, choice: int = 0) -> None:
+        """A batch of a stream has come, of one of its choices."""
         now = time.monotonic()
-        if self._began is None:
-            self._began = now
+        last = self._last.get(choice)
+        if last is None:
+            self._began[choice] = now
             if self.first is None:
                 self.first = now - self._arrived
-        elif now - self._last > self.stall:
-            self.stall = now - self._last
-        self._last = now
+        elif now - last > self.stall:
+            self.stall = now - last
+        self._last[choice] = now
 
-    def finish(self, reason: str, usage: Usage, waited: float) -> None:
-        """A choice is complete."""
+    def finish(self, reason: str, usage: Usage, waited: float, choice: int = 0) -> None:
+        """A choice is complete; its number may be that of another one from here on."""
         self.reasons.append(reason)
         self.waits.append(waited)
         total = self.usage
@@ -78,6 +79,6 @@ class InferenceRecord:
             total.completion_tokens + usage.completion_tokens,
             total.cached_tokens + usage.cached_tokens,
         )
-        if self._began is not None and usage.completion_tokens > 1:
-            self.gaps.append((self._last - self._began) / (usage.completion_tokens - 1))
-        self._began = None
+        began, last = self._began.pop(choice, None), self._last.pop(choice, None)
+        if began is not None and last is not None and usage.completion_tokens > 1:
+            self.gaps.append((last - began) / (usage.completion_tokens - 1))

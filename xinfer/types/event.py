@@ -135,6 +135,13 @@ class Made(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=10):
     product: Product
 
 
+class Computed(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=11):
+    """The prompt has been computed: the first token is there, though its text may be held back.
+    Only for a request that asked to hear of it; any time after `Started`."""
+
+    rid: int
+
+
 class Failed(msgspec.Struct, frozen=True, array_like=True, tag=5):
     """The end by an error, after `Accepted`."""
 
@@ -153,5 +160,6 @@ Event = (
     | Finished
     | EncodeFinished
     | Made
+    | Computed
     | Failed
 )

@@ -19,6 +19,8 @@ class Submit(msgspec.Struct, frozen=True, array_like=True, tag=0):
     window: int
     resume: list[int] = []
     """Tokens of the output that its client has the text of: the answer goes on behind them."""
+    tell_computed: bool = False
+    """Whether to send `Computed`, where tokens are generated."""
 
 
 class Cancel(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):

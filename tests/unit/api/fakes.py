@@ -16,6 +16,7 @@ from xinfer.api.app import create_app
 from xinfer.api.fetch import Fetcher
 from xinfer.api.lifetime import Drain
 from xinfer.core.gateway import Completion, Encoding, RoutingTable, Work
+from xinfer.core.gateway.siblings import Siblings
 from xinfer.errors import XinferError
 from xinfer.settings import Settings
 from xinfer.types.control import AwaitSeen, Launch, Node, Operation, ReadNodes, ReadRegistrations
@@ -132,8 +133,9 @@ class FakeStream:
     prompt_tokens = USAGE.prompt_tokens
     waited = 0.25
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, siblings: Siblings | None = None) -> None:
         self._script = iter(script)
+        self._siblings = siblings
         self.left = False
 
     async def __aenter__(self) -> FakeStream:
@@ -152,6 +154,8 @@ class FakeStream:
             elif isinstance(step, XinferError):
                 raise step
             else:
+                if self._siblings is not None:
+                    self._siblings.computed.set()
                 return step
         raise StopAsyncIteration
 
@@ -175,7 +179,9 @@ class FakeGateway:
         self.aborts: list[tuple[str, str]] = []
         self.abort_finds = True
 
-    async def open(self, uid: str, request: Request, *, request_id: str) -> FakeStream:
+    async def open(
+        self, uid: str, request: Request, *, request_id: str, siblings: Siblings | None = None
+    ) -> FakeStream:
         self.table.require_ready(uid)
         self.requests.append(request)
         self.request_ids.append(request_id)
@@ -189,17 +195,21 @@ class FakeGateway:
         script = self.scripts.pop(0) if self.scripts else answer("Hello", " there")
         if isinstance(script, XinferError):
             raise script
-        stream = FakeStream(script)
+        stream = FakeStream(script, siblings)
         self.streams.append(stream)
         self.opened.set()
         return stream
 
-    async def complete(self, uid: str, request: Request, *, request_id: str) -> Completion:
+    async def complete(
+        self, uid: str, request: Request, *, request_id: str, siblings: Siblings | None = None
+    ) -> Completion:
         text = ""
         logprobs: tuple[TokenLogprob, ...] = ()
         reasoning = ""
         calls: tuple[ToolCall, ...] = ()
-        async with await self.open(uid, request, request_id=request_id) as stream:
+        async with await self.open(
+            uid, request, request_id=request_id, siblings=siblings
+        ) as stream:
             async for batch in stream:
                 for event in batch:
                     if isinstance(event, Finished):

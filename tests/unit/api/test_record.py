@@ -45,3 +45,15 @@ def test_what_was_no_stream_or_one_token_has_no_gaps(clock: Clock) -> None:
     short.tick()
     short.finish("stop", Usage(5, 1, 0), 0.0)
     assert (short.first, short.gaps) == (2.0, [])
+
+
+def test_choices_side_by_side_have_times_of_their_own(clock: Clock) -> None:
+    record = InferenceRecord("m", "chat", 10.0, stream=True)
+    for clock.now, choice in ((11.0, 0), (12.0, 1), (15.0, 0), (20.0, 1)):
+        record.tick(choice)
+    record.finish("stop", Usage(5, 3, 0), 0.0, 0)
+    record.finish("stop", Usage(0, 5, 0), 0.0, 1)
+    assert record.first == 1.0
+    assert record.gaps == [2.0, 2.0]
+    assert record.stall == 8.0
+    assert record.usage == Usage(5, 8, 0)

@@ -143,7 +143,6 @@ async def test_a_missing_field_is_named() -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("n", 2),
         ("audio", {"voice": "a"}),
         ("modalities", ["text", "audio"]),
         ("store", True),

@@ -10,7 +10,7 @@ import msgspec
 
 from xinfer.api.render.calls import CallNames, function_call, tool_calls
 from xinfer.api.render.logprobs import TextLogprobs, chat_logprobs, groups
-from xinfer.core.gateway import Completion
+from xinfer.core.gateway import Completion, share
 from xinfer.types.event import MessageDelta, TokenLogprob, ToolCall, Usage
 
 MAX_CHUNK_CHARS = 8192
@@ -38,8 +38,16 @@ def add_usage(total: Usage, usage: Usage) -> Usage:
     )
 
 
+def usage_of(completions: Sequence[Completion]) -> Usage:
+    """The usage of all answers to one prompt."""
+    total = Usage()
+    for index, completion in enumerate(completions):
+        total = add_usage(total, share(completion.usage, index))
+    return total
+
+
 def chat_completion(
-    completion: Completion,
+    completions: Sequence[Completion],
     *,
     request_id: str,
     model: str,
@@ -47,11 +55,34 @@ def chat_completion(
     logprobs: bool,
     legacy_calls: bool = False,
 ) -> bytes:
-    """A whole chat answer.
+    """A whole chat answer: a choice for each of the answers to its one prompt.
 
     Args:
         legacy_calls: tell a call in the older form.
     """
+    return _encode(
+        {
+            "id": f"chatcmpl-{request_id}",
+            "object": "chat.completion",
+            "created": created,
+            "model": model,
+            "choices": [
+                {
+                    "index": index,
+                    "message": _message(
+                        completion, CallNames(request_id, created, index), legacy_calls
+                    ),
+                    "logprobs": chat_logprobs(completion.logprobs) if logprobs else None,
+                    "finish_reason": _finish_reason(completion.reason, legacy_calls),
+                }
+                for index, completion in enumerate(completions)
+            ],
+            "usage": usage_body(usage_of(completions)),
+        }
+    )
+
+
+def _message(completion: Completion, names: CallNames, legacy_calls: bool) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": completion.text}
     if completion.reasoning:
         message["reasoning_content"] = completion.reasoning
@@ -61,33 +92,20 @@ def chat_completion(
         if legacy_calls:
             message["function_call"] = function_call(calls[0])
         else:
-            message["tool_calls"] = tool_calls(calls, CallNames(request_id, created))
-    return _encode(
-        {
-            "id": f"chatcmpl-{request_id}",
-            "object": "chat.completion",
-            "created": created,
-            "model": model,
-            "choices": [
-                {
-                    "index": 0,
-                    "message": message,
-                    "logprobs": chat_logprobs(completion.logprobs) if logprobs else None,
-                    "finish_reason": _finish_reason(completion.reason, legacy_calls),
-                }
-            ],
-            "usage": usage_body(completion.usage),
-        }
-    )
+            message["tool_calls"] = tool_calls(calls, names)
+    return message
 
 
 def text_completion(
-    completions: list[Completion], *, request_id: str, model: str, created: int, logprobs: bool
+    completions: Sequence[Completion],
+    usage: Usage,
+    *,
+    request_id: str,
+    model: str,
+    created: int,
+    logprobs: bool,
 ) -> bytes:
-    """A whole text answer: one choice for each prompt, the usage of all together."""
-    usage = Usage()
-    for completion in completions:
-        usage = add_usage(usage, completion.usage)
+    """A whole text answer: the choices of all prompts, and the usage of all that was made."""
     return _encode(
         {
             "id": f"cmpl-{request_id}",
@@ -199,6 +217,7 @@ class ChatChunks(Chunks):
         model: str,
         created: int,
         include_usage: bool,
+        index: int = 0,
         call_deltas: bool = False,
         legacy_calls: bool = False,
     ) -> None:
@@ -209,13 +228,13 @@ class ChatChunks(Chunks):
                 "created": created,
                 "model": model,
             },
-            index=0,
+            index=index,
             include_usage=include_usage,
             around_text=(b'"delta":{"content":', b"}"),
             empty=b'"delta":{}',
             logprobs=chat_logprobs,
         )
-        self._names = CallNames(request_id, created)
+        self._names = CallNames(request_id, created, index)
         self._call_deltas = call_deltas
         self._legacy_calls = legacy_calls
         self._calls: list[ToolCall] = []

@@ -7,13 +7,20 @@ from fastapi import APIRouter, Request, Response
 
 from xinfer.api.lifetime import within
 from xinfer.api.media import with_media
-from xinfer.api.render.text import ChatChunks, chat_completion
+from xinfer.api.render.text import ChatChunks, add_usage, chat_completion
 from xinfer.api.requests import InferenceRoute
-from xinfer.api.routes.generation import Call, begin, choice_frames, json_answer
+from xinfer.api.routes.generation import (
+    Call,
+    begin,
+    check_choices,
+    choices_frames,
+    json_answer,
+)
 from xinfer.api.schemas.answers import CHAT_ANSWER
 from xinfer.api.schemas.chat import ChatBody
 from xinfer.api.sse import DONE, EventStream
-from xinfer.types.event import Finished
+from xinfer.core.gateway import alike, complete_choices, open_choices, share
+from xinfer.types.event import Finished, Usage
 from xinfer.types.request import ChatRequest
 
 router = APIRouter(route_class=InferenceRoute, tags=["inference"])
@@ -23,16 +30,20 @@ router = APIRouter(route_class=InferenceRoute, tags=["inference"])
 async def create_chat_completion(request: Request, body: ChatBody) -> Response:
     """Continue a conversation; as server-sent events with `stream`."""
     call = begin(request, body, "chat")
+    count = body.n or 1
+    check_choices(call, "n", count)
     chat = await with_media(request, call.uid, body.request())
+    requests = alike(chat, count)
     here = call.services
     if body.stream:
-        frames = _frames(call, chat, _chunks(call, body))
+        frames = _frames(call, requests, body)
         return EventStream(frames, here.drain, here.settings.sse_ping_interval, call.headers)
-    work = here.gateway.complete(call.uid, chat, request_id=call.request_id)
-    completion = await within(request.receive, here.drain, work)
-    call.record.finish(completion.reason, completion.usage, completion.waited)
+    work = complete_choices(here.gateway, call.uid, requests, request_id=call.request_id)
+    completions = await within(request.receive, here.drain, work)
+    for choice, one in enumerate(completions):
+        call.record.finish(one.reason, share(one.usage, choice), one.waited)
     answer = chat_completion(
-        completion,
+        completions,
         request_id=call.request_id,
         model=call.uid,
         created=call.created,
@@ -42,7 +53,7 @@ async def create_chat_completion(request: Request, body: ChatBody) -> Response:
     return json_answer(answer, call.headers)
 
 
-def _chunks(call: Call, body: ChatBody) -> ChatChunks:
+def _chunks(call: Call, body: ChatBody, choice: int) -> ChatChunks:
     options = body.stream_options or {}
     deltas = options.get("tool_call_deltas")
     if deltas is None:
@@ -52,6 +63,7 @@ def _chunks(call: Call, body: ChatBody) -> ChatChunks:
         model=call.uid,
         created=call.created,
         include_usage=body.include_usage,
+        index=choice,
         call_deltas=deltas,
         legacy_calls=body.legacy_calls,
     )
@@ -59,15 +71,22 @@ def _chunks(call: Call, body: ChatBody) -> ChatChunks:
 
 @asynccontextmanager
 async def _frames(
-    call: Call, chat: ChatRequest, chunks: ChatChunks
+    call: Call, requests: list[ChatRequest], body: ChatBody
 ) -> AsyncIterator[AsyncIterator[bytes]]:
     here = call.services
+    chunks = [_chunks(call, body, choice) for choice in range(len(requests))]
+    opening = b"".join(one.begin() for one in chunks)
+    total = Usage()
 
-    def close(end: Finished) -> bytes:
-        return chunks.close(end.reason, end.usage) + DONE
+    def close(choice: int, end: Finished, last: bool) -> bytes:
+        nonlocal total
+        total = add_usage(total, end.usage)
+        if last:
+            return chunks[choice].close(end.reason, total) + DONE
+        return chunks[choice].finish(end.reason, None)
 
-    stream = await here.gateway.open(call.uid, chat, request_id=call.request_id)
-    async with stream:
-        source = choice_frames(stream, chunks, call.record, opening=chunks.begin(), close=close)
+    opened = open_choices(here.gateway, call.uid, requests, request_id=call.request_id)
+    async with opened as choices:
+        source = choices_frames(choices, chunks, call.record, opening=opening, close=close)
         async with aclosing(source) as frames:
             yield frames

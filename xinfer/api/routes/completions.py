@@ -2,41 +2,62 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 
 from fastapi import APIRouter, Request, Response
 
-from xinfer.api.lifetime import cancel, within
-from xinfer.api.render.text import Chunks, add_usage, text_chunks, text_completion
+from xinfer.api.lifetime import within
+from xinfer.api.render.text import Chunks, add_usage, text_chunks, text_completion, usage_of
 from xinfer.api.requests import InferenceRoute
-from xinfer.api.routes.generation import Call, begin, choice_frames, json_answer
+from xinfer.api.routes.generation import Call, begin, check_choices, choices_frames, json_answer
 from xinfer.api.schemas.answers import COMPLETION_ANSWER
 from xinfer.api.schemas.completions import CompletionBody
 from xinfer.api.sse import DONE, EventStream
-from xinfer.core.gateway import Completion, ResponseStream
+from xinfer.core.gateway import (
+    ChoiceEvents,
+    Completion,
+    alike,
+    complete_choices,
+    open_choices,
+    share,
+    together,
+)
 from xinfer.types.event import Finished, Usage
 from xinfer.types.request import CompletionRequest
 
+_Opened = AbstractAsyncContextManager[AsyncIterator[ChoiceEvents]]
+
 router = APIRouter(route_class=InferenceRoute, tags=["inference"])
 
-PARALLEL_PROMPTS = 8
-"""Prompts of one request that a model gets at a time, so that one caller cannot fill it."""
+PARALLEL = 8
+"""Requests for one caller's prompts that a model gets at a time, so that they cannot fill it; all
+answers to one prompt are wanted at a time, and are as many as `n` says."""
+
+Prompts = list[list[CompletionRequest]]
+"""For each prompt, as many requests as answers are made to it."""
 
 
 @router.post("/v1/completions", responses=COMPLETION_ANSWER, response_class=Response)
 async def create_completion(request: Request, body: CompletionBody) -> Response:
     """Continue text; as server-sent events with `stream`."""
     call = begin(request, body, "generate")
-    prompts = body.requests()
+    check_choices(call, "best_of" if body.chooses else "n", body.made)
+    prompts = [alike(prompt, body.made) for prompt in body.requests()]
     here = call.services
     if body.stream:
         frames = _frames(call, prompts, body.include_usage)
         return EventStream(frames, here.drain, here.settings.sse_ping_interval, call.headers)
-    completions = await within(request.receive, here.drain, _complete_all(call, prompts))
-    for completion in completions:
-        call.record.finish(completion.reason, completion.usage, completion.waited)
+    answers = await within(request.receive, here.drain, _complete_all(call, prompts))
+    usage = Usage()
+    for completions in answers:
+        usage = add_usage(usage, usage_of(completions))
+        for choice, one in enumerate(completions):
+            call.record.finish(one.reason, share(one.usage, choice), one.waited)
+    if body.chooses:
+        answers = [_likeliest(completions, body.n or 1) for completions in answers]
     answer = text_completion(
-        completions,
+        [one for completions in answers for one in completions],
+        usage,
         request_id=call.request_id,
         model=call.uid,
         created=call.created,
@@ -45,66 +66,82 @@ async def create_completion(request: Request, body: CompletionBody) -> Response:
     return json_answer(answer, call.headers)
 
 
-async def _complete_all(call: Call, prompts: list[CompletionRequest]) -> list[Completion]:
+async def _complete_all(call: Call, prompts: Prompts) -> list[list[Completion]]:
     """The answers in the order of the prompts; the first error ends them all."""
-    gate = asyncio.Semaphore(PARALLEL_PROMPTS)
+    gate = asyncio.Semaphore(max(1, PARALLEL // len(prompts[0])))
 
-    async def complete(prompt: CompletionRequest) -> Completion:
+    async def complete(requests: list[CompletionRequest]) -> list[Completion]:
         async with gate:
-            return await call.services.gateway.complete(
-                call.uid, prompt, request_id=call.request_id
+            return await complete_choices(
+                call.services.gateway, call.uid, requests, request_id=call.request_id
             )
 
     if len(prompts) == 1:
         return [await complete(prompts[0])]
-    tasks = [asyncio.create_task(complete(prompt)) for prompt in prompts]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        await cancel(*tasks)
+    return await together(complete(requests) for requests in prompts)
+
+
+def _likeliest(completions: list[Completion], count: int) -> list[Completion]:
+    """Those whose tokens have the highest log-probability in the mean, the best one first."""
+
+    def mean(completion: Completion) -> float:
+        values = [one.logprob for one in completion.logprobs]
+        return sum(values) / len(values) if values else 0.0
+
+    return sorted(completions, key=mean, reverse=True)[:count]
 
 
 @asynccontextmanager
 async def _frames(
-    call: Call, prompts: list[CompletionRequest], include_usage: bool
+    call: Call, prompts: Prompts, include_usage: bool
 ) -> AsyncIterator[AsyncIterator[bytes]]:
     """The first prompt decides the status."""
-    first = await call.services.gateway.open(call.uid, prompts[0], request_id=call.request_id)
-    async with first, aclosing(_choices(call, first, prompts, include_usage)) as frames:
-        yield frames
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(_open(call, prompts[0]))
+        source = _all_frames(call, first, prompts, include_usage)
+        yield await stack.enter_async_context(aclosing(source))
 
 
-async def _choices(
-    call: Call, stream: ResponseStream, prompts: list[CompletionRequest], include_usage: bool
+def _open(call: Call, requests: list[CompletionRequest]) -> _Opened:
+    return open_choices(call.services.gateway, call.uid, requests, request_id=call.request_id)
+
+
+async def _all_frames(
+    call: Call, choices: AsyncIterator[ChoiceEvents], prompts: Prompts, include_usage: bool
 ) -> AsyncGenerator[bytes, None]:
-    """The choices one after the other; the usage of all is told at the end of the last."""
-    here = call.services
+    """One prompt after the other, with its answers side by side; the usage of all is told at the
+    end of the last."""
     total = Usage()
-    for index, prompt in enumerate(prompts):
-        if index > 0:
-            stream = await here.gateway.open(call.uid, prompt, request_id=call.request_id)
-        chunks = text_chunks(
-            request_id=call.request_id,
-            model=call.uid,
-            created=call.created,
-            include_usage=include_usage,
-            index=index,
-        )
+    for number, requests in enumerate(prompts):
+        first = number * len(requests)
+        chunks = [
+            text_chunks(
+                request_id=call.request_id,
+                model=call.uid,
+                created=call.created,
+                include_usage=include_usage,
+                index=first + choice,
+            )
+            for choice in range(len(requests))
+        ]
 
         def close(
-            end: Finished, chunks: Chunks = chunks, last: bool = prompt is prompts[-1]
+            choice: int,
+            end: Finished,
+            last: bool,
+            chunks: list[Chunks] = chunks,
+            last_prompt: bool = number + 1 == len(prompts),
         ) -> bytes:
             nonlocal total
             total = add_usage(total, end.usage)
-            return (
-                chunks.close(end.reason, total) + DONE if last else chunks.finish(end.reason, None)
-            )
+            if last and last_prompt:
+                return chunks[choice].close(end.reason, total) + DONE
+            return chunks[choice].finish(end.reason, None)
 
-        async with (
-            stream,
-            aclosing(
-                choice_frames(stream, chunks, call.record, opening=b"", close=close)
-            ) as frames,
-        ):
+        async with AsyncExitStack() as stack:
+            if number:
+                choices = await stack.enter_async_context(_open(call, requests))
+            source = choices_frames(choices, chunks, call.record, opening=b"", close=close)
+            frames = await stack.enter_async_context(aclosing(source))
             async for frame in frames:
                 yield frame

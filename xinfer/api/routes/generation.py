@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from fastapi import Request
 from fastapi.responses import Response
+from msgspec.structs import replace
 
 from xinfer.api.record import InferenceRecord
 from xinfer.api.request_id import clean
@@ -21,7 +22,7 @@ from xinfer.api.schemas.images import ImageBody
 from xinfer.api.schemas.sampling import GenerationBody
 from xinfer.api.services import Services, services
 from xinfer.core import logs
-from xinfer.core.gateway import ResponseStream, RoutingTable
+from xinfer.core.gateway import ChoiceEvents, ResponseStream, RoutingTable, share
 from xinfer.errors import EngineFailed, InvalidRequest
 from xinfer.types.deployment import DeploymentStatus
 from xinfer.types.event import Delta, Finished, LogprobDelta, MessageDelta, TokenLogprob
@@ -125,6 +126,20 @@ def require_ability(table: RoutingTable, uid: str, ability: str) -> DeploymentSt
     return status
 
 
+def check_choices(call: Call, field: str, count: int) -> None:
+    """
+    Raises:
+        InvalidRequest: more answers to a prompt than a request may ask for; names the field.
+    """
+    most = call.services.settings.max_choices
+    if count > most:
+        raise InvalidRequest(
+            f"`{field}` is {count}; this server makes at most {most} answers to a prompt in one "
+            "request. Send several requests.",
+            param=field,
+        )
+
+
 def ignored_fields(body: Body) -> dict[str, str]:
     """The header that names the fields which had no effect; no header when there are none."""
     return ignored_header(body.ignored_fields())
@@ -152,24 +167,58 @@ async def choice_frames(
     """One frame for each batch of events; what `close` makes of the end is in the last one."""
     if opening:
         yield opening
-    text = chunks.text
     async for events in stream:
         record.tick()
-        frame = b""
-        for event in events:
-            if isinstance(event, MessageDelta):
-                frame += chunks.message(event)
-            elif isinstance(event, LogprobDelta):
-                frame += chunks.tokens(event.text, event.logprobs)
-            elif isinstance(event, Delta):
-                frame += text(event.text)
-            else:
-                record.finish(event.reason, event.usage, stream.waited)
-                yield frame + close(event)
-                return
+        frame, end = _frame(chunks, events)
+        if end is not None:
+            record.finish(end.reason, end.usage, stream.waited)
+            yield frame + close(end)
+            return
         if frame:
             yield frame
     raise cut_short()
+
+
+async def choices_frames(
+    choices: AsyncIterator[ChoiceEvents],
+    chunks: Sequence[Chunks],
+    record: InferenceRecord,
+    *,
+    opening: bytes,
+    close: Callable[[int, Finished, bool], bytes],
+) -> AsyncGenerator[bytes, None]:
+    """The same for several answers to one prompt, each in the words of its own chunks. `close` gets
+    the number of the choice, its end with what it adds to the usage, and whether it is the last."""
+    if opening:
+        yield opening
+    left = len(chunks)
+    async for choice, stream, events in choices:
+        record.tick(choice)
+        frame, end = _frame(chunks[choice], events)
+        if end is not None:
+            left -= 1
+            end = replace(end, usage=share(end.usage, choice))
+            record.finish(end.reason, end.usage, stream.waited, choice)
+            frame += close(choice, end, not left)
+        if frame:
+            yield frame
+    if left:
+        raise cut_short()
+
+
+def _frame(chunks: Chunks, events: Sequence[Delta | Finished]) -> tuple[bytes, Finished | None]:
+    """What a batch of events is in an API's words, without its end; and the end."""
+    frame = b""
+    for event in events:
+        if isinstance(event, MessageDelta):
+            frame += chunks.message(event)
+        elif isinstance(event, LogprobDelta):
+            frame += chunks.tokens(event.text, event.logprobs)
+        elif isinstance(event, Delta):
+            frame += chunks.text(event.text)
+        else:
+            return frame, event
+    return frame, None
 
 
 def cut_short() -> EngineFailed:

@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from xinfer.api.schemas.base import Neutral, only
 from xinfer.api.schemas.sampling import MAX_LOGPROBS, MAX_TOKEN_ID, GenerationBody
+from xinfer.errors import InvalidRequest
 from xinfer.types.request import CompletionRequest
 
 MAX_PROMPTS = 128
@@ -51,7 +52,12 @@ class CompletionBody(GenerationBody):
 
     prompt: Prompts
     echo: bool = False
-    best_of: int | None = Field(None, ge=1)
+    best_of: int | None = Field(
+        None,
+        ge=1,
+        le=128,
+        description="Answers that are made to each prompt; the `n` likeliest are told.",
+    )
     suffix: str | None = None
     logprobs: int | None = Field(
         None, ge=0, le=MAX_LOGPROBS, description="Most likely tokens to tell with each token."
@@ -59,17 +65,47 @@ class CompletionBody(GenerationBody):
 
     unsupported: ClassVar[Mapping[str, Neutral]] = {
         **GenerationBody.unsupported,
-        "best_of": only(1),
         "suffix": only(""),
     }
+
+    @property
+    def made(self) -> int:
+        """Answers that are made to each prompt.
+
+        Raises:
+            InvalidRequest: `best_of` and `n`, or a stream, do not go together.
+        """
+        told = self.n or 1
+        made = self.best_of or told
+        if made < told:
+            raise InvalidRequest(
+                f"`best_of` is {made}, and `n` asks for {told} of them. Send `best_of` of at least "
+                f"{told}, or leave it out.",
+                param="best_of",
+            )
+        if made > told and self.stream:
+            raise InvalidRequest(
+                "`best_of` above `n` does not go with `stream`: which answers are best is known "
+                "when all are there.",
+                param="best_of",
+            )
+        return made
+
+    @property
+    def chooses(self) -> bool:
+        """Whether more answers are made than told."""
+        return self.made > (self.n or 1)
 
     def requests(self) -> list[CompletionRequest]:
         """One request for each prompt.
 
         Raises:
-            InvalidRequest: a key of `logit_bias` is no token id.
+            InvalidRequest: a key of `logit_bias` is no token id, or as of `made`.
         """
-        sampling = self.sampling(self.max_tokens, self.logprobs)
+        logprobs = self.logprobs
+        if self.chooses and logprobs is None:
+            logprobs = 0  # the likeliest are known by them
+        sampling = self.sampling(self.max_tokens, logprobs)
         return [
             CompletionRequest(
                 prompt=prompt,

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, with_con
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
-from xinfer.api.schemas.base import MAX_INT64, Body, Neutral, always, only
+from xinfer.api.schemas.base import MAX_INT64, Body, Neutral, always
 from xinfer.api.schemas.constraint import FIELDS, constraint_of
 from xinfer.errors import InvalidRequest
 from xinfer.types.request import Constraint, Sampling
@@ -107,7 +107,7 @@ class GenerationBody(Body):
     ignore_eos: bool = False
     stop: Stops = ()
     stop_token_ids: list[TokenId] | None = Field(None, max_length=256)
-    n: int | None = Field(None, ge=1, le=128, description="Only 1 is supported.")
+    n: int | None = Field(None, ge=1, le=128, description="Answers to each prompt.")
     request_id: str | None = Field(
         None, description="Handle for the abort route; wins over the X-Request-Id header."
     )
@@ -136,7 +136,6 @@ class GenerationBody(Body):
     )
 
     unsupported: ClassVar[Mapping[str, Neutral]] = {
-        "n": only(1),
         "user": always,
         "metadata": always,
     }

@@ -1,5 +1,13 @@
 """The gateway, in each API process: which replica, over which link, and again if it is lost."""
 
+from xinfer.core.gateway.choices import (
+    ChoiceEvents,
+    alike,
+    complete_choices,
+    open_choices,
+    share,
+    together,
+)
 from xinfer.core.gateway.control import Control
 from xinfer.core.gateway.encoding import Encoding
 from xinfer.core.gateway.gateway import Completion, Gateway
@@ -8,6 +16,7 @@ from xinfer.core.gateway.table import RoutingTable
 from xinfer.core.gateway.working import Work, WorkStream
 
 __all__ = [
+    "ChoiceEvents",
     "Completion",
     "Control",
     "Encoding",
@@ -16,4 +25,9 @@ __all__ = [
     "RoutingTable",
     "Work",
     "WorkStream",
+    "alike",
+    "complete_choices",
+    "open_choices",
+    "share",
+    "together",
 ]

@@ -13,6 +13,7 @@ import msgspec
 from xinfer.core.gateway.encoding import Encoding, collect_rows
 from xinfer.core.gateway.policy import PowerOfTwo
 from xinfer.core.gateway.replica_link import Attempt, ReplicaLink
+from xinfer.core.gateway.siblings import Siblings
 from xinfer.core.gateway.stream import ResponseStream
 from xinfer.core.gateway.table import RoutingTable, not_ready
 from xinfer.core.gateway.working import Work, WorkStream, collect_work
@@ -74,8 +75,18 @@ class Gateway:
         self._opening: dict[str, asyncio.Lock] = {}
         self._aside: dict[str, float] = {}
 
-    async def open(self, uid: str, request: TextRequest, *, request_id: str) -> ResponseStream:
+    async def open(
+        self,
+        uid: str,
+        request: TextRequest,
+        *,
+        request_id: str,
+        siblings: Siblings | None = None,
+    ) -> ResponseStream:
         """Send a request; returns when its engine has it, so the status is decided.
+
+        Args:
+            siblings: requests with the same prompt, this one among them.
 
         Raises:
             XinferError: no such model, none ready, refused by all replicas, or invalid.
@@ -87,9 +98,11 @@ class Gateway:
             losses.add(error)
             if delivered and not self._goes_on(uid, status):
                 raise error
-            return await self._start(uid, request, request_id, losses, error, delivered)
+            return await self._start(
+                uid, request, request_id, losses, error, delivered, siblings=siblings
+            )
 
-        attempt, started = await self._start(uid, request, request_id, losses)
+        attempt, started = await self._start(uid, request, request_id, losses, siblings=siblings)
         return ResponseStream(attempt, started, restart, resumable=_resumable(status, request))
 
     def _goes_on(self, uid: str, before: DeploymentStatus) -> bool:
@@ -98,13 +111,23 @@ class Gateway:
         now = snapshot.deployments.get(uid) if snapshot is not None else None
         return now is not None and now.deployment.generation == before.deployment.generation
 
-    async def complete(self, uid: str, request: TextRequest, *, request_id: str) -> Completion:
+    async def complete(
+        self,
+        uid: str,
+        request: TextRequest,
+        *,
+        request_id: str,
+        siblings: Siblings | None = None,
+    ) -> Completion:
         """The whole answer; begun anew elsewhere when a replica dies or stops with it.
+
+        Args:
+            siblings: as of `open`.
 
         Raises:
             XinferError: as `open`, and `ReplicaLost` when no replica was left in time.
         """
-        return await self._whole(uid, request, request_id, _collect)
+        return await self._whole(uid, request, request_id, _collect, siblings)
 
     async def encode(self, uid: str, request: EncodeRequest, *, request_id: str) -> Encoding:
         """Vectors or scores of all texts; begun anew elsewhere as in `complete`.
@@ -255,13 +278,16 @@ class Gateway:
         request: Request,
         request_id: str,
         collect: Callable[[Attempt, Started], Awaitable[T]],
+        siblings: Siblings | None = None,
     ) -> T:
         """What `collect` makes of the first attempt that ends well."""
         self.table.require_ready(uid)
         losses = _Losses()
         error: XinferError | None = None
         while True:
-            attempt, started = await self._start(uid, request, request_id, losses, error)
+            attempt, started = await self._start(
+                uid, request, request_id, losses, error, siblings=siblings
+            )
             try:
                 return await collect(attempt, started)
             except XinferError as ended:
@@ -280,18 +306,23 @@ class Gateway:
         losses: _Losses,
         error: XinferError | None = None,
         delivered: Sequence[int] = (),
+        *,
+        siblings: Siblings | None = None,
     ) -> tuple[Attempt, Started]:
         """Try each ready replica once; after a loss also wait for one to come back.
 
         Args:
             error: why it has to be begun anew, or to go on elsewhere.
             delivered: tokens of the output that it goes on behind.
+            siblings: as of `open`.
         """
+        near = siblings.replica_id if siblings is not None else None
+        on_computed = siblings.on_computed if siblings is not None else None
         deadline = time.monotonic() + self._settings.resume_deadline
         tried: set[str] = set()
         reopened: set[str] = set()
         while True:
-            replica = self._choose(uid, tried)
+            replica = self._choose(uid, tried, near)
             if replica is None:
                 if error is None:
                     raise not_ready(self.table.status(uid))
@@ -305,9 +336,12 @@ class Gateway:
             except ReplicaLost as lost:
                 error = lost
                 continue
-            attempt = await link.submit(request, request_id, delivered)
+            attempt = await link.submit(request, request_id, delivered, on_computed)
             try:
-                return attempt, await attempt.started()
+                started = await attempt.started()
+                if siblings is not None:
+                    siblings.begun(replica.replica_id)
+                return attempt, started
             except XinferError as refusal:
                 if not refusal.recoverable:
                     raise
@@ -323,12 +357,22 @@ class Gateway:
                 attempt.cancel()
                 raise
 
-    def _choose(self, uid: str, tried: set[str]) -> ReplicaStatus | None:
+    def _choose(self, uid: str, tried: set[str], near: str | None = None) -> ReplicaStatus | None:
+        """One that was not tried; `near` if it is idle enough to begin at once."""
         now = time.monotonic()
         untried = [r for r in self.table.ready_replicas(uid) if r.replica_id not in tried]
         healthy = [r for r in untried if self._aside.get(r.replica_id, 0.0) <= now]
+        for replica in healthy:
+            if replica.replica_id == near and self._begins_at_once(replica):
+                return replica
         candidates = [_Choice(r, self._links.get(r.replica_id)) for r in healthy or untried]
         return self._policy.choose(candidates).replica if candidates else None
+
+    def _begins_at_once(self, replica: ReplicaStatus) -> bool:
+        """Whether its engine has room for one more request, as far as is known here."""
+        link = self._links.get(replica.replica_id)
+        held = link.held if link is not None else 0
+        return replica.loaded is not None and held < replica.loaded.concurrency
 
     async def _wait_for_another(
         self, uid: str, tried: set[str], deadline: float, error: XinferError

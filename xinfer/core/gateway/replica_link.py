@@ -13,7 +13,7 @@ import msgspec
 from xinfer.core.link import FrameTooLarge, Link, LinkClosed, connect
 from xinfer.errors import PayloadTooLarge, ReplicaLost
 from xinfer.settings import Settings
-from xinfer.types.event import Event, Failed, Finished, Refused, Started
+from xinfer.types.event import Computed, Event, Failed, Finished, Refused, Started
 from xinfer.types.link import (
     Abort,
     Aborted,
@@ -57,9 +57,12 @@ def lost(reason: str) -> ReplicaLost:
 class Attempt:
     """One submission of a request to one replica: its events, until it ends or is lost."""
 
-    def __init__(self, link: ReplicaLink, rid: int) -> None:
+    def __init__(
+        self, link: ReplicaLink, rid: int, on_computed: Callable[[], None] | None = None
+    ) -> None:
         self._link = link
         self._rid = rid
+        self._on_computed = on_computed
         self._passed_on = 0
         self.sent = False
         """Whether it may have reached the replica."""
@@ -113,6 +116,11 @@ class Attempt:
             self._link.send(Cancel(self._rid))
 
     def on_event(self, event: Event, last: bool) -> None:
+        if self._on_computed is not None and isinstance(event, (Computed, Finished)):
+            self._on_computed()
+            self._on_computed = None
+        if isinstance(event, Computed):
+            return
         self._events.append(event)
         self._ended = self._ended or last
         self._wake()
@@ -160,23 +168,33 @@ class ReplicaLink:
             raise lost(str(error) or type(error).__name__) from None
 
     @property
+    def held(self) -> int:
+        """Requests it holds: ours, and those of others as last reported."""
+        return self._others + len(self._attempts)
+
+    @property
     def pressure(self) -> float:
-        """Requests it holds by its capacity: ours, and those of others as last reported."""
-        held = self._others + len(self._attempts)
-        return held / self._capacity if self._capacity else math.inf
+        """The same by its capacity."""
+        return self.held / self._capacity if self._capacity else math.inf
 
     async def submit(
-        self, request: Request, request_id: str, resume: Sequence[int] = ()
+        self,
+        request: Request,
+        request_id: str,
+        resume: Sequence[int] = (),
+        on_computed: Callable[[], None] | None = None,
     ) -> Attempt:
         """Send a request; what comes of it is in the attempt.
 
         Args:
             resume: as of `Submit`.
+            on_computed: called once the prompt has been computed, or the request has ended.
         """
         rid = next(self._numbers)
-        attempt = Attempt(self, rid)
+        attempt = Attempt(self, rid, on_computed)
         window = self._settings.stream_window
-        message = self._encoder.encode(Submit(rid, request_id, request, window, list(resume)))
+        tell = on_computed is not None
+        message = self._encoder.encode(Submit(rid, request_id, request, window, list(resume), tell))
         self._attempts[rid] = attempt
         try:
             if len(message) <= self._whole:

@@ -13,7 +13,7 @@ from xinfer.core.replica.outbox import Channel
 from xinfer.errors import Cancelled, InvalidRequest, XinferError
 from xinfer.model.engine import TokenEngine, TokenEvent
 from xinfer.model.llm.pipeline import Output, TextPipeline
-from xinfer.types.event import Failed, Finished, Started, Usage
+from xinfer.types.event import Computed, Failed, Finished, Started, Usage
 from xinfer.types.failure import Failure
 from xinfer.types.link import Submit
 from xinfer.types.model import EngineStats
@@ -100,6 +100,7 @@ class Generating(ActiveRequest):
         super().__init__(number, message.request_id, channel)
         self._request: Request = message.request
         self._resume = message.resume
+        self._tell_computed = message.tell_computed
         self._stops: tuple[str, ...] = ()
         self._size = size
         self._engine = engine
@@ -156,6 +157,9 @@ class Generating(ActiveRequest):
         """Take what one engine step made for this request."""
         if event.cached_tokens:
             self._cached_tokens = event.cached_tokens
+        if self._tell_computed and event.ids:
+            self._tell_computed = False
+            self.channel.put(Computed(self.channel.rid))
         try:
             self._take(event)
         except Exception as error:  # this request's alone; others go on

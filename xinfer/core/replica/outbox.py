@@ -10,6 +10,7 @@ import msgspec
 from xinfer.core.link import FrameTooLarge, Link, LinkClosed
 from xinfer.types.event import (
     Accepted,
+    Computed,
     Delta,
     Event,
     Failed,
@@ -110,7 +111,7 @@ class Channel:
         """Wait for a slow reader to take what is held, or to go."""
         await self._closed.wait()
 
-    def put(self, event: Accepted | Started | Rows | Made) -> None:
+    def put(self, event: Accepted | Started | Computed | Rows | Made) -> None:
         """Send an event that needs no credit, or has its own."""
         if not self.closed:
             self._outbox.put(event)
