@@ -104,6 +104,8 @@ class CompletionRequest(
     """Name of a LoRA adapter of the deployment."""
     echo: bool = False
     """Begin the answer with the prompt."""
+    suffix: str = ""
+    """What follows behind the answer, which is to fit between; empty: nothing is known of it."""
 
 
 class EncodeRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="encode"):

@@ -1,13 +1,11 @@
 """The body of /v1/completions."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import msgspec
 from pydantic import Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
-from xinfer.api.schemas.base import Neutral, only
 from xinfer.api.schemas.sampling import MAX_LOGPROBS, MAX_TOKEN_ID, GenerationBody
 from xinfer.errors import InvalidRequest
 from xinfer.types.request import CompletionRequest
@@ -58,15 +56,12 @@ class CompletionBody(GenerationBody):
         le=128,
         description="Answers that are made to each prompt; the `n` likeliest are told.",
     )
-    suffix: str | None = None
+    suffix: str | None = Field(
+        None, description="What follows behind the answer, for models that fill in text."
+    )
     logprobs: int | None = Field(
         None, ge=0, le=MAX_LOGPROBS, description="Most likely tokens to tell with each token."
     )
-
-    unsupported: ClassVar[Mapping[str, Neutral]] = {
-        **GenerationBody.unsupported,
-        "suffix": only(""),
-    }
 
     @property
     def made(self) -> int:
@@ -115,6 +110,7 @@ class CompletionBody(GenerationBody):
                 constraint=self.constraint,
                 adapter=self.adapter,
                 echo=self.echo,
+                suffix=self.suffix or "",
             )
             for prompt in self.prompt
         ]

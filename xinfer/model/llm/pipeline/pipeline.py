@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from xinfer.errors import InvalidRequest
 from xinfer.model.engine import ConstrainingEngine, MediaEngine, Tokenizer, TokenRequest
 from xinfer.model.llm.pipeline.dialogue import Dialogue, Turn
+from xinfer.model.llm.pipeline.infill import Infill, no_infill
 from xinfer.model.llm.pipeline.media import MediaPrompts, check_media
 from xinfer.model.llm.pipeline.output import OutputPipeline
 from xinfer.model.llm.pipeline.template import ChatTemplate, RenderedTooLong
@@ -121,6 +123,8 @@ class TextPipeline:
             room = self._room(len(prompt), "messages")
         else:
             prompt = self._plain_prompt(request)
+            if request.suffix:
+                stop_ids |= self._infill.stop_ids
             room = self._room(len(prompt), "prompt")
             echo = self._echo(request) if request.echo else b""
         if constraint is not None and self._constraints is not None:
@@ -200,12 +204,32 @@ class TextPipeline:
             raise self._too_long(f"more than {self._context_length}", "messages") from None
 
     def _plain_prompt(self, request: CompletionRequest) -> list[int]:
-        prompt = request.prompt
+        prompt, prefix = request.prompt, self._tokenizer.prompt_prefix()
+        if request.suffix:
+            # Control tokens in the text around are text there: it may be a program about them.
+            before = self._ids(prompt, "prompt", special=False)
+            behind = self._ids(request.suffix, "suffix", special=False)
+            return self._infill.prompt(prefix, before, behind)
+        ids = self._ids(prompt, "prompt", special=True)
+        return [*prefix, *ids] if isinstance(prompt, str) else ids
+
+    @cached_property
+    def _infill(self) -> Infill:
+        """
+        Raises:
+            InvalidRequest: the model has no tokens for it.
+        """
+        found = Infill.of(self._tokenizer)
+        if found is None:
+            raise no_infill(self._name)
+        return found
+
+    def _ids(self, prompt: str | list[int], param: str, *, special: bool) -> list[int]:
         if isinstance(prompt, str):
             if len(prompt) > self._max_characters:
-                raise self._too_long(f"more than {self._context_length}", "prompt")
-            return [*self._tokenizer.prompt_prefix(), *self._tokenizer.encode(prompt, special=True)]
-        check_tokens(prompt, "prompt", self._tokenizer.vocabulary_size)
+                raise self._too_long(f"more than {self._context_length}", param)
+            return self._tokenizer.encode(prompt, special=special)
+        check_tokens(prompt, param, self._tokenizer.vocabulary_size)
         return prompt
 
     def _echo(self, request: CompletionRequest) -> bytes:

@@ -13,8 +13,17 @@ logger = logging.getLogger(__name__)
 # Control tokens tried by the self-check; vocabularies have up to thousands of unused ones.
 CHECKED_CONTROL_TOKENS = 16
 
-_NAMED = ("bos", "eos", "unknown", "padding")
-_TEMPLATE_NAMES = {"unknown": "unk", "padding": "pad"}
+_NAMED = {
+    "bos_token": ("bos",),
+    "eos_token": ("eos",),
+    "unk_token": ("unknown",),
+    "pad_token": ("padding",),
+    "fim_pre_token": ("fim_pre", "prefix"),
+    "fim_suf_token": ("fim_suf", "suffix"),
+    "fim_mid_token": ("fim_mid", "middle"),
+}
+"""Special tokens by the names of chat templates and of the pipeline; of several keys of the file,
+the later ones are older."""
 
 
 class GgufTokenizer:
@@ -90,8 +99,10 @@ def _choose_encoder(gguf: GgufMetadata, vocabulary: Vocabulary, reference: Encod
 
 def _special_tokens(gguf: GgufMetadata, vocabulary: Vocabulary) -> dict[str, str]:
     found = {}
-    for name in _NAMED:
-        token = gguf.values.get(f"tokenizer.ggml.{name}_token_id")
-        if isinstance(token, int) and 0 <= token < len(vocabulary.tokens):
-            found[f"{_TEMPLATE_NAMES.get(name, name)}_token"] = vocabulary.tokens[token]
+    for name, keys in _NAMED.items():
+        for key in keys:
+            token = gguf.values.get(f"tokenizer.ggml.{key}_token_id")
+            if isinstance(token, int) and 0 <= token < len(vocabulary.tokens):
+                found[name] = vocabulary.tokens[token]
+                break
     return found

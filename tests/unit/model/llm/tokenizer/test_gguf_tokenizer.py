@@ -122,6 +122,19 @@ def test_facts_come_from_the_file(qwen: GgufMetadata, server: LlamaServer) -> No
     assert tokenizer.encode("", special=True) == []
 
 
+def test_tokens_for_filling_in_are_those_that_the_file_names(
+    qwen: GgufMetadata, server: LlamaServer
+) -> None:
+    tokens = byte_level().tokens
+    newer = {"fim_pre_token_id": 5, "fim_suf_token_id": 6, "fim_mid_token_id": 7}
+    older = {"prefix_token_id": 8, "suffix_token_id": 9, "middle_token_id": 10}
+    for named, first in (({**older, **newer}, 5), (older, 8)):
+        gguf = changed("qwen2", **named)(qwen)
+        special = make(gguf, server.tokenize).special_tokens
+        found = [special[f"fim_{name}_token"] for name in ("pre", "suf", "mid")]
+        assert found == tokens[first : first + 3]
+
+
 @pytest.mark.parametrize("token", [-1, 10**6])
 def test_unknown_token_has_no_piece(qwen: GgufMetadata, server: LlamaServer, token: int) -> None:
     with pytest.raises(IndexError):
