@@ -45,6 +45,17 @@ def test_launch_list_chat_logs_terminate(server: Server) -> None:
     assert "cli-unknown" in again.stderr
 
 
+def test_run_launches_once_and_answers(server: Server) -> None:
+    first = run(server, "run", "echo", "good morning", "-u", "runner", "--token_interval", "0.001")
+    assert (first.returncode, first.stdout) == (0, "good morning\n"), first.stderr
+    again = run(server, "run", "runner", stdin="早上好")
+    assert (again.returncode, again.stdout) == (0, "早上好\n"), again.stderr
+    assert again.stderr == ""
+    uids = [row["id"] for row in json.loads(run(server, "list", "--format", "json").stdout)]
+    assert uids.count("runner") == 1
+    server.terminate("runner")
+
+
 def test_a_failed_launch_exits_non_zero_with_the_reason(server: Server) -> None:
     failed = run(server, "launch", "-n", "echo", "-u", "bad", "--fail_on_load", "no such luck")
     assert failed.returncode == 1

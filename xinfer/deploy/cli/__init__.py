@@ -16,6 +16,7 @@ _COMMANDS = {
     "terminate": "xinfer.deploy.cli.models:terminate",
     "cancel": "xinfer.deploy.cli.models:cancel",
     "logs": "xinfer.deploy.cli.models:logs",
+    "run": "xinfer.deploy.cli.run:run",
     "chat": "xinfer.deploy.cli.chat:chat",
     "generate": "xinfer.deploy.cli.chat:generate",
     "engine": "xinfer.deploy.cli.engine:engine",

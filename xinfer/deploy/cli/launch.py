@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -24,6 +24,94 @@ from xinfer.model.catalog.names import is_path
 Pairs = tuple[tuple[str, str], ...]
 
 
+_OPTIONS = (
+    click.option(
+        "--model-type",
+        "-t",
+        help="LLM, embedding, rerank, image or audio; without it, the model's.",
+    ),
+    click.option(
+        "--model-engine", "-en", help="Engine; without it, the best that can run the model."
+    ),
+    click.option(
+        "--model-uid", "-u", help="Name to call the model by; without it, the model's own."
+    ),
+    click.option(
+        "--size-in-billions", "-s", type=model_size, metavar="SIZE", help="Parameters: 7, 1.8, 0_5."
+    ),
+    click.option("--model-format", "-f", help="Such as pytorch or ggufv2; else what suits."),
+    click.option(
+        "--quantization", "-q", help="Such as none, Int4, Q4_K_M or 4-bit; else what suits."
+    ),
+    click.option("--replica", "-r", type=int, default=1, show_default=True),
+    click.option(
+        "--n-worker", type=int, default=1, show_default=True, help="Workers a replica spans."
+    ),
+    click.option(
+        "--n-gpu",
+        type=gpu_count,
+        metavar="NUMBER|auto|none",
+        default="auto",
+        show_default=True,
+        help="GPUs for each replica; none runs on the processor.",
+    ),
+    click.option(
+        "--lora-modules",
+        "-lm",
+        nargs=2,
+        multiple=True,
+        metavar="NAME PATH",
+        help="LoRA adapter, and the name by which requests choose it.",
+    ),
+    click.option("--image-lora-load-kwargs", "-ld", nargs=2, multiple=True, metavar="KEY VALUE"),
+    click.option("--image-lora-fuse-kwargs", "-fd", nargs=2, multiple=True, metavar="KEY VALUE"),
+    click.option("--quantization-config", "-qc", nargs=2, multiple=True, metavar="KEY VALUE"),
+    click.option(
+        "--alias", multiple=True, metavar="NAME", help="Further name that requests may give."
+    ),
+    click.option("--worker-ip", help="Worker to run on."),
+    click.option(
+        "--label", multiple=True, metavar="KEY=VALUE", help="Label that its workers have to have."
+    ),
+    click.option(
+        "--priority",
+        type=int,
+        default=0,
+        show_default=True,
+        help="Where room is short, the larger one comes first.",
+    ),
+    click.option("--gpu-idx", type=gpu_indexes, metavar="NUMBER,...", help="GPUs to run on: 0,1."),
+    click.option(
+        "--trust-remote-code",
+        type=bool,
+        help="false: never run code that comes with the model. Only the administrator can allow "
+        "it.",
+    ),
+    click.option("--model-path", "--model_path", "-mp", help="Path on the server of its files."),
+    click.option("--download-hub", help="Only this hub: huggingface or modelscope."),
+    click.option("--enable-thinking", is_flag=True, default=None, help="Think before answering."),
+    click.option(
+        "--enable-virtual-env/--disable-virtual-env",
+        default=None,
+        help="Run the model in a virtual environment of its own.",
+    ),
+    click.option("--virtual-env-package", "-vp", multiple=True, help="Package to install in it."),
+    click.option("--virtual-env-find-link", multiple=True, help="Where to look for packages."),
+    click.option(
+        "--env", "-ev", nargs=2, multiple=True, metavar="KEY VALUE", help="For its process."
+    ),
+    click.option("--exist-ok", is_flag=True, help="If it is there already, wait until it answers."),
+)
+"""What `launch` and `run` know of a launch; every further option is the engine's."""
+
+
+def launch_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of a launch; what it does not know is left in its arguments."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.option(
     "--model-name",
@@ -33,74 +121,38 @@ Pairs = tuple[tuple[str, str], ...]
     "(owner/name, hf:owner/name:Q4_K_M, ms:owner/name@revision, its address), or a path such as "
     "./model.gguf.",
 )
-@click.option(
-    "--model-type", "-t", help="LLM, embedding, rerank, image or audio; without it, the model's."
-)
-@click.option("--model-engine", "-en", help="Engine; without it, the best that can run the model.")
-@click.option("--model-uid", "-u", help="Name to call the model by; without it, the model's own.")
-@click.option(
-    "--size-in-billions", "-s", type=model_size, metavar="SIZE", help="Parameters: 7, 1.8, 0_5."
-)
-@click.option("--model-format", "-f", help="Such as pytorch or ggufv2; else what suits.")
-@click.option("--quantization", "-q", help="Such as none, Int4, Q4_K_M or 4-bit; else what suits.")
-@click.option("--replica", "-r", type=int, default=1, show_default=True)
-@click.option("--n-worker", type=int, default=1, show_default=True, help="Workers a replica spans.")
-@click.option(
-    "--n-gpu",
-    type=gpu_count,
-    metavar="NUMBER|auto|none",
-    default="auto",
-    show_default=True,
-    help="GPUs for each replica; none runs on the processor.",
-)
-@click.option(
-    "--lora-modules",
-    "-lm",
-    nargs=2,
-    multiple=True,
-    metavar="NAME PATH",
-    help="LoRA adapter, and the name by which requests choose it.",
-)
-@click.option("--image-lora-load-kwargs", "-ld", nargs=2, multiple=True, metavar="KEY VALUE")
-@click.option("--image-lora-fuse-kwargs", "-fd", nargs=2, multiple=True, metavar="KEY VALUE")
-@click.option("--quantization-config", "-qc", nargs=2, multiple=True, metavar="KEY VALUE")
-@click.option("--alias", multiple=True, metavar="NAME", help="Further name that requests may give.")
-@click.option("--worker-ip", help="Worker to run on.")
-@click.option(
-    "--label", multiple=True, metavar="KEY=VALUE", help="Label that its workers have to have."
-)
-@click.option(
-    "--priority",
-    type=int,
-    default=0,
-    show_default=True,
-    help="Where room is short, the larger one comes first.",
-)
-@click.option("--gpu-idx", type=gpu_indexes, metavar="NUMBER,...", help="GPUs to run on: 0,1.")
-@click.option(
-    "--trust-remote-code",
-    type=bool,
-    help="false: never run code that comes with the model. Only the administrator can allow it.",
-)
-@click.option("--model-path", "--model_path", "-mp", help="Path on the server of its files.")
-@click.option("--download-hub", help="Only this hub: huggingface or modelscope.")
-@click.option("--enable-thinking", is_flag=True, default=None, help="Think before answering.")
-@click.option(
-    "--enable-virtual-env/--disable-virtual-env",
-    default=None,
-    help="Run the model in a virtual environment of its own.",
-)
-@click.option("--virtual-env-package", "-vp", multiple=True, help="Package to install in it.")
-@click.option("--virtual-env-find-link", multiple=True, help="Where to look for packages.")
-@click.option("--env", "-ev", nargs=2, multiple=True, metavar="KEY VALUE", help="For its process.")
-@click.option("--exist-ok", is_flag=True, help="If it is there already, wait until it answers.")
+@launch_options
 @click.argument("further", nargs=-1, type=click.UNPROCESSED, metavar="[--ENGINE-OPTION VALUE]...")
 @with_client
-def launch(
-    client: Client,
-    /,
-    *,
+def launch(client: Client, /, *, model_name: str, further: tuple[str, ...], **options: Any) -> None:
+    """Launch a model, and wait until it answers.
+
+    Every further `--option value` is an option of the engine.
+    """
+    request = launch_request(model_name, engine_options(further), **options)
+    model_uid, instance = launched(client, request)
+    if instance.get("engine_reason"):
+        click.echo(what_runs(instance), err=True)
+    click.echo(f"Model uid: {model_uid}")
+
+
+def launched(client: Client, request: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Launch a model and follow it until it answers: its uid, and what the server says of it.
+
+    Raises:
+        click.ClickException: it is not going to.
+    """
+    model_uid = client.launch_model(**request)
+    try:
+        return model_uid, follow(client, model_uid)
+    except LaunchFailed as error:
+        raise click.ClickException(str(error)) from error
+
+
+def launch_request(
     model_name: str,
+    extra: dict[str, Any],
+    *,
     model_path: str | None,
     size_in_billions: int | str | None,
     lora_modules: Pairs,
@@ -116,12 +168,15 @@ def launch(
     alias: tuple[str, ...],
     label: tuple[str, ...],
     priority: int,
-    further: tuple[str, ...],
     **same_named: Any,
-) -> None:
-    """Launch a model, and wait until it answers.
+) -> dict[str, Any]:
+    """What the client is asked for, of what the options of `launch_options` were given.
 
-    Every further `--option value` is an option of the engine.
+    Args:
+        extra: options of the engine.
+
+    Raises:
+        click.UsageError: an option of the engine has the name of one of a launch.
     """
     request = {
         "model_name": absolute_path(model_name),
@@ -134,7 +189,7 @@ def launch(
         "wait_ready": False,
         **same_named,
     }
-    extra = engine_options(further)
+    extra = dict(extra)
     repeated = sorted(extra.keys() & request.keys())
     if repeated:
         raise click.UsageError(f"{repeated[0]} is no option of an engine; see launch --help.")
@@ -154,14 +209,7 @@ def launch(
         extra["worker_labels"] = labels(label)
     if priority:
         extra["priority"] = priority
-    model_uid = client.launch_model(**request, **extra)
-    try:
-        instance = follow(client, model_uid)
-    except LaunchFailed as error:
-        raise click.ClickException(str(error)) from error
-    if instance.get("engine_reason"):
-        click.echo(what_runs(instance), err=True)
-    click.echo(f"Model uid: {model_uid}")
+    return {**request, **extra}
 
 
 def what_runs(instance: Mapping[str, Any]) -> str:
