@@ -206,9 +206,9 @@ def test_errors_are_the_sdks_own_classes(client: openai.OpenAI, uid: str) -> Non
         client.chat.completions.create(model=5, messages=message)  # type: ignore[call-overload]
     assert wrong_type.value.param == "model"
     with pytest.raises(openai.BadRequestError) as unsupported:
-        client.chat.completions.create(model=uid, messages=message, n=2)
+        client.chat.completions.create(model=uid, messages=message, store=True)
     assert unsupported.value.code == "unsupported_parameter"
-    assert unsupported.value.param == "n"
+    assert unsupported.value.param == "store"
 
 
 def test_an_abandoned_stream_leaves_the_engine(client: openai.OpenAI, server: Server) -> None:

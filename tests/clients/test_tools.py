@@ -174,8 +174,16 @@ def dify_sees(chunks: Any) -> tuple[str, list[Any]]:
 
 
 def test_difys_sequence_of_calls(server: Server, client: openai.OpenAI) -> None:
-    model = requests.get(f"{server.url}/v1/models/{UID}", timeout=10).json()
+    with requests.Session() as session:  # as its validation asks, without a key
+        assert session.get(f"{server.url}/v1/cluster/auth", timeout=10).json() == {"auth": False}
+        model = session.get(f"{server.url}/v1/models/{UID}", timeout=10).json()
+        missing = session.get(f"{server.url}/v1/models/no-such", timeout=10)
     assert {"chat", "tools"} <= set(model["model_ability"])
+    assert model["model_type"] == "LLM"
+    assert (model["model_format"], model["model_family"]) == ("ggufv2", "tiny-chat")
+    assert model["context_length"] > 0
+    assert missing.status_code == 404
+    assert isinstance(missing.json()["detail"], str)
     thinking = {"chat_template_kwargs": {"enable_thinking": False}, "thinking": False}
     sampling: Any = {"temperature": 0.01, "top_p": 0.7, "max_tokens": 512}
     sampling |= {"presence_penalty": 0.0, "frequency_penalty": 0.0, "user": "me"}
@@ -194,16 +202,43 @@ def test_difys_sequence_of_calls(server: Server, client: openai.OpenAI) -> None:
     text, calls = dify_sees(client.chat.completions.create(**{**asked, "messages": history}))
     assert text
     assert not calls
+    whole = client.chat.completions.create(**{**asked, "messages": history, "stream": False})
+    assert whole.choices[0].message.content == text
+    assert whole.choices[0].finish_reason == "stop"
+    completed = client.completions.create(model=UID, prompt="Hello", **sampling)
+    assert completed.choices[0].text
+    assert completed.choices[0].finish_reason in ("stop", "length")
+
+
+def one_api_reads(server: Server, path: str, **body: Any) -> list[Any]:
+    """What One-API makes of a stream: of lines up to 64 KiB those that begin with `data: `, and of
+    their chunks those with a choice."""
+    url = f"{server.url}/v1/{path}"
+    with requests.post(url, json={**body, "stream": True}, timeout=60) as answer:
+        lines = [line for line in answer.content.split(b"\n") if line]
+    assert all(len(line) < 65536 for line in lines)
+    data = [line.removeprefix(b"data: ") for line in lines if line.startswith(b"data: ")]
+    assert data.pop() == b"[DONE]"
+    return [chunk for chunk in map(json.loads, data) if chunk["choices"]]
+
+
+def test_one_apis_reader_gets_the_usage_with_the_last_choice(server: Server) -> None:
+    chat: Any = {"model": UID, "messages": [{"role": "user", "content": "Hello"}]}
+    text: Any = {"model": UID, "prompt": ["Hello", "What"], "max_tokens": 4}
+    for path, body in (("chat/completions", chat), ("completions", text)):
+        for more in ({}, {"n": 2, "logprobs": True if path.startswith("chat") else 20}):
+            chunks = one_api_reads(server, path, **body, **more)
+            told = [chunk["usage"] for chunk in chunks if chunk.get("usage")]
+            assert told == [chunks[-1]["usage"]]
+            assert chunks[-1]["choices"][0]["finish_reason"]
+            whole = requests.post(f"{server.url}/v1/{path}", json={**body, **more}, timeout=60)
+            prompt = whole.json()["usage"]["prompt_tokens"]
+            assert told[0]["prompt_tokens"] == prompt
+            assert told[0]["total_tokens"] > prompt
 
 
 def test_one_apis_reader_gets_the_call_and_the_usage(server: Server) -> None:
-    body = {**ASKED, "stream": True}
-    with requests.post(f"{server.url}/v1/chat/completions", json=body, timeout=60) as answer:
-        lines = [line for line in answer.text.split("\n") if line]
-    assert all(len(line) < 65536 for line in lines)
-    data = [line.removeprefix("data: ") for line in lines if line.startswith("data: ")]
-    assert data.pop() == "[DONE]"
-    chunks = [chunk for chunk in map(json.loads, data) if chunk["choices"]]
+    chunks = one_api_reads(server, "chat/completions", **ASKED)
     (called,) = [c for c in chunks if c["choices"][0]["delta"].get("tool_calls")]
     assert called is chunks[-1]
     assert called["usage"]["total_tokens"] > 0
