@@ -77,18 +77,20 @@ class LogprobDelta(Delta, frozen=True, array_like=True, gc=False, tag=6):
 
 
 class ToolCall(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A function that the model calls."""
+    """A function that the model calls; or, of a request with `call_deltas`, a piece of a call."""
 
     name: str
+    """Empty: this goes on with the arguments of the call before."""
     arguments: str
-    """The text of a JSON object."""
+    """The text of a JSON object, or a part of it."""
 
 
 class MessageDelta(LogprobDelta, frozen=True, array_like=True, gc=False, tag=9):
     """More output of a chat, of which some is not the answer's text.
 
     In the order that they were made: what belongs to `reasoning`, to `text`, to `calls`. A call
-    comes whole; until it is complete, its text and its tokens are held back.
+    comes whole; until it is complete, its text and its tokens are held back. Or it comes in pieces,
+    where the request asks for that.
     """
 
     reasoning: str = ""

@@ -82,6 +82,8 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     tool_name: str = ""
     parallel_tool_calls: bool = True
     """Whether an answer may have more than one call."""
+    call_deltas: bool = False
+    """Tell calls while they come, in pieces, as far as the model's form of them allows it."""
     sampling: Sampling = Sampling()
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()

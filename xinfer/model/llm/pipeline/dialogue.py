@@ -43,6 +43,8 @@ class Turn:
     """Thoughts may come though the prompt does not open them."""
     calls: type[ToolParser] | None
     one_call: bool
+    growing: bool
+    """Calls are told while they come."""
 
     def constraint(self, prompt: str) -> Constraint | None:
         """What all of the output has to be.
@@ -69,6 +71,8 @@ class Turn:
         if reasoning is None and self.calls is None:
             return None
         tools = self.calls(Functions(self.tools)) if self.calls is not None else None
+        if tools is not None:
+            tools.growing = self.growing
         return MessageParser(reasoning, tools, one_call=self.one_call)
 
     def _opens(self, prompt: str) -> bool:
@@ -146,6 +150,7 @@ class Dialogue:
             may_think=not any(options.get(switch) is False for switch in self._switches),
             calls=calls,
             one_call=bool(tools) and not request.parallel_tool_calls,
+            growing=request.call_deltas,
         )
 
     def _form(

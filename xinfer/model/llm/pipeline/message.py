@@ -26,7 +26,7 @@ class MessageParser:
         one_call: the answer ends with its first call.
     """
 
-    __slots__ = ("_one_call", "_reasoning", "_tools", "called", "ended")
+    __slots__ = ("_one_call", "_opened", "_reasoning", "_tools", "called", "ended")
 
     def __init__(
         self, reasoning: ReasoningParser | None, tools: ToolParser | None, *, one_call: bool = False
@@ -34,6 +34,8 @@ class MessageParser:
         self._reasoning = reasoning
         self._tools = tools
         self._one_call = one_call
+        self._opened = 0
+        """Calls that have been told of."""
         self.called = False
         """There was a call."""
         self.ended = False
@@ -78,7 +80,7 @@ class MessageParser:
         if self._tools is None:
             return Parts(reasoning, text)
         fed = self._tools.feed(text)
-        if self._one_call and fed.calls:
+        if self._one_call and self._tools.completed:
             return self._parts(reasoning, *fed)
         rest = self._tools.finish()
         return self._parts(reasoning, fed.text + rest.text, fed.calls + rest.calls)
@@ -87,5 +89,16 @@ class MessageParser:
         if calls:
             self.called = True
             if self._one_call:
-                calls, self.ended = calls[:1], True
+                calls = self._first_of(calls)
+        if self._one_call and self._tools is not None and self._tools.completed:
+            self.ended = True
         return Parts(reasoning, text, calls)
+
+    def _first_of(self, calls: tuple[ToolCall, ...]) -> tuple[ToolCall, ...]:
+        """What of it belongs to the answer's first call."""
+        kept = []
+        for call in calls:
+            self._opened += bool(call.name)
+            if self._opened == 1:
+                kept.append(call)
+        return tuple(kept)

@@ -142,6 +142,36 @@ def test_where_calls_may_not_be_several_the_first_ends_the_answer() -> None:
     assert len(joined(ended)[2]) <= 1
 
 
+@pytest.mark.parametrize("parallel", [True, False])
+def test_calls_are_told_in_pieces_where_the_request_asks_for_it(parallel: bool) -> None:
+    for step in (1, 5, 1000):
+        asked: dict[str, Any] = {"tools": [WEATHER], "call_deltas": True}
+        prepared = prepare(parallel_tool_calls=parallel, **asked)
+        made = answer(prepared, f"Text {CALL}\n{CALL}", step)
+        reasoning, text, calls, reason = joined(made)
+        assert (reasoning, text, reason) == ("", "Text", "tool_calls")
+        told = "".join(f"[{call.name}]" * bool(call.name) + call.arguments for call in calls)
+        assert told == '[weather]{"city": "東京"}' * (2 if parallel else 1)
+        assert len(calls) > 4 or step == 1000
+    cut = prepare(call_deltas=True, tools=[WEATHER])
+    reasoning, text, calls, reason = joined(answer(cut, CALL[:50], reason="length"))
+    assert (text, reason) == ("", "length")
+    assert [call.name for call in calls if call.name] == ["weather"]
+
+
+def test_the_ids_delivered_bring_another_pipeline_to_the_same_place_in_a_call() -> None:
+    asked: dict[str, Any] = {"tools": [WEATHER], "call_deltas": True}
+    ids = list(CALL.encode())
+    for cut in range(len(ids)):
+        first, second = prepare(**asked).output, prepare(**asked).output
+        before = [first.feed([token]) for token in ids[:cut]]
+        delivered = [token for one in before for token in one.ids]
+        second.feed(delivered)
+        after = [second.feed([token]) for token in ids[len(delivered) :]] + [second.finish("stop")]
+        told = [call.name + call.arguments for one in (*before, *after) for call in one.calls]
+        assert "".join(told) == 'weather{"city": "東京"}'
+
+
 def test_a_stop_string_ends_the_answer_before_a_call_is_looked_for() -> None:
     made = answer(prepare(tools=[WEATHER], stop=("arguments",)), CALL)
     assert joined(made) == ("", CALL.partition("arguments")[0], [], "stop")

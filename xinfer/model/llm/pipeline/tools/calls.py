@@ -36,6 +36,13 @@ SAID_ONE_BY_ONE = {
 """What may stand in the schema of arguments that are told one by one."""
 
 
+NAMED = (
+    r'\{\s*(?:"(?:type|id)"\s*:\s*"[^"\\]{0,64}"\s*,\s*){0,2}"name"\s*:\s*'
+    r'"(?P<name>[^"\\]{1,256})"\s*,\s*"(?:arguments|parameters)"\s*:\s*(?=\{)'
+)
+"""The beginning of a call in JSON, up to its arguments."""
+
+
 class BrokenCall(ValueError):
     """What looked like a call is none. It stays text."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from xinfer.model.llm.pipeline.forms import (
     Node,
     either,
@@ -26,6 +28,11 @@ class DeepSeekParser(MarkedParser):
     """Calls between two markers, each of them between two others."""
 
     begin = "<｜tool▁calls▁begin｜>"
+    opening = re.compile(
+        rf"(?:{begin}|(?:\s*{_FENCE})?\s*{_CALL_END})\s*{_CALL}"
+        rf"(?:[^<\n]{{0,32}}{_SEPARATOR}(?P<fenced>[^<\n]{{1,256}})\n{_FENCE}(?:json)?"
+        rf"|(?P<plain>[^<\n]{{1,256}}){_SEPARATOR})\s*(?=\{{)"
+    )
     markers = (begin, _END, _CALL, _CALL_END, _SEPARATOR)
 
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from xinfer.errors import InvalidRequest
 from xinfer.model.llm.pipeline.forms import Node, exactly, sequence, valid
 from xinfer.model.llm.pipeline.tools.calls import (
     DEFINITIONS,
+    NAMED,
     BrokenCall,
     Functions,
     call_of,
@@ -39,6 +41,8 @@ ws ::= [ \n]?
 
 class BareJsonParser(LeadingParser):
     """`{"name": "f", "arguments": {…}}` and nothing else."""
+
+    opening = re.compile(NAMED)
 
     @classmethod
     def one(cls, functions: Functions, name: str, template: str) -> Node:

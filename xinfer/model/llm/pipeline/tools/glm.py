@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from xinfer.model.llm.pipeline.forms import Node, exactly, sequence, valid
 from xinfer.model.llm.pipeline.tools.calls import Functions, make_call, read_json
 from xinfer.model.llm.pipeline.tools.ends import BracketEnd
@@ -13,6 +15,7 @@ class Glm4Parser(LeadingParser):
     """Only what begins with the name of a function of the request is a call."""
 
     separator = "\n"
+    opening = re.compile(r"(?P<name>[^\n]{1,256})\n\s*(?=\{)")
 
     @classmethod
     def one(cls, functions: Functions, name: str, template: str) -> Node:

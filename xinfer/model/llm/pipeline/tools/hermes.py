@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from xinfer.model.llm.pipeline.forms import Node, exactly, sequence, valid
-from xinfer.model.llm.pipeline.tools.calls import Functions, call_of, quoted, read_json
+from xinfer.model.llm.pipeline.tools.calls import NAMED, Functions, call_of, quoted, read_json
 from xinfer.model.llm.pipeline.tools.ends import BracketEnd, MarkerEnd
 from xinfer.model.llm.pipeline.tools.parser import MarkedParser
 from xinfer.types.event import ToolCall
@@ -17,6 +19,7 @@ class HermesParser(MarkedParser):
     begin = "<tool_call>"
     markers = ("<tool_call>", _END)
     separator = "\n"
+    opening = re.compile(rf"<tool_call>\s*{NAMED}")
 
     @classmethod
     def behind(cls, functions: Functions, name: str, template: str) -> Node:

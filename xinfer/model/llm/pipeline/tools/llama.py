@@ -6,6 +6,7 @@ import re
 
 from xinfer.model.llm.pipeline.forms import Node, exactly, sequence, valid
 from xinfer.model.llm.pipeline.tools.calls import (
+    NAMED,
     BrokenCall,
     Functions,
     call_of,
@@ -27,6 +28,7 @@ class LlamaJsonParser(LeadingParser):
     markers = (_TAG,)
     between = "; \t\r\n"
     separator = "; "
+    opening = re.compile(rf"(?:{re.escape(_TAG)})?\s*{NAMED}")
 
     @classmethod
     def one(cls, functions: Functions, name: str, template: str) -> Node:

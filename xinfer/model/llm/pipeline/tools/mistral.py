@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from xinfer.model.llm.pipeline.forms import (
     Node,
     either,
@@ -12,6 +14,7 @@ from xinfer.model.llm.pipeline.forms import (
     where_it_begins,
 )
 from xinfer.model.llm.pipeline.tools.calls import (
+    NAMED,
     BrokenCall,
     Functions,
     call_of,
@@ -30,6 +33,11 @@ class MistralParser(MarkedParser):
     """A list of calls, or one call by name."""
 
     begin = "[TOOL_CALLS]"
+    opening = re.compile(
+        rf"(?:\[TOOL_CALLS\]\s*\[|\s*\}}\s*,)\s*{NAMED.replace('name>', 'listed>')}"
+        r"|\[TOOL_CALLS\]\s*(?P<plain>[^\[\]{}\s]{1,256})(?:\[CALL_ID\][^\[\]{}]{0,64})?"
+        r"(?:\[ARGS\])?\s*(?=\{)"
+    )
     markers = (begin, _ARGUMENTS, _ID)
 
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple
 
@@ -15,6 +16,7 @@ from xinfer.model.llm.pipeline.forms import (
 )
 from xinfer.model.llm.pipeline.tools.calls import BrokenCall, Functions
 from xinfer.model.llm.pipeline.tools.ends import marker_begins
+from xinfer.model.llm.pipeline.tools.growth import Growth, JsonGrowth
 from xinfer.types.event import ToolCall
 
 MOST_CALLS = 16
@@ -34,6 +36,10 @@ class ToolParser(ABC):
     A call is held back until it is complete. What turns out to be none is text again, as it was:
     nothing is lost, and nothing raises. White space between text and calls belongs to neither.
 
+    With `growing`, calls are told in pieces while they come, as far as their form allows that: a
+    piece with the name, then pieces without one that make up the arguments. What has been told so
+    is not text again, whatever follows.
+
     A form of writing calls is a subclass. In it, a call begins where `_begin` says so and ends
     where `_end` says so; what lies between them `_parse` makes calls of.
     """
@@ -42,6 +48,8 @@ class ToolParser(ABC):
     """Texts of the form that may be control tokens of the model."""
     between: ClassVar[str] = " \t\r\n"
     """Characters that may stand between two calls and belong to neither."""
+    opening: ClassVar[re.Pattern[str] | None] = None
+    """What stands before arguments that are JSON, as of `JsonGrowth`."""
     separator: ClassVar[str] = ""
     """What models write between two calls."""
 
@@ -63,8 +71,13 @@ class ToolParser(ABC):
     def one(cls, functions: Functions, name: str, template: str) -> Node | None:
         """The form of a call of one function; None: it cannot be told."""
 
+    growing = False
+    completed = 0
+    """Calls that are complete."""
+
     def __init__(self, functions: Functions) -> None:
         self._functions = functions
+        self._growth: Growth | None = None
         self._held = ""
         self._inside = False
         self._gap = ""
@@ -88,6 +101,7 @@ class ToolParser(ABC):
                 break
             end = self._end(self._held)
             if end is None:
+                calls += self._grown(self._held)
                 break
             self._leave(end, told, calls)
         return Parsed("".join(told), tuple(calls))
@@ -122,15 +136,33 @@ class ToolParser(ABC):
     def _leave(self, end: int, told: list[str], calls: list[ToolCall]) -> None:
         block, self._held = self._held[:end], self._held[end:]
         self._inside = False
+        calls += self._grown(block)
+        opened = 0 if self._growth is None else self._growth.opened
+        self._growth = None
         try:
             made = self._parse(block)
         except BrokenCall:
-            told.append(self._gap + block)
-            self._after_text = True
+            if opened:
+                self._after_call = True
+            else:
+                told.append(self._gap + block)
+                self._after_text = True
         else:
-            calls += made
+            calls += made[opened:]
+            self.completed += len(made)
             self._after_call = self._after_call or bool(made)
         self._gap = ""
+
+    def _grown(self, block: str) -> list[ToolCall]:
+        if not self.growing:
+            return []
+        if self._growth is None:
+            self._growth = self._new_growth()
+        return [] if self._growth is None else self._growth.more(block)
+
+    def _new_growth(self) -> Growth | None:
+        """What tells the calls of a block while it comes; None: they are told when it is there."""
+        return None if self.opening is None else JsonGrowth(self.opening, self._functions)
 
     @abstractmethod
     def _begin(self, text: str) -> tuple[int, bool]:

@@ -24,6 +24,7 @@ from xinfer.model.llm.pipeline.tools.calls import (
     make_call,
 )
 from xinfer.model.llm.pipeline.tools.ends import MarkerEnd
+from xinfer.model.llm.pipeline.tools.growth import Growth, TaggedGrowth
 from xinfer.model.llm.pipeline.tools.parser import MarkedParser
 from xinfer.types.event import ToolCall
 
@@ -65,9 +66,17 @@ class _TaggedParser(MarkedParser):
     def told(cls, key: str, schema: Any, definitions: dict[str, Any]) -> Node | None:
         """An argument of this schema; None: its form cannot be told."""
 
+    first: ClassVar[re.Pattern[str]]
+    """What stands before the first argument, with the function's `name` as a group."""
+    closing: ClassVar[str]
+    """What an argument ends with."""
+
     def __init__(self, functions: Functions) -> None:
         super().__init__(functions)
         self._tag = MarkerEnd(_END)
+
+    def _new_growth(self) -> Growth:
+        return TaggedGrowth(self.first, self.argument, self.closing, _END, self._functions)
 
     def _end(self, text: str) -> int | None:
         return self._tag.find(text)
@@ -112,6 +121,8 @@ class Qwen3CoderParser(_TaggedParser):
     )
     before = ("\n",)
     after = ("</function>\n", _END)
+    first = re.compile(r"<tool_call>\s*<function=(?P<name>[^>\n]{1,256})>")
+    closing = "</parameter>"
     _function = re.compile(r"\s*<function=(?P<name>[^>\n]+)>(?P<body>.*)</function>\s*", re.DOTALL)
 
     @classmethod
@@ -147,6 +158,8 @@ class Glm45Parser(_TaggedParser):
         re.DOTALL,
     )
 
+    first = re.compile(r"<tool_call>(?P<name>[^<]{1,256})(?=<)")
+    closing = "</arg_value>"
     before = ()
     after = (_END,)
 

@@ -34,6 +34,28 @@ def parse(parser: str, pieces: list[bytes]) -> Result:
     return text + rest.text, [*calls, *rest.calls]
 
 
+def grow(parser: str, pieces: list[bytes]) -> tuple[str, list[ToolCall], list[int]]:
+    """The same, where calls are told as they grow; and how many pieces each call came in."""
+    made, detokenizer = PARSERS[parser](Functions(FUNCTIONS)), Detokenizer()
+    made.growing = True
+    text, told = "", []
+    for piece in [*pieces, None]:
+        parsed = made.feed(detokenizer.flush() if piece is None else detokenizer.feed(piece))
+        text, told = text + parsed.text, [*told, *parsed.calls]
+    rest = made.finish()
+    assert made.held == 0
+    calls: list[ToolCall] = []
+    counts: list[int] = []
+    for call in [*told, *rest.calls]:
+        if call.name:
+            calls.append(call)
+            counts.append(1)
+        else:
+            calls[-1] = ToolCall(calls[-1].name, calls[-1].arguments + call.arguments)
+            counts[-1] += 1
+    return text + rest.text, calls, counts
+
+
 def at_every_place(data: bytes) -> list[list[bytes]]:
     """Cut in two at each byte, or at a hundred places of a long one; and into single bytes."""
     step = max(1, len(data) // 400)
@@ -47,6 +69,20 @@ def test_the_calls_are_found_however_the_output_is_cut(case: Transcript) -> None
         text, calls = parse(case.parser, pieces)
         assert [(call.name, json.loads(call.arguments)) for call in calls] == case.calls
         assert text == case.text
+
+
+@pytest.mark.parametrize("case", TRANSCRIPTS, ids=lambda case: f"{case.parser}-{case.id}")
+def test_calls_that_are_told_as_they_grow_are_the_same_however_the_output_is_cut(
+    case: Transcript,
+) -> None:
+    for pieces in at_every_place(case.output.encode()):
+        text, calls, counts = grow(case.parser, pieces)
+        assert [(call.name, json.loads(call.arguments)) for call in calls] == case.calls
+        assert text == case.text
+    if case.parser == "pythonic":
+        return
+    told = [len(arguments) for _, arguments in case.calls]
+    assert all(count > 2 for count, told_ones in zip(counts, told, strict=True) if told_ones)
 
 
 @pytest.mark.parametrize(("parser", "output"), NO_CALLS, ids=lambda value: str(value)[:40])
@@ -75,6 +111,29 @@ def test_any_output_is_parsed_the_same_however_it_is_cut(parser: str, data: st.D
     assert parse(parser, [damaged[i : i + 1] for i in range(len(damaged))]) == whole
     if not whole[1]:
         assert whole[0] == damaged.decode(errors="replace")
+    one, two = grow(parser, [damaged]), grow(parser, pieces)
+    assert one[:2] == two[:2]
+    waiting = list(one[1])
+    for call in whole[1]:  # all of them are there, among those that were cut off
+        while waiting and not _same(waiting[0], call):
+            waiting.pop(0)
+        assert waiting
+        waiting.pop(0)
+
+
+def _same(one: ToolCall, other: ToolCall) -> bool:
+    try:
+        arguments = json.loads(one.arguments)
+    except ValueError:
+        return False
+    return (one.name, arguments) == (other.name, json.loads(other.arguments))
+
+
+def test_a_call_that_was_begun_and_breaks_off_is_not_text_again() -> None:
+    output = '<tool_call>{"name": "search", "arguments": {"query": "so'
+    assert parse("hermes", [output.encode()]) == (output, [])
+    text, calls, _ = grow("hermes", [output.encode()])
+    assert (text, calls) == ("", [ToolCall("search", '{"query": "so')])
 
 
 def test_text_is_not_held_back_when_no_call_can_begin_with_it() -> None:
