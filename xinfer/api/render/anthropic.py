@@ -88,10 +88,15 @@ class MessageEvents:
         return opened + self._delta(text)
 
     def _call(self, call: ToolCall) -> bytes:
+        """A call, or a piece of one, whose block is left open."""
+        if not call.name:
+            return self._delta(call.arguments)
         call_id = self._names.id(self._calls)
         self._calls += 1
         start = {"type": "tool_use", "id": call_id, "name": call.name, "input": {}}
         opened = self._stop() + self._into("tool_use", start)
+        if not call.arguments:
+            return opened
         return opened + self._delta(call.arguments) + self._stop()
 
     def close(self, end: Finished) -> bytes:

@@ -95,6 +95,8 @@ class ResponseEvents:
         self._kind = ""
         """Of the item that is open."""
         self._id = ""
+        self._name = ""
+        """Of the function that it calls."""
         self._text: list[str] = []
         self._logprobs: list[TokenLogprob] = []
 
@@ -142,19 +144,27 @@ class ResponseEvents:
         return frame
 
     def _call(self, call: ToolCall) -> bytes:
-        frame = self._stop("completed")
-        index, number = self._calls, len(self._output)
-        self._calls += 1
-        name, arguments = call.name, call.arguments
-        item = self._items.call(index, name, "", "in_progress", number=number)
-        frame += self._start(item)
-        for part in split_text(arguments):
+        """A call, or a piece of one, whose item is left open."""
+        frame = b""
+        if call.name:
+            frame = self._stop("completed")
+            self._name = call.name
+            number = len(self._output)
+            item = self._items.call(self._calls, call.name, "", "in_progress", number=number)
+            frame += self._start(item)
+            self._calls += 1
+        for part in split_text(call.arguments):
+            self._text.append(part)
             delta = {**self._place(), "delta": part}
             frame += self._event("response.function_call_arguments.delta", delta)
+        whole = call.name and call.arguments
+        return frame + self._stop("completed") if whole else frame
+
+    def _call_done(self, arguments: str, status: str) -> bytes:
+        name, index, number = self._name, self._calls - 1, len(self._output)
         told = {**self._place(), "name": name, "arguments": arguments}
-        frame += self._event("response.function_call_arguments.done", told)
-        done = self._items.call(index, name, arguments, "completed", number=number)
-        return frame + self._done(done)
+        frame = self._event("response.function_call_arguments.done", told)
+        return frame + self._done(self._items.call(index, name, arguments, status, number=number))
 
     def close(self, end: Finished) -> bytes:
         """The end, with the whole response."""
@@ -201,9 +211,11 @@ class ResponseEvents:
         return frame
 
     def _stop(self, status: str) -> bytes:
-        """Complete the message or the thoughts that are open."""
+        """Complete the item that is open."""
         if not self._kind:
             return b""
+        if self._kind == "function_call":
+            return self._call_done("".join(self._text), status)
         text, place = "".join(self._text), {**self._place(), "content_index": 0}
         number = len(self._output)
         if self._kind == "message":

@@ -206,8 +206,8 @@ class ChatChunks(Chunks):
     """The chunks of a chat's choice: thoughts, text and calls.
 
     Calls are told whole, in the chunk that has the finish reason: some clients read no others. With
-    `call_deltas` they are told as they come, the arguments apart from the name. Never both: some
-    clients add up.
+    `call_deltas` they are told as they come, which may be in pieces, the arguments apart from the
+    name. Never both: some clients add up.
     """
 
     def __init__(
@@ -248,9 +248,10 @@ class ChatChunks(Chunks):
         elif event.text:
             frame += self.text(event.text)
         for call in event.calls:
+            if call.name:
+                self._calls.append(call)
             if self._call_deltas:
-                frame += self._told_in_deltas(call, len(self._calls))
-            self._calls.append(call)
+                frame += self._told_in_deltas(call, len(self._calls) - 1)
         return frame
 
     def finish(self, reason: str, usage: Usage | None) -> bytes:
@@ -265,14 +266,18 @@ class ChatChunks(Chunks):
         return self._finish(rest, _finish_reason(reason, self._legacy_calls), usage)
 
     def _told_in_deltas(self, call: ToolCall, index: int) -> bytes:
+        """A call, or a piece of one."""
         opening = {"name": call.name, "arguments": ""}
+        frames = []
         if self._legacy_calls:
-            frames = [self._delta({"function_call": opening})]
+            if call.name:
+                frames.append(self._delta({"function_call": opening}))
             for part in split_text(call.arguments):
                 frames.append(self._delta({"function_call": {"arguments": part}}))
             return b"".join(frames)
         named = {"index": index, "id": self._names.id(index), "type": "function"}
-        frames = [self._delta({"tool_calls": [{**named, "function": opening}]})]
+        if call.name:
+            frames.append(self._delta({"tool_calls": [{**named, "function": opening}]}))
         for part in split_text(call.arguments):
             more = {"index": index, "function": {"arguments": part}}
             frames.append(self._delta({"tool_calls": [more]}))

@@ -15,6 +15,7 @@ from xinfer.api.routes.generation import (
     check_choices,
     choices_frames,
     json_answer,
+    with_call_deltas,
 )
 from xinfer.api.schemas.answers import CHAT_ANSWER
 from xinfer.api.schemas.chat import ChatBody
@@ -33,12 +34,12 @@ async def create_chat_completion(request: Request, body: ChatBody) -> Response:
     count = body.n or 1
     check_choices(call, "n", count)
     chat = await with_media(request, call.uid, body.request())
-    requests = alike(chat, count)
     here = call.services
     if body.stream:
-        frames = _frames(call, requests, body)
+        chat = with_call_deltas(call, chat, body.stream_options)
+        frames = _frames(call, alike(chat, count), body)
         return EventStream(frames, here.drain, here.settings.sse_ping_interval, call.headers)
-    work = complete_choices(here.gateway, call.uid, requests, request_id=call.request_id)
+    work = complete_choices(here.gateway, call.uid, alike(chat, count), request_id=call.request_id)
     completions = await within(request.receive, here.drain, work)
     for choice, one in enumerate(completions):
         call.record.finish(one.reason, share(one.usage, choice), one.waited)
@@ -53,18 +54,14 @@ async def create_chat_completion(request: Request, body: ChatBody) -> Response:
     return json_answer(answer, call.headers)
 
 
-def _chunks(call: Call, body: ChatBody, choice: int) -> ChatChunks:
-    options = body.stream_options or {}
-    deltas = options.get("tool_call_deltas")
-    if deltas is None:
-        deltas = call.services.table.status(call.uid).deployment.spec.tool_call_deltas
+def _chunks(call: Call, body: ChatBody, choice: int, call_deltas: bool) -> ChatChunks:
     return ChatChunks(
         request_id=call.request_id,
         model=call.uid,
         created=call.created,
         include_usage=body.include_usage,
         index=choice,
-        call_deltas=deltas,
+        call_deltas=call_deltas,
         legacy_calls=body.legacy_calls,
     )
 
@@ -74,7 +71,7 @@ async def _frames(
     call: Call, requests: list[ChatRequest], body: ChatBody
 ) -> AsyncIterator[AsyncIterator[bytes]]:
     here = call.services
-    chunks = [_chunks(call, body, choice) for choice in range(len(requests))]
+    chunks = [_chunks(call, body, choice, one.call_deltas) for choice, one in enumerate(requests)]
     opening = b"".join(one.begin() for one in chunks)
     total = Usage()
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -26,6 +26,7 @@ from xinfer.core.gateway import ChoiceEvents, ResponseStream, RoutingTable, shar
 from xinfer.errors import EngineFailed, InvalidRequest
 from xinfer.types.deployment import DeploymentStatus
 from xinfer.types.event import Delta, Finished, LogprobDelta, MessageDelta, TokenLogprob
+from xinfer.types.request import ChatRequest
 
 logger = logging.getLogger(__name__)
 
@@ -154,6 +155,20 @@ def ignored_header(names: list[str]) -> dict[str, str]:
         shown.append(f"and_{len(names) - _MAX_NAMES}_more")
     logger.debug("Ignored fields: %s", ", ".join(shown))
     return {IGNORED_FIELDS_HEADER: ", ".join(shown)}
+
+
+def with_call_deltas(
+    call: Call, chat: ChatRequest, options: Mapping[str, Any] | None
+) -> ChatRequest:
+    """A request for a stream, whose calls are told while they come where that is wanted.
+
+    Args:
+        options: the request's `stream_options`. Without a word in them the launch decides.
+    """
+    wanted = (options or {}).get("tool_call_deltas")
+    if wanted is None:
+        wanted = call.services.table.status(call.uid).deployment.spec.tool_call_deltas
+    return replace(chat, call_deltas=bool(wanted))
 
 
 async def choice_frames(

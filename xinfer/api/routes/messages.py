@@ -16,6 +16,7 @@ from xinfer.api.routes.generation import (
     ignored_fields,
     json_answer,
     require_ability,
+    with_call_deltas,
 )
 from xinfer.api.schemas.answers import COUNT_ANSWER, MESSAGE_ANSWER
 from xinfer.api.schemas.anthropic import ConversationBody, CountBody, MessagesBody
@@ -36,6 +37,7 @@ async def create_message(request: Request, body: MessagesBody) -> Response:
     chat = await with_media(request, call.uid, asked.request())
     here = call.services
     if body.stream:
+        chat = with_call_deltas(call, chat, body.stream_options)
         events = MessageEvents(request_id=call.request_id, created=call.created, model=body.model)
         return EventStream(
             _frames(call, chat, events),

@@ -9,7 +9,14 @@ from xinfer.api.lifetime import within
 from xinfer.api.media import with_media
 from xinfer.api.render.responses import ResponseEvents, response
 from xinfer.api.requests import InferenceRoute
-from xinfer.api.routes.generation import Call, begin, choice_frames, ignored_fields, json_answer
+from xinfer.api.routes.generation import (
+    Call,
+    begin,
+    choice_frames,
+    ignored_fields,
+    json_answer,
+    with_call_deltas,
+)
 from xinfer.api.schemas.answers import RESPONSE_ANSWER
 from xinfer.api.schemas.responses import ResponsesBody
 from xinfer.api.sse import EventStream
@@ -28,6 +35,7 @@ async def create_response(request: Request, body: ResponsesBody) -> Response:
     chat = await with_media(request, call.uid, asked.request())
     here = call.services
     if body.stream:
+        chat = with_call_deltas(call, chat, body.stream_options)
         events = ResponseEvents(request_id=call.request_id, created=call.created, body=body)
         return EventStream(
             _frames(call, chat, events),

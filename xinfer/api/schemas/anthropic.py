@@ -9,7 +9,7 @@ from typing_extensions import NotRequired, TypeAliasType, TypedDict
 
 from xinfer.api.schemas.base import MAX_INT64, Body, Neutral, always, only
 from xinfer.api.schemas.chat import ChatBody
-from xinfer.api.schemas.sampling import MAX_TOKEN_ID, Stops
+from xinfer.api.schemas.sampling import MAX_TOKEN_ID, Stops, StreamOptions
 from xinfer.errors import InvalidRequest
 
 _open = with_config(ConfigDict(extra="allow", strict=True))
@@ -224,6 +224,9 @@ class MessagesBody(ConversationBody):
 
     max_tokens: int = Field(ge=1, le=MAX_INT64)
     stream: bool = False
+    stream_options: StreamOptions | None = Field(
+        None, description="An addition to Anthropic's fields: `tool_call_deltas` is of effect."
+    )
     stop_sequences: Stops = ()
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)

@@ -8,7 +8,7 @@ from typing_extensions import NotRequired, TypeAliasType, TypedDict
 
 from xinfer.api.schemas.base import MAX_INT64, Body, Neutral, always, only
 from xinfer.api.schemas.chat import ChatBody
-from xinfer.api.schemas.sampling import MAX_LOGPROBS
+from xinfer.api.schemas.sampling import MAX_LOGPROBS, StreamOptions
 from xinfer.errors import InvalidRequest
 
 LOGPROBS = "message.output_text.logprobs"
@@ -169,7 +169,7 @@ class ResponsesBody(Body):
     input: str | Items
     instructions: str | None = None
     stream: bool | None = None
-    stream_options: dict[str, Any] | None = None
+    stream_options: StreamOptions | None = None
     max_output_tokens: int | None = Field(None, ge=1, le=MAX_INT64)
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)

@@ -90,11 +90,11 @@ class _TaggedParser(MarkedParser):
     def _call(self, name: str, body: str) -> list[ToolCall]:
         if self.argument.sub("", body).strip():
             raise BrokenCall
-        value = self._functions.value
-        arguments = {
-            found["name"]: value(name, found["name"], found["value"])
-            for found in self.argument.finditer(body)
-        }
+        arguments: dict[str, Any] = {}
+        for found in self.argument.finditer(body):
+            key = found["name"]
+            if key not in arguments:
+                arguments[key] = self._functions.value(name, key, found["value"])
         return [make_call(name, arguments)]
 
 
