@@ -378,6 +378,55 @@ async def test_a_stream_tells_calls_in_deltas_where_that_is_asked_for(by: str) -
     ]
 
 
+PIECES = (
+    ToolCall("weather", ""),
+    ToolCall("", '{"city": "東'),
+    ToolCall("", '京"}'),
+    ToolCall("weather", ""),
+    ToolCall("", "{}"),
+)
+GROWN: list[Delta | Finished] = [
+    *(MessageDelta(0, "", [3], (), "", (piece,)) for piece in PIECES),
+    Finished(0, "tool_calls", Usage(5, 4, 0, 1)),
+]
+
+
+async def test_a_stream_tells_the_pieces_of_calls_as_they_come() -> None:
+    api = Api()
+    api.gateway.scripts = [each(GROWN), each(GROWN)]
+    options = {"stream_options": {"tool_call_deltas": True}}
+    told = deltas((await api.chat(tools=[WEATHER], stream=True, **options)).text)
+    parts = [call for choice in told for call in choice["delta"].get("tool_calls", ())]
+    assert [part["index"] for part in parts] == [0, 0, 0, 1, 1]
+    assert [part["function"].get("name") for part in parts] == [
+        "weather", None, None, "weather", None,
+    ]  # fmt: skip
+    assert [part["function"]["arguments"] for part in parts] == [p.arguments for p in PIECES]
+    assert len({part["id"] for part in parts if "id" in part}) == 2
+    legacy = {"functions": [WEATHER["function"]], **options}
+    told = deltas((await api.chat(stream=True, **legacy)).text)
+    parts = [
+        choice["delta"]["function_call"]
+        for choice in told
+        if choice["delta"].keys() - {"role", "content"}
+    ]
+    assert parts[:3] == [
+        {"name": "weather", "arguments": ""},
+        {"arguments": '{"city": "東'},
+        {"arguments": '京"}'},
+    ]
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_only_a_stream_that_wants_them_asks_for_pieces_of_calls(wanted: bool) -> None:
+    api = Api()
+    api.gateway.scripts = [each(MADE), each(MADE)]
+    options = {"stream_options": {"tool_call_deltas": wanted}}
+    await api.chat(tools=[WEATHER], stream=True, **options)
+    await api.chat(tools=[WEATHER], **options)
+    assert [request.call_deltas for request in api.gateway.requests] == [wanted, False]
+
+
 async def test_ids_of_calls_follow_from_the_request() -> None:
     names = [CallNames("r", 1), CallNames("r", 1), CallNames("r", 2), CallNames("s", 1)]
     assert names[0].id(0) == names[1].id(0)

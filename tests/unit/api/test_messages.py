@@ -459,6 +459,35 @@ async def test_a_stream_of_thoughts_text_and_calls_opens_and_closes_a_block_for_
     assert started[2]["input"] == {}
 
 
+async def test_a_stream_tells_the_pieces_of_calls_as_they_come() -> None:
+    api = Api()
+    pieces = [("weather", ""), ("", '{"city":'), ("", ' "Köln"}'), ("time", ""), ("", "{}")]
+    script: Any = [
+        [MessageDelta(1, "", [1], (), "", (ToolCall(name, arguments),))]
+        for name, arguments in pieces
+    ]
+    api.gateway.scripts = [[*script, [Finished(1, "tool_calls", Usage(5, 9, 0, 0))]]]
+    options = {"stream_options": {"tool_call_deltas": True}}
+    told = events((await create(api, tools=[WEATHER], stream=True, **options)).text)
+    (request,) = api.gateway.requests
+    assert request.call_deltas
+    assert [
+        (name.removeprefix("content_block_"), one["index"])
+        for name, one in told
+        if name.startswith("content_block_")
+    ] == [
+        ("start", 0),
+        ("delta", 0),
+        ("delta", 0),
+        ("stop", 0),
+        ("start", 1),
+        ("delta", 1),
+        ("stop", 1),
+    ]
+    deltas = [one["delta"] for name, one in told if name == "content_block_delta"]
+    assert [one["partial_json"] for one in deltas] == ['{"city":', ' "Köln"}', "{}"]
+
+
 @pytest.mark.parametrize(
     ("choice", "wanted", "name"),
     [

@@ -389,6 +389,39 @@ async def test_a_stream_of_thoughts_text_and_calls_comes_to_the_same_items() -> 
     assert done[2]["arguments"] == '{"city": "Köln"}'
 
 
+GROWING: Any = [
+    [MessageDelta(1, "", [1], (), "I look.", ())],
+    [MessageDelta(1, "", [2], (), "", (ToolCall("weather", ""),))],
+    [MessageDelta(1, "", [3], (), "", (ToolCall("", '{"city":'),))],
+    [MessageDelta(1, "", [3], (), "", (ToolCall("", ' "Köln"}'), ToolCall("time", "")))],
+    [MessageDelta(1, "", [3], (), "", (ToolCall("", '{"zo'),))],
+]
+
+
+@pytest.mark.parametrize(
+    ("reason", "status"), [("tool_calls", "completed"), ("length", "incomplete")]
+)
+async def test_a_stream_tells_the_pieces_of_calls_as_they_come(reason: str, status: str) -> None:
+    api = Api()
+    api.gateway.scripts = [[*GROWING, [Finished(1, reason, Usage(5, 9, 0, 3))]]]
+    options = {"stream_options": {"tool_call_deltas": True}}
+    told = events((await create(api, tools=[WEATHER], stream=True, **options)).text)
+    (request,) = api.gateway.requests
+    assert request.call_deltas
+    pieces = [one for one in told if one["type"].endswith("arguments.delta")]
+    assert [one["delta"] for one in pieces] == ['{"city":', ' "Köln"}', '{"zo']
+    done = [one["item"] for one in told if one["type"] == "response.output_item.done"]
+    assert told[-1]["response"]["output"] == done
+    assert [one.get("arguments") for one in done] == [None, '{"city": "Köln"}', '{"zo']
+    assert [one["status"] for one in done[1:]] == ["completed", status]
+    assert [one["item_id"] for one in pieces] == [done[1]["id"], done[1]["id"], done[2]["id"]]
+    whole = [one for one in told if one["type"].endswith("arguments.done")]
+    assert [(one["name"], one["arguments"]) for one in whole] == [
+        ("weather", '{"city": "Köln"}'),
+        ("time", '{"zo'),
+    ]
+
+
 @pytest.mark.parametrize(
     ("choice", "wanted", "name"),
     [

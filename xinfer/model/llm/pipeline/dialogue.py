@@ -8,6 +8,7 @@ from typing import Any
 
 from xinfer.errors import InvalidRequest
 from xinfer.model.engine import Tokenizer
+from xinfer.model.llm.pipeline import harmony
 from xinfer.model.llm.pipeline.forms import (
     KIND,
     behind_thoughts,
@@ -15,6 +16,7 @@ from xinfer.model.llm.pipeline.forms import (
     either,
     form_of,
 )
+from xinfer.model.llm.pipeline.harmony import HarmonyParser
 from xinfer.model.llm.pipeline.message import MessageParser
 from xinfer.model.llm.pipeline.reasoning import ReasoningParser, Tags, find_tags
 from xinfer.model.llm.pipeline.template import ChatTemplate
@@ -45,6 +47,8 @@ class Turn:
     one_call: bool
     growing: bool
     """Calls are told while they come."""
+    harmony: bool
+    """The model is one that writes messages in channels."""
 
     def constraint(self, prompt: str) -> Constraint | None:
         """What all of the output has to be.
@@ -53,6 +57,8 @@ class Turn:
             prompt: as rendered. Some templates end with the tag that opens the thoughts, or with
                 thoughts that have ended.
         """
+        if self.harmony:
+            return self._harmony_constraint()
         if self.form is None or self.tags is None:
             return self.form
         opened = self._opens(prompt)
@@ -63,8 +69,19 @@ class Turn:
             return self.form
         return constraint_of(behind_thoughts(content, *self.tags, opened=opened), self.form.field)
 
-    def parser(self, prompt: str) -> MessageParser | None:
+    def _harmony_constraint(self) -> Constraint | None:
+        content = form_of(self.form) if self.form is not None and self.may_think else None
+        if self.form is None or content is None:
+            return self.form
+        if self.form.field != "tool_choice":
+            content = harmony.answer_form(content)
+        return constraint_of(harmony.behind_analysis(content), self.form.field)
+
+    def parser(self, prompt: str) -> MessageParser | HarmonyParser | None:
         """Takes the answer to this prompt apart; None: all of it is text."""
+        if self.harmony:
+            functions = Functions(self.tools) if self.tools else None
+            return HarmonyParser(functions, growing=self.growing, one_call=self.one_call)
         reasoning = None
         if self.tags is not None:
             reasoning = ReasoningParser(self.tags, opened=self._opens(prompt))
@@ -102,13 +119,18 @@ class Dialogue:
         self._source = source
         self._takes_tools = template.takes_tools
         self._defaults = dict(spec.template_kwargs)
-        self._tags = find_tags(source)
-        self._told_apart = self._tags if spec.reasoning_content else None
-        self._switches = [name for name in _SWITCHES if name in source]
-        self._knows_effort = "reasoning_effort" in source
         named = spec.tool_call_parser
-        self._parser = tool_parser(named) if named else detect(source)
+        self._harmony = named == harmony.NAME or (not named and harmony.is_harmony(source))
+        self._tags = None if self._harmony else find_tags(source)
+        self._told_apart = self._tags if spec.reasoning_content else None
+        switches = () if self._harmony else _SWITCHES
+        self._switches = [name for name in switches if name in source]
+        self._knows_effort = "reasoning_effort" in source
+        # What is forced on an engine without structural tags is in no form of the model's.
+        known = named and not self._harmony
+        self._parser = tool_parser(named) if known else detect(source)
         markers = [*(self._parser.markers if self._takes_tools else ()), *(self._tags or ())]
+        markers += harmony.MARKERS if self._harmony else ()
         self.pieces = _with_markers(tokenizer, pieces, markers)
         """The bytes of each token; also of control tokens that thoughts or calls are known by."""
 
@@ -142,15 +164,17 @@ class Dialogue:
             tags = None
             defaults = {**defaults, **dict.fromkeys(self._switches, False)}
         options = {**defaults, **asked}
+        off = any(options.get(switch) is False for switch in self._switches)
         return Turn(
             tools,
             options,
             form,
             tags,
-            may_think=not any(options.get(switch) is False for switch in self._switches),
+            may_think=KIND in kinds and not off,
             calls=calls,
             one_call=bool(tools) and not request.parallel_tool_calls,
             growing=request.call_deltas,
+            harmony=self._harmony and (calls is None or calls is self._parser),
         )
 
     def _form(
@@ -175,6 +199,9 @@ class Dialogue:
 
     def _own_form(self, request: ChatRequest, functions: Functions) -> Constraint | None:
         """The form of calls that is the model's own; None: it cannot be told, or is free."""
+        if self._harmony:
+            forced = request.tool_choice != "auto"
+            return constraint_of(harmony.call_form(functions), "tool_choice") if forced else None
         choice, parser = request.tool_choice, self._parser
         several = request.parallel_tool_calls and choice != "named"
         most = MOST_CALLS if several else 1

@@ -9,10 +9,14 @@ import msgspec
 from xinfer.errors import EngineFailed
 from xinfer.model.engine import Logprob
 from xinfer.model.llm.pipeline.detokenizer import Detokenizer
+from xinfer.model.llm.pipeline.harmony import HarmonyParser
 from xinfer.model.llm.pipeline.logprobs import HeldLogprobs
 from xinfer.model.llm.pipeline.message import MessageParser, Parts
 from xinfer.model.llm.pipeline.stop import StopStrings
 from xinfer.types.event import TokenLogprob, ToolCall
+
+AnswerParser = MessageParser | HarmonyParser
+"""What takes an answer apart."""
 
 
 class Output(msgspec.Struct, frozen=True, gc=False):
@@ -86,7 +90,7 @@ class OutputPipeline:
         stop_ids: frozenset[int] = frozenset(),
         prompt: bytes = b"",
         logprobs: bool = False,
-        message: MessageParser | None = None,
+        message: AnswerParser | None = None,
     ) -> None:
         self.completion_tokens = 0
         """Tokens consumed so far, the one that completed a stop included."""
@@ -132,7 +136,10 @@ class OutputPipeline:
         return self._deliver(text, reason)
 
     def _feed_thoughts(
-        self, message: MessageParser, ids: Sequence[int], logprobs: Sequence[Logprob]
+        self,
+        message: AnswerParser,
+        ids: Sequence[int],
+        logprobs: Sequence[Logprob],
     ) -> Output:
         """One token after the other: each is a thought or not."""
         made = []
@@ -210,14 +217,14 @@ class OutputPipeline:
         stop = self._stop_strings.hit if self._stop_strings is not None else None
         return Output(parts.text, ids, reason, logprobs, parts.reasoning, parts.calls, stop)
 
-    def _reason(self, message: MessageParser, reason: str | None) -> str | None:
+    def _reason(self, message: AnswerParser, reason: str | None) -> str | None:
         if message.ended:
             self._stopped = self._cut = True
             return "tool_calls"
         return "tool_calls" if reason == "stop" and message.called else reason
 
 
-def _parts(message: MessageParser, text: str, *, end: bool) -> Parts:
+def _parts(message: AnswerParser, text: str, *, end: bool) -> Parts:
     made = message.feed(text) if text else Parts()
     if not end or message.ended:
         return made
