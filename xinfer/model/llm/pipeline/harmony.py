@@ -31,12 +31,13 @@ _END, _CALL, _RETURN, _CONSTRAIN = "<|end|>", "<|call|>", "<|return|>", "<|const
 MARKERS = (_START, _CHANNEL, _MESSAGE, _END, _CALL, _RETURN, _CONSTRAIN)
 _ENDS = (_END, _CALL, _RETURN, _START)
 _HEADER = re.compile(
-    r"\s*(?:assistant)?\s*(?:to=(?P<early>\S+?))?\s*"
+    r"\s*(?:<\|start\|>\s*)*(?:assistant)?\s*(?:to=(?P<early>\S+?))?\s*"
     r"(?:<\|channel\|>\s*(?P<channel>\w+)\s*(?:to=(?P<late>[^\s<]+))?.*)?",
     re.DOTALL,
 )
-_BEGINNINGS = (_CHANNEL, _MESSAGE, "to=", "assistant")
+_BEGINNINGS = (_START, _CHANNEL, _MESSAGE, "to=", "assistant")
 _MAX_HEADER = 512
+_LONGEST = _MAX_HEADER + len(_MESSAGE)
 _FUNCTIONS = "functions."
 
 
@@ -122,9 +123,9 @@ class HarmonyParser:
         self._held += text
         parts = Parts()
         while self._held and not self.ended:
-            before = self._held
+            before = self._held, self._in_header
             parts = _plus(parts, self._header() if self._in_header else self._content())
-            if self._held == before:
+            if (self._held, self._in_header) == before:
                 break
         return parts
 
@@ -138,13 +139,12 @@ class HarmonyParser:
 
     def _header(self) -> Parts:
         """Up to the beginning of a message's content, where that has come."""
-        at = self._held.find(_MESSAGE)
-        if at < 0:
-            lead = self._held.lstrip()
-            known = any(lead.startswith(b) or b.startswith(lead) for b in _BEGINNINGS)
-            if known and len(self._held) <= _MAX_HEADER:
-                return Parts()
+        lead, at = self._held.lstrip(), self._held.find(_MESSAGE)
+        known = any(lead.startswith(each) or each.startswith(lead) for each in _BEGINNINGS)
+        if not known or max(at, 0) > _MAX_HEADER or (at < 0 and len(self._held) > _LONGEST):
             self._enter("final", "")  # it is none
+            return Parts()
+        if at < 0:
             return Parts()
         found = _HEADER.fullmatch(self._held[:at])
         self._held = self._held[at + len(_MESSAGE) :]
