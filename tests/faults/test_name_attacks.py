@@ -83,5 +83,8 @@ def test_s03_nothing_that_a_request_names_is_imported(tmp_path: Path) -> None:
                 "/v1/model_registrations/LLM",
                 json=description(model_name=f"m-{number}", launcher=name, tool_parser=name),
             )
-            assert (told.status_code, told.headers["X-Ignored-Fields"]) == (200, "launcher")
+            assert (told.status_code, told.headers["X-Ignored-Fields"]) == (
+                200,
+                "launcher, tool_parser",
+            )
     assert not trace.exists()

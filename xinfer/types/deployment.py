@@ -80,6 +80,8 @@ class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether thoughts are told apart from the text of an answer."""
     tool_call_parser: str = ""
     """How the model writes calls of functions; empty: as its template says."""
+    reasoning_parser: str = ""
+    """Which tags the model's thoughts stand between; empty: as its template says."""
     tool_call_deltas: bool = False
     """Streams tell calls in pieces where a request does not say how."""
     declared: str = ""

@@ -77,6 +77,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Variables of the chat template, where a request does not set them."""
     tool_call_parser: str = ""
     """How it writes calls of functions; empty: what its chat template says."""
+    reasoning_tags: tuple[str, ...] = ()
+    """The two texts that its thoughts stand between; empty: what its chat template says."""
     reasoning_content: bool = True
     """Whether thoughts are told apart from the text of an answer."""
     stop: tuple[str, ...] = ()

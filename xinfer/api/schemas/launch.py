@@ -173,6 +173,9 @@ class LaunchBody(Body):
     tool_call_parser: str | None = Field(
         None, description="How the model writes calls, where its chat template does not tell."
     )
+    reasoning_parser: str | None = Field(
+        None, description="How the model marks thoughts, where its chat template does not tell."
+    )
     tool_call_deltas: bool | None = Field(
         None, description="Tell calls in pieces in streams, as OpenAI does."
     )
@@ -222,6 +225,7 @@ class LaunchBody(Body):
             enable_thinking=self.enable_thinking,
             reasoning_content=self.reasoning_content is not False,
             tool_call_parser=self.tool_call_parser or "",
+            reasoning_parser=self.reasoning_parser or "",
             tool_call_deltas=bool(self.tool_call_deltas),
             options=dict(self.model_extra or {}),
         )

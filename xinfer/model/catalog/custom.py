@@ -66,4 +66,6 @@ def _merged(model: ModelSpec, entry: Entry, facts: ModelSpec) -> ModelSpec:
         fallback_template=model.fallback_template,
         stop=model.stop,
         stop_token_ids=model.stop_token_ids,
+        tool_call_parser=model.tool_call_parser,
+        reasoning_tags=model.reasoning_tags,
     )

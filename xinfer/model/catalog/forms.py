@@ -212,4 +212,6 @@ def _merged(known: ModelSpec, found: ModelSpec) -> ModelSpec:
         fallback_template=known.fallback_template,
         stop=known.stop,
         stop_token_ids=known.stop_token_ids,
+        tool_call_parser=known.tool_call_parser,
+        reasoning_tags=known.reasoning_tags,
     )

@@ -18,6 +18,7 @@ from xinfer.model.catalog.custom import CustomEntry
 from xinfer.model.catalog.registration_body import Body, Spec
 from xinfer.model.catalog.registration_variants import parse_variants
 from xinfer.model.catalog.schema import TYPES
+from xinfer.model.llm.pipeline.tools.registry import is_parser
 
 MAX_TEXT = 1 << 18
 """Longest registration, in characters; a long chat template has a tenth of it."""
@@ -40,12 +41,12 @@ ABILITIES = {
         "audio2audio",
     ),
 }
+MAX_TAG = 64
+"""Characters of what marks thoughts; longer ones are not looked for."""
 _OWN_ABILITIES = {"embedding": ("embed",), "rerank": ("rerank",)}
 _FORBIDDEN = frozenset("+/?%#&=:\\")
 _WHERE = re.compile(r" - at `\$\.?(.*)`$")
-_NEUTRAL = frozenset(
-    {"version", "is_builtin", "model_type", "updated_at", "featured", "tool_parser"}
-)
+_NEUTRAL = frozenset({"version", "is_builtin", "model_type", "updated_at", "featured"})
 """Fields that need nothing to be done: what they say is known without them."""
 
 
@@ -72,6 +73,7 @@ def parse_registration(kind: str, text: str) -> Registration:
     check_name(body.model_name)
     template, chat_template = _templates(body)
     languages = _texts(body.language) or _texts(body.model_lang)
+    parser = body.tool_parser or ""
     entry = CustomEntry(
         name=body.model_name,
         type=kind,
@@ -88,6 +90,8 @@ def parse_registration(kind: str, text: str) -> Registration:
         chat_template=chat_template,
         stop=_texts(body.stop),
         stop_token_ids=tuple(body.stop_token_ids or ()),
+        tool_call_parser=parser if is_parser(parser) else "",
+        reasoning_tags=_tags(body),
         variants=parse_variants(kind, body),
     )
     return Registration(kind, text, entry, _ignored(raw))
@@ -164,6 +168,9 @@ def _ignored(raw: dict[str, Any]) -> tuple[str, ...]:
         for name, value in raw.items()
         if name not in Body.__struct_fields__ and name not in _NEUTRAL and value
     ]
+    parser = raw.get("tool_parser")
+    if parser and not is_parser(parser):  # Xinference's name of a form that is not read here
+        names.append("tool_parser")
     for number, spec in enumerate(raw.get("model_specs") or ()):
         unknown = (name for name in spec if name not in Spec.__struct_fields__ and spec[name])
         names += [f"model_specs[{number}].{name}" for name in unknown]
@@ -184,6 +191,14 @@ def _abilities(kind: str, body: Body) -> tuple[str, ...]:
                 param="model_ability",
             )
     return tuple(body.model_ability or ()) or _OWN_ABILITIES.get(kind, ())
+
+
+def _tags(body: Body) -> tuple[str, ...]:
+    """What thoughts stand between. A model is often said to have only the second one."""
+    begin, end = body.reasoning_start_tag or "", body.reasoning_end_tag or ""
+    if not end or max(len(begin), len(end)) > MAX_TAG:
+        return ()
+    return (begin or end.replace("/", "", 1), end)
 
 
 def _templates(body: Body) -> tuple[str, str]:

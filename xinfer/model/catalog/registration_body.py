@@ -52,4 +52,7 @@ class Body(Spec, frozen=True, kw_only=True):
     chat_template: str | None = None
     stop: list[str] | str | None = None
     stop_token_ids: list[int] | None = None
+    tool_parser: str | None = None
+    reasoning_start_tag: str | None = None
+    reasoning_end_tag: str | None = None
     model_specs: list[Spec] | None = None

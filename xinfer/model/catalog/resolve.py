@@ -16,7 +16,9 @@ from xinfer.model.catalog.support import ask_engines, ordered_engines
 from xinfer.model.catalog.surroundings import Surroundings
 from xinfer.model.catalog.words import BITS_OPTION, parse_bits
 from xinfer.model.engine import find_engine, parse_options
+from xinfer.model.llm.pipeline.reasoning import reasoning_tags
 from xinfer.model.llm.pipeline.tools import tool_parser
+from xinfer.model.llm.pipeline.tools.registry import HARMONY
 from xinfer.types.deployment import LaunchSpec
 from xinfer.types.model import Memory, ModelSpec
 
@@ -89,16 +91,18 @@ def _as_told(spec: LaunchSpec, model: ModelSpec) -> ModelSpec:
     """The model with what the launch says of its chats.
 
     Raises:
-        InvalidRequest: there is no such parser of calls.
+        InvalidRequest: there is no such parser of calls or of thoughts.
     """
     kwargs = dict(model.template_kwargs)
     if spec.enable_thinking is not None:
         kwargs.update(enable_thinking=spec.enable_thinking, thinking=spec.enable_thinking)
-    if spec.tool_call_parser:
+    if spec.tool_call_parser and spec.tool_call_parser != HARMONY:
         tool_parser(spec.tool_call_parser)
+    tags = reasoning_tags(spec.reasoning_parser) if spec.reasoning_parser else None
     return msgspec.structs.replace(
         model,
         template_kwargs=kwargs,
         tool_call_parser=spec.tool_call_parser or model.tool_call_parser,
+        reasoning_tags=model.reasoning_tags if tags is None else tuple(tags),
         reasoning_content=spec.reasoning_content,
     )

@@ -135,6 +135,10 @@ class Entry(
     """The chat template that a user registered, in place of that of the files."""
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
+    tool_call_parser: str = ""
+    """How it writes calls, where its chat template does not tell."""
+    reasoning_tags: tuple[str, ...] = ()
+    """The two texts that its thoughts stand between, where its chat template does not tell."""
     variants: tuple[Variant, ...]
     builtin: bool = True
 
@@ -174,6 +178,8 @@ class Entry(
             fallback_template=template_source(self.template) if self.template else "",
             stop=self.stop,
             stop_token_ids=self.stop_token_ids,
+            tool_call_parser=self.tool_call_parser,
+            reasoning_tags=self.reasoning_tags,
             size_bytes=path.stat().st_size if path and path.is_file() else 0,
             architecture=self.architectures[0] if self._one_class(variant) else "",
         )

@@ -160,6 +160,15 @@ def test_a_template_may_be_named_by_its_family() -> None:
     assert refusal(chat_template="no-such-family").param == "chat_template"
 
 
+def test_how_a_model_writes_calls_and_thoughts_is_taken_where_it_is_read_here() -> None:
+    [told] = models(tool_parser="llama3", reasoning_start_tag="<t>", reasoning_end_tag="</t>")
+    assert (told.tool_call_parser, told.reasoning_tags) == ("llama3", ("<t>", "</t>"))
+    [half] = models(reasoning_end_tag="</think>")
+    assert half.reasoning_tags == ("<think>", "</think>")
+    other = parsed(tool_parser="minimax")
+    assert (other.entry.tool_call_parser, other.ignored) == ("", ("tool_parser",))
+
+
 def test_what_has_no_effect_is_told() -> None:
     fields = {
         "version": 2,

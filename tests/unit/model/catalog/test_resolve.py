@@ -286,6 +286,20 @@ def test_a_launch_says_how_the_model_thinks_and_calls() -> None:
     assert {"tools", "reasoning", "hybrid"} <= set(plain.abilities)
 
 
+def test_a_launch_names_the_tags_of_thoughts() -> None:
+    told = resolve(launch("tiny-chat", reasoning_parser="mistral")).model
+    assert told.reasoning_tags == ("[THINK]", "[/THINK]")
+    error = refusal(launch("tiny-chat", reasoning_parser="nonesuch"))
+    assert error.param == "reasoning_parser"
+    assert "deepseek_r1" in error.message
+
+
+@pytest.mark.parametrize("name", ["openai", "qwen", "llama3", "deepseek-v3"])
+def test_names_of_other_servers_are_parsers_of_calls(name: str) -> None:
+    told = resolve(launch("tiny-chat", tool_call_parser=name)).model
+    assert told.tool_call_parser == name
+
+
 def test_an_unknown_parser_of_calls_is_refused() -> None:
     error = refusal(launch("tiny-chat", tool_call_parser="nonesuch"))
     assert error.param == "tool_call_parser"

@@ -23,6 +23,7 @@ from xinfer.model.llm.pipeline.template import ChatTemplate
 from xinfer.model.llm.pipeline.tools import Functions, ToolParser, detect, tool_parser
 from xinfer.model.llm.pipeline.tools.forced import force_call
 from xinfer.model.llm.pipeline.tools.parser import MOST_CALLS, MarkedParser
+from xinfer.model.llm.pipeline.tools.registry import HARMONY
 from xinfer.types.model import ModelSpec
 from xinfer.types.request import ChatRequest, Constraint
 
@@ -120,8 +121,9 @@ class Dialogue:
         self._takes_tools = template.takes_tools
         self._defaults = dict(spec.template_kwargs)
         named = spec.tool_call_parser
-        self._harmony = named == harmony.NAME or (not named and harmony.is_harmony(source))
-        self._tags = None if self._harmony else find_tags(source)
+        self._harmony = named == HARMONY or (not named and harmony.is_harmony(source))
+        told = Tags(*spec.reasoning_tags) if spec.reasoning_tags else find_tags(source)
+        self._tags = None if self._harmony else told
         self._told_apart = self._tags if spec.reasoning_content else None
         switches = () if self._harmony else _SWITCHES
         self._switches = [name for name in switches if name in source]

@@ -23,9 +23,6 @@ from xinfer.model.llm.pipeline.tools.calls import BrokenCall, Functions, make_ca
 from xinfer.model.llm.pipeline.tools.ends import marker_begins
 from xinfer.types.event import ToolCall
 
-NAME = "openai"
-"""vLLM's for the format."""
-
 _START, _CHANNEL, _MESSAGE = "<|start|>", "<|channel|>", "<|message|>"
 _END, _CALL, _RETURN, _CONSTRAIN = "<|end|>", "<|call|>", "<|return|>", "<|constrain|>"
 MARKERS = (_START, _CHANNEL, _MESSAGE, _END, _CALL, _RETURN, _CONSTRAIN)

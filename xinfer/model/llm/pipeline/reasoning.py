@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from xinfer.errors import InvalidRequest
 from xinfer.model.llm.pipeline.tools.ends import marker_begins
 
 
@@ -14,20 +15,38 @@ class Tags(NamedTuple):
     end: str
 
 
-_KNOWN = (
-    Tags("<think>", "</think>"),
-    Tags("[THINK]", "[/THINK]"),
-    Tags("<seed:think>", "</seed:think>"),
-    Tags("<|START_THINKING|>", "<|END_THINKING|>"),
-)
+PARSERS = {
+    "deepseek_r1": Tags("<think>", "</think>"),
+    "mistral": Tags("[THINK]", "[/THINK]"),
+    "seed_oss": Tags("<seed:think>", "</seed:think>"),
+    "command_a": Tags("<|START_THINKING|>", "<|END_THINKING|>"),
+}
+"""Tags by the names of those who write them, by vLLM's where it has them."""
+_ALIASES = {"qwen3": "deepseek_r1", "think": "deepseek_r1"}
 
 
 def find_tags(template: str) -> Tags | None:
     """The tags that a chat template knows of; None: the model does not think."""
-    for tags in _KNOWN:
+    for tags in PARSERS.values():
         if tags.begin in template or tags.end in template:
             return tags
     return None
+
+
+def reasoning_tags(name: str) -> Tags:
+    """The tags of a name.
+
+    Raises:
+        InvalidRequest: there are none; the message names those there are.
+    """
+    tags = PARSERS.get(_ALIASES.get(name, name))
+    if tags is None:
+        raise InvalidRequest(
+            f"There is no reasoning_parser {name[:100]!r}; there are: "
+            f"{', '.join([*PARSERS, *_ALIASES])}.",
+            param="reasoning_parser",
+        )
+    return tags
 
 
 class Thought(NamedTuple):

@@ -69,6 +69,7 @@ class ChatTemplate:
         self._reserved = _INPUTS | special_tokens.keys() | environment.globals.keys()
         self._max_length = max_length
         self._knows_developer = "developer" in source
+        self._knows_thinking = "message.thinking" in source
         self._wants_parts = not self._shows(_PROBE) and self._shows(_parts(_PROBE))
         self._wants_objects, self._takes_missing = self._find_history()
         self._wants_short_ids = bool(_WANTS_SHORT_IDS.search(source))
@@ -153,6 +154,9 @@ class ChatTemplate:
             content = "\n".join(_texts(content, index))
         if isinstance(content, str):
             prepared["content"] = _parts(content) if self._wants_parts else content
+        thoughts = prepared.get("reasoning_content")
+        if self._knows_thinking and thoughts and not content:
+            prepared.setdefault("thinking", thoughts)
         if prepared.get("tool_calls"):
             prepared["tool_calls"] = [self._call(call) for call in prepared["tool_calls"]]
             if content is None and not self._takes_missing:

@@ -420,6 +420,12 @@ def test_effort_is_told_in_the_words_of_the_template() -> None:
     assert (caught.value.code, caught.value.param) == ("unsupported_parameter", "reasoning_effort")
 
 
+def test_thoughts_are_told_apart_by_the_tags_that_are_given() -> None:
+    spec = ModelSpec(name="model", reasoning_tags=("<hm>", "</hm>"))
+    made = answer(prepare(Plain(), spec=spec), "<hm>So.</hm>Yes.")
+    assert joined(made) == ("So.", "Yes.", [], "stop")
+
+
 def test_a_launch_says_how_a_model_thinks_and_calls() -> None:
     spec = ModelSpec(
         name="model",

@@ -27,6 +27,14 @@ def render(source: str, messages: list[dict[str, Any]] = HELLO, **options: Any) 
     return template(source, bos_token="<s>").render(messages, options)
 
 
+def test_earlier_thoughts_have_the_name_that_the_template_has_for_them() -> None:
+    source = "{% for message in messages %}{{ message.thinking }}{{ message.content }}{% endfor %}"
+    thought = {"role": "assistant", "content": "", "reasoning_content": "Hm."}
+    template = ChatTemplate(source, {}, max_length=1000)
+    assert template.render([thought], {}) == "Hm."
+    assert template.render([{**thought, "content": "Yes."}], {}) == "Yes."
+
+
 def test_messages_become_a_prompt_that_ends_where_the_answer_begins() -> None:
     messages = [{"role": "system", "content": "Be brief."}, *HELLO]
     assert render(CHATML, messages) == (

@@ -12,6 +12,9 @@ from xinfer.model.llm.pipeline.tools.parser import ToolParser
 from xinfer.model.llm.pipeline.tools.pythonic import PythonicParser
 from xinfer.model.llm.pipeline.tools.xml import Glm45Parser, Qwen3CoderParser
 
+HARMONY = "openai"
+"""vLLM's name of gpt-oss's form, which is not one of calls alone: see `pipeline.harmony`."""
+
 PARSERS: dict[str, type[ToolParser]] = {
     "deepseek_v3": DeepSeekParser,
     "glm4": Glm4Parser,
@@ -36,6 +39,15 @@ _SIGNS: list[tuple[tuple[str, ...], str]] = [
 ]
 """What templates contain; the first row that is there whole counts."""
 
+ALIASES = {
+    "deepseek-r1": "deepseek_v3",
+    "deepseek-v3": "deepseek_v3",
+    "deepseek-v3.1": "deepseek_v3",
+    "llama3": "llama3_json",
+    "qwen": "hermes",
+}
+"""Xinference's names, in descriptions of models."""
+
 DEFAULT = "hermes"
 """Of templates that show functions and say nothing of the form: it has been copied most."""
 
@@ -46,13 +58,19 @@ def tool_parser(name: str) -> type[ToolParser]:
     Raises:
         InvalidRequest: there is none; the message names those there are.
     """
-    try:
-        return PARSERS[name]
-    except KeyError:
+    parser = PARSERS.get(ALIASES.get(name, name))
+    if parser is None:
+        there = ", ".join([*PARSERS, HARMONY, *ALIASES])
         raise InvalidRequest(
-            f"There is no tool_call_parser {name[:100]!r}; there are: {', '.join(PARSERS)}.",
+            f"There is no tool_call_parser {name[:100]!r}; there are: {there}.",
             param="tool_call_parser",
-        ) from None
+        )
+    return parser
+
+
+def is_parser(name: str) -> bool:
+    """Whether a form of calls has this name."""
+    return name in PARSERS or name in ALIASES or name == HARMONY
 
 
 def detect(template: str) -> type[ToolParser]:
