@@ -19,6 +19,9 @@ BOUND = 10 * TOKENS
 HI = [{"role": "user", "content": "Hello"}]
 
 
+HARD = "((a{0,99}){0,99}){0,99}"
+
+
 def _nested(depth: int) -> Any:
     return {"type": "array", "items": _nested(depth - 1)} if depth else {"type": "null"}
 
@@ -41,7 +44,18 @@ def _choices_of_choices() -> dict[str, Any]:
     }
 
 
+def _forced(parameters: Any) -> dict[str, Any]:
+    function = {"name": "f", "parameters": parameters}
+    return {"tool_choice": "required", "tools": [{"type": "function", "function": function}]}
+
+
 BOMBS: dict[str, dict[str, Any]] = {
+    "call": _forced({"properties": {"a": {"type": "string", "pattern": HARD}}}),
+    "long call": _forced({"properties": {"a": {"type": "array", "minItems": 10**6}}}),
+    "behind thoughts": {
+        "guided_regex": "(x{1000}){1000}",
+        "enable_thinking": True,
+    },
     "values": {"guided_json": {"enum": [f"v{number}" for number in range(10_000)]}},
     "nesting": {"guided_json": json.dumps(_nested(200))},
     "doubling": {"guided_json": _doubling()},
@@ -49,7 +63,7 @@ BOMBS: dict[str, dict[str, Any]] = {
     "endless reference": {"guided_json": {"$ref": "#"}},
     "items": {"guided_json": {"type": "array", "minItems": 10**6}},
     "multiples": {"guided_json": {"type": "integer", "multipleOf": 999_983}},
-    "pattern": {"guided_json": {"type": "string", "pattern": "((a{0,99}){0,99}){0,99}"}},
+    "pattern": {"guided_json": {"type": "string", "pattern": HARD}},
     "repetitions": {"guided_regex": "(x{1000}){1000}"},
     "groups": {"guided_regex": "(" * 1000 + "a" + ")*" * 1000},
     "choices": {"guided_choice": [f"v{number}" for number in range(10_000)]},
@@ -60,9 +74,9 @@ READINGS = 'root ::= a{60,}\na ::= x | x x | x a\nx ::= "a" | "aa" | a'
 """A text of it can be read in more ways the longer it gets."""
 
 
-@pytest.fixture(scope="module")
-def uid(server: Server) -> Iterator[str]:
-    yield server.launch("tiny-chat", model_engine="llama-cpp-python", model_uid="bombed")
+@pytest.fixture(scope="module", params=["llama-cpp-python", "xllamacpp"])
+def uid(server: Server, request: pytest.FixtureRequest) -> Iterator[str]:
+    yield server.launch("tiny-chat", model_engine=request.param, model_uid="bombed")
     server.terminate("bombed")
 
 
@@ -108,7 +122,7 @@ def test_s10_costly_constraints_are_refused_within_a_bound_and_a_stream_beside_t
                 answer = server.http.post("/v1/chat/completions", json=body)
                 passed = beside.events - before
                 assert answer.status_code == 400, (name, answer.text)
-                assert answer.json()["error"]["param"] == next(iter(fields)), answer.text
+                assert answer.json()["error"]["param"] == next(iter(fields)), (name, answer.text)
                 assert passed < BOUND, name
             body = {"model": uid, "messages": HI, "max_tokens": 60, "guided_grammar": READINGS}
             before = beside.events
