@@ -117,6 +117,24 @@ class Settings:
     cluster_key: str = _setting(
         "", "XINFERENCE_CLUSTER_KEY", "Private key (PEM file) of the cluster's certificate."
     )
+    ssl_certfile: str = _setting(
+        "",
+        "XINFERENCE_SSL_CERTFILE",
+        "Certificate chain (PEM file) with which the API is HTTPS. On the server's machine, the "
+        "command line trusts this certificate.",
+    )
+    ssl_keyfile: str = _setting(
+        "", "XINFERENCE_SSL_KEYFILE", "Private key (PEM file) of that certificate."
+    )
+    root_path: str = _setting(
+        "", "XINFERENCE_ROOT_PATH", "Path under which a proxy serves this server, such as /models."
+    )
+    trusted_proxies: str = _setting(
+        "127.0.0.1,::1",
+        "XINFERENCE_TRUSTED_PROXIES",
+        "Comma-separated addresses or networks of proxies whose X-Forwarded-Proto and "
+        "X-Forwarded-For are believed; * believes everybody.",
+    )
     cors_origins: str = _setting(
         "", "XINFERENCE_CORS_ORIGINS", "Comma-separated origins that browsers may call from."
     )
@@ -489,6 +507,12 @@ class Settings:
     @property
     def home_path(self) -> Path:
         return Path(self.home).expanduser()
+
+    @property
+    def prefix(self) -> str:
+        """`root_path` with a slash before it and none behind; empty without one."""
+        path = self.root_path.strip("/")
+        return f"/{path}" if path else ""
 
     @property
     def image_path(self) -> Path:

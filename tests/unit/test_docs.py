@@ -19,6 +19,7 @@ from tools.settings_doc import main as settings_doc
 from xinfer.api.app import create_app
 from xinfer.core.gateway import Control, Gateway, RoutingTable
 from xinfer.deploy import config_check
+from xinfer.deploy.cli.terminal import HELP
 from xinfer.model.engine import BUILTIN, find_engine
 from xinfer.settings import Settings
 
@@ -96,7 +97,7 @@ def test_files_of_declared_models_are_right(page: Page, tmp_path: Path) -> None:
 
 @each_page
 def test_routes_that_are_named_exist(page: Page) -> None:
-    routes = _routes()
+    routes = _routes() | set(re.findall(r"^  (/\w+)", HELP, re.MULTILINE))
     for span in page.code_spans:
         path = span.partition(" ")[2] if span.startswith("GET ") else span
         if re.fullmatch(r"/[\w/{}.]*", path):

@@ -15,6 +15,7 @@ from xinfer.api.lifetime import Drain
 from xinfer.api.metrics import Metrics
 from xinfer.api.middleware.body_limit import BodyLimit
 from xinfer.api.middleware.context import RequestContext
+from xinfer.api.middleware.root_path import RootPath
 from xinfer.api.render.deployments import ModelList
 from xinfer.api.routes import ROUTERS
 from xinfer.api.schemas.answers import ERROR_ANSWERS
@@ -66,6 +67,7 @@ def create_app(
         redoc_url=None,
         responses=ERROR_ANSWERS,
         redirect_slashes=False,
+        servers=[{"url": settings.prefix}] if settings.prefix else None,
     )
     app.state.services = services
     for router in ROUTERS:
@@ -90,4 +92,6 @@ def create_app(
             ],
         )
     app.add_middleware(RequestContext, services=services)
+    if settings.prefix:
+        app.add_middleware(RootPath, prefix=settings.prefix)
     return app

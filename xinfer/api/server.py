@@ -71,7 +71,9 @@ class _Server(uvicorn.Server):
                 config=self.config, server_state=self.server_state, app_state=self.lifespan.state
             )
 
-        taking = self._loop.create_task(self._loop.connect_accepted_socket(protocol, connection))
+        taking = self._loop.create_task(
+            self._loop.connect_accepted_socket(protocol, connection, ssl=self.config.ssl)
+        )
         self._taking.add(taking)
         taking.add_done_callback(self._taking.discard)
 
@@ -112,7 +114,10 @@ async def serve(
             log_level="warning",
             access_log=False,
             server_header=False,
-            proxy_headers=False,
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=settings.trusted_proxies,
+            ssl_certfile=settings.ssl_certfile or None,
+            ssl_keyfile=settings.ssl_keyfile or None,
             limit_concurrency=settings.http_limit_concurrency or None,
             timeout_keep_alive=max(1, round(settings.http_keep_alive)),
             timeout_graceful_shutdown=1,
@@ -131,7 +136,8 @@ async def serve(
         if leaving.done():
             return
         sockets = [socket.socket(fileno=number) for number in config.sockets]
-        if watchdog is not None and config.workers == 1:
+        # In plain HTTP alone: a thread that shakes hands for others would hold them up.
+        if watchdog is not None and config.workers == 1 and not settings.ssl_certfile:
             stand_in = StandIn(sockets, server.hand_over)
             watchdog.while_blocked = stand_in.serve
         serving = asyncio.create_task(server.serve(sockets=sockets), name="http")

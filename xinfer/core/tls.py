@@ -1,4 +1,5 @@
-"""TLS between nodes: one certificate, which every node has and which is all that a node trusts."""
+"""TLS between nodes: one certificate, which every node has and which is all that a node trusts.
+And the certificate of the API, as its own machine sees it."""
 
 from __future__ import annotations
 
@@ -34,6 +35,45 @@ def cluster_tls(settings: Settings) -> Tls | None:
             given, missing = "a key", "--ssl-cluster-cert (XINFERENCE_CLUSTER_CERT)"
         raise InvalidRequest(f"The cluster has {given} alone. Give {missing} too.")
     return _load(settings.cluster_cert, settings.cluster_key)
+
+
+def check_api_certificate(settings: Settings) -> None:
+    """Refuse what the API could not serve HTTPS with.
+
+    Raises:
+        InvalidRequest: a certificate without its key or the other way round, or they cannot be
+            read or do not match.
+    """
+    if not settings.ssl_certfile or not settings.ssl_keyfile:
+        given, missing = "a certificate", "--ssl-keyfile (XINFERENCE_SSL_KEYFILE)"
+        if not settings.ssl_certfile:
+            given, missing = "a key", "--ssl-certfile (XINFERENCE_SSL_CERTFILE)"
+        raise InvalidRequest(f"HTTPS has {given} alone. Give {missing} too.")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            settings.ssl_certfile, settings.ssl_keyfile
+        )
+    except OSError as error:  # SSLError is one
+        raise InvalidRequest(
+            f"The certificate {settings.ssl_certfile} and key {settings.ssl_keyfile} cannot be "
+            f"used: {error}. Expected are a certificate chain, and its key without a passphrase, "
+            "in PEM files."
+        ) from None
+
+
+def trusting(certfile: str) -> ssl.SSLContext:
+    """For a client that trusts the first certificate of a PEM file, whatever it is called by.
+
+    Raises:
+        OSError: the file cannot be read, or holds no certificate.
+    """
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    with open(certfile, encoding="ascii") as file:
+        leaf, end, _ = file.read().partition("-----END CERTIFICATE-----")
+    context.load_verify_locations(cadata=leaf + end)
+    return context
 
 
 def not_ours(peer: str, error: ssl.SSLError) -> HandshakeError:

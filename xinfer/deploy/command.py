@@ -24,6 +24,9 @@ _FOR_CHILDREN = {
     "log_level": "XINFERENCE_LOG_LEVEL",
     "ssl_cluster_cert": "XINFERENCE_CLUSTER_CERT",
     "ssl_cluster_key": "XINFERENCE_CLUSTER_KEY",
+    "ssl_certfile": "XINFERENCE_SSL_CERTFILE",
+    "ssl_keyfile": "XINFERENCE_SSL_KEYFILE",
+    "root_path": "XINFERENCE_ROOT_PATH",
 }
 """Options that are settings, by the variables through which all processes read them."""
 
@@ -96,7 +99,7 @@ def run(parser: argparse.ArgumentParser, argv: list[str], serve: Serve) -> NoRet
             os.environ[variable] = getattr(options, option)
     try:
         settings = Settings.from_env()
-        _check_certificate(settings)
+        _check_certificates(settings)
     except (ValueError, XinferError) as error:
         sys.exit(f"{parser.prog}: {error}")
     # Children get what they need of it by pipe.
@@ -114,8 +117,12 @@ def run(parser: argparse.ArgumentParser, argv: list[str], serve: Serve) -> NoRet
         sys.exit("\n".join(f"{parser.prog}: {line}" for line in str(error).splitlines()))
 
 
-def _check_certificate(settings: Settings) -> None:
+def _check_certificates(settings: Settings) -> None:
     if settings.cluster_cert or settings.cluster_key:
         from xinfer.core.tls import cluster_tls  # costs memory, which this process is to spare
 
         cluster_tls(settings)
+    if settings.ssl_certfile or settings.ssl_keyfile:
+        from xinfer.core.tls import check_api_certificate
+
+        check_api_certificate(settings)

@@ -47,6 +47,11 @@ def add_options(parser: argparse.ArgumentParser, *, otherwise: str = "") -> None
         metavar="N",
         help="API processes (default 1)",
     )
+    parser.add_argument("--ssl-certfile", metavar="FILE", help="serve HTTPS with this certificate")
+    parser.add_argument("--ssl-keyfile", metavar="FILE", help="its private key (PEM)")
+    parser.add_argument(
+        "--root-path", metavar="PATH", help="path under which a proxy serves this server"
+    )
 
 
 def serve(
@@ -73,7 +78,8 @@ def serve(
     declared = config.read(config_file) if config_file else None
     wanted = DEFAULT_PORT if options.port is None else options.port
     listener = listen(options.host, wanted, search=search_port and options.port is None)
-    url = endpoint(options.host, listener.getsockname()[1])
+    scheme = "https" if settings.ssl_certfile else "http"
+    url = endpoint(options.host, listener.getsockname()[1], scheme)
     warn_if_open(options.host, settings)
     run_dir = tempfile.mkdtemp(prefix="xinfer-")
     launches: list[subprocess.Popen[bytes]] = []

@@ -126,9 +126,9 @@ def loopback() -> str:
     raise CannotListen("This machine has no loopback address; bring its `lo` interface up.")
 
 
-def endpoint(host: str, port: int) -> str:
+def endpoint(host: str, port: int, scheme: str = "http") -> str:
     """The URL by which a client on this machine reaches the socket."""
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(host, host)
     if ":" in shown and not shown.startswith("["):
         shown = f"[{shown}]"
-    return f"http://{shown}:{port}"
+    return f"{scheme}://{shown}:{port}"

@@ -83,7 +83,8 @@ async def _draw(request: Request, body: ImageBody, task: str) -> Response:
     call = begin_call(request, body, task)
     pictures = await within(request.receive, here.drain, _drawn(call, body, task))
     store = None if body.response_format == "b64_json" else ImageStore(here.settings)
-    base = (here.settings.public_url or str(request.base_url)).rstrip("/")
+    reached = str(request.base_url).rstrip("/") + here.settings.prefix
+    base = here.settings.public_url.rstrip("/") or reached
     if any(picture.prompt_cut for picture in pictures):
         call.headers[TRUNCATED_HEADER] = str(len(body.prompt))
     answer = await image_list(pictures, call.created, store=store, base=base)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Concatenate, ParamSpec
 
 import click
+import httpx
 
 from xinfer.client import APIConnectionError, APIError, Client, UnsupportedModelError
 
@@ -31,9 +32,21 @@ def with_client(command: Callable[Concatenate[Client, P], None]) -> Callable[...
     @click.option(
         "--api-key", "-ak", envvar="XINFERENCE_API_KEY", show_envvar=True, help="Key for it."
     )
+    @click.option(
+        "--ssl-certfile",
+        envvar="XINFERENCE_SSL_CERTFILE",
+        show_envvar=True,
+        help="Certificate (PEM) of a server with HTTPS, to be trusted by whatever address.",
+    )
     @functools.wraps(command)
-    def connected(endpoint: str, api_key: str | None, *args: P.args, **kwargs: P.kwargs) -> None:
-        with _told_in_one_line(), _connect(endpoint, api_key) as client:
+    def connected(
+        endpoint: str,
+        api_key: str | None,
+        ssl_certfile: str | None,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> None:
+        with _told_in_one_line(), _connect(endpoint, api_key, ssl_certfile) as client:
             command(client, *args, **kwargs)
 
     return connected
@@ -60,11 +73,24 @@ def explain(error: APIError) -> str:
     return error.detail
 
 
-def _connect(endpoint: str, api_key: str | None) -> Client:
+def _connect(endpoint: str, api_key: str | None, certificate: str | None) -> Client:
+    https = endpoint.lower().startswith("https:")
+    transport = _trusting(certificate) if certificate and https else None
     try:
-        return Client(endpoint, api_key)
+        return Client(endpoint, api_key, transport=transport)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--endpoint") from error
+
+
+def _trusting(certificate: str) -> httpx.HTTPTransport:
+    from xinfer.core.tls import trusting
+
+    try:
+        return httpx.HTTPTransport(verify=trusting(certificate))
+    except OSError as error:
+        raise click.ClickException(
+            f"The certificate {certificate} cannot be used: {error}."
+        ) from None
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from xinfer.deploy.cli.conversation import SETTINGS, Conversation, Piece, pictur
 _QUOTES = '"""'
 _PROMPT, _MORE = ">>> ", "... "
 
-_HELP = f"""\
+HELP = f"""\
   {_QUOTES}              begin and end a question of several lines
   /system [TEXT]   instructions for the model; without TEXT, none
   /image FILE|URL  a picture for the next question
@@ -22,6 +22,7 @@ _HELP = f"""\
   /show            what is set
   /clear           begin a new conversation
   /bye             leave; so does Ctrl-D. Ctrl-C ends an answer"""
+"""What can be entered beside questions."""
 
 
 def converse(talk: Conversation, uid: str) -> None:
@@ -86,7 +87,7 @@ def _obey(talk: Conversation, entered: str) -> None:
     rest = rest.strip()
     try:
         if command == "/help":
-            click.echo(_HELP)
+            click.echo(HELP)
         elif command == "/clear":
             talk.clear()
             _note("a new conversation")

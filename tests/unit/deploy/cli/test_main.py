@@ -75,7 +75,9 @@ def test_every_command_loads_and_takes_endpoint_and_key(name: str) -> None:
     assert command.name == name
     flags = {flag for parameter in command.params for flag in parameter.opts}
     expected = {"--endpoint", "-e", "--api-key", "-ak"}
-    assert (expected <= flags) is (name not in {"pull", "cal-model-mem"})  # which need no server
+    assert (expected <= flags) is (
+        name not in {"pull", "cal-model-mem", "completion"}  # which need no server
+    )
 
 
 @pytest.mark.parametrize("arguments", [["lst"], ["terminate"], ["list", "--fmt", "json"]])
