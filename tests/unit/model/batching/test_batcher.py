@@ -130,7 +130,17 @@ def test_nobody_waits_for_a_long_text_that_is_tokenized() -> None:
         others = [one.add(letter) for letter in "def"]
         assert one.ended(*others).keys() == set(others)
         engine.go_on.set()
-        assert one.ended(long) == {long: [vector([ord("b")] * CONTEXT)]}
+        assert one.ended(long) == {long: vectors("b" * CONTEXT)}
+
+
+def test_what_is_short_is_tokenized_beside_the_long_text_of_its_own_request() -> None:
+    engine = SlowTokenizer()
+    with running(engine) as one:
+        job = one.add("b" * (1 << 17), "c")
+        one.tokenized(1)
+        assert engine.tokenized == ["c"]
+        engine.go_on.set()
+        assert one.ended(job) == {job: vectors("b" * CONTEXT, "c")}
 
 
 def test_a_text_that_the_tokenizer_breaks_over_fails_its_own_request_only() -> None:
