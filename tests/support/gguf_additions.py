@@ -160,3 +160,66 @@ def _finish(writer: gguf.GGUFWriter) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def audio_tower(path: Path, width: int, *, seed: int = 6) -> Path:
+    """A projector file that hears, as of Qwen2-Audio: a random transformer over a spectrogram of
+    half a minute, each of which becomes 750 tokens of the `width` of the language model."""
+    inner, layers, wide, bins, positions = 32, 2, 64, 128, 1500
+    random = np.random.default_rng(seed)
+    writer = gguf.GGUFWriter(path, "clip")
+    writer.add_type("mmproj")
+    writer.add_file_type(gguf.LlamaFileType.ALL_F32)
+    writer.add_bool("clip.has_audio_encoder", True)
+    writer.add_string("clip.projector_type", "qwen2a")
+    writer.add_bool("clip.use_gelu", True)
+    for key, value in (
+        ("num_mel_bins", bins),
+        ("embedding_length", inner),
+        ("feed_forward_length", wide),
+        ("block_count", layers),
+        ("projection_dim", width),
+        ("attention.head_count", 2),
+    ):
+        writer.add_uint32(f"clip.audio.{key}", value)
+    writer.add_float32("clip.audio.attention.layer_norm_epsilon", 1e-5)
+
+    def weight(name: str, *shape: int, scale: float = 1.0) -> None:
+        values = random.standard_normal(shape, dtype=np.float32)
+        scaled = values * np.float32(scale / np.sqrt(np.prod(shape[1:])))
+        writer.add_tensor(f"{name}.weight", scaled)
+
+    def bias(name: str, *shape: int) -> None:
+        writer.add_tensor(f"{name}.bias", np.zeros(shape, np.float32))
+
+    def norm(name: str) -> None:
+        writer.add_tensor(f"{name}.weight", np.ones(inner, np.float32))
+        bias(name, inner)
+
+    for number, channels in ((1, bins), (2, inner)):
+        weight(f"a.conv1d.{number}", inner, channels, 3)
+        bias(f"a.conv1d.{number}", inner, 1)
+    weight("a.position_embd", positions, inner)
+    norm("a.post_ln")
+    for number in range(layers):
+        block = f"a.blk.{number}."
+        for name, rows, columns in (
+            ("attn_q", inner, inner),
+            ("attn_k", inner, inner),
+            ("attn_v", inner, inner),
+            ("attn_out", inner, inner),
+            ("ffn_up", wide, inner),
+            ("ffn_down", inner, wide),
+        ):
+            weight(block + name, rows, columns)
+            if name != "attn_k":  # as of Whisper
+                bias(block + name, rows)
+        norm(block + "ln1")
+        norm(block + "ln2")
+    weight("mm.a.fc", width, inner, scale=8.0)
+    bias("mm.a.fc", width)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path

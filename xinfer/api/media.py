@@ -1,11 +1,11 @@
-"""Pictures in a conversation: from URLs to the bytes that a replica gets."""
+"""Pictures and recordings in a conversation: from URLs to the bytes that a replica gets."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import binascii
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -14,41 +14,53 @@ from fastapi import Request
 from xinfer.api.fetch import Fetcher, Reference, is_remote
 from xinfer.api.lifetime import within
 from xinfer.api.services import services
+from xinfer.core.gateway import RoutingTable
 from xinfer.errors import InvalidRequest
-from xinfer.types.deployment import DeploymentStatus
+from xinfer.types.model import Loaded
 from xinfer.types.request import ChatRequest, Media
+
+PICTURE, RECORDING = "picture", "recording"
+
+_ABILITIES = {PICTURE: "vision", RECORDING: "audio"}
+_STANDS_FOR = {
+    "image_url": "image_url",
+    "input_audio": "input_audio",
+    "audio_url": "input_audio",
+}
+_MOST_NAMED = 8
 
 DECODE_ON_THREAD = 256 << 10
 """Characters of URLs from which they are decoded on a thread."""
 
 
 async def with_media(request: Request, uid: str, chat: ChatRequest) -> ChatRequest:
-    """The request with its pictures in `media`, for a model that is there; with none, the same
-    request. It ends early when the client leaves.
+    """The request with its pictures and recordings in `media`, for a model that is there; with
+    none, the same request. It ends early when the client leaves.
 
     Raises:
         InvalidRequest: a URL is neither a data URL in base64 nor one that can be fetched, or the
-            model takes no pictures; names the part.
+            model takes no such media; names the part.
         PayloadTooLarge: more is named by URL than is fetched for a request.
     """
-    references = list(_references(chat.messages))
-    if not references:
+    parts = list(_media_parts(chat.messages))
+    if not parts:
         return chat
     here = services(request)
-    remote = [reference for reference in references if is_remote(reference.url)]
-    if remote:
-        _require_sight(here.table.status(uid), remote[0])
-    work = take_media(chat, references, here.fetcher)
+    for reference, kind in parts:
+        if kind == RECORDING or is_remote(reference.url):
+            _require_ability(here.table, uid, reference, kind)
+    work = take_media(chat, parts, here.fetcher)
     return await within(request.receive, here.drain, work)
 
 
 async def take_media(
-    chat: ChatRequest, references: list[Reference], fetcher: Fetcher
+    chat: ChatRequest, parts: Sequence[tuple[Reference, str]], fetcher: Fetcher
 ) -> ChatRequest:
-    """The same, for its references."""
-    read = await read_references(references, fetcher)
+    """The same, for its parts with media."""
+    read = await read_references([reference for reference, _ in parts], fetcher)
     media = tuple(
-        Media(data, reference.where) for data, reference in zip(read, references, strict=True)
+        Media(data, reference.where, kind)
+        for data, (reference, kind) in zip(read, parts, strict=True)
     )
     return msgspec.structs.replace(chat, messages=_with_numbers(chat.messages), media=media)
 
@@ -70,29 +82,45 @@ async def read_references(references: list[Reference], fetcher: Fetcher) -> list
     return [next(sources[is_remote(reference.url)]) for reference in references]
 
 
-def _require_sight(status: DeploymentStatus, reference: Reference) -> None:
-    """Nothing is fetched for a model that cannot look at it."""
-    if status.loaded is not None and not status.loaded.abilities.media:
-        raise InvalidRequest(
-            f"{reference.where} is a picture, and model {status.deployment.uid!r} takes none. "
-            "Models with `vision` among their `model_ability` do.",
-            param=reference.where,
-        )
+def _require_ability(table: RoutingTable, uid: str, reference: Reference, kind: str) -> None:
+    """Nothing is fetched for a model that cannot take it."""
+    loaded = table.status(uid).loaded
+    if loaded is None or _takes(loaded, kind):
+        return
+    others = [
+        one.deployment.uid
+        for one in table.deployments()
+        if one.loaded is not None and _takes(one.loaded, kind)
+    ]
+    raise InvalidRequest(
+        f"{reference.where} is a {kind}, and model {uid!r} takes none. Those here that do: "
+        f"{', '.join(others[:_MOST_NAMED]) or 'none'}. A model that does has "
+        f"{_ABILITIES[kind]!r} among its `model_ability`.",
+        param=reference.where,
+    )
 
 
-def _is_picture(part: Any) -> bool:
-    return bool(part["type"] == "image_url")
+def _takes(loaded: Loaded, kind: str) -> bool:
+    return loaded.abilities.audio if kind == RECORDING else loaded.abilities.media
 
 
-def _references(messages: list[dict[str, Any]]) -> Iterator[Reference]:
-    """Where each picture is, and its URL."""
+def _media_parts(messages: list[dict[str, Any]]) -> Iterator[tuple[Reference, str]]:
+    """Where each picture and recording is and its URL, and which of both it is."""
     for index, message in enumerate(messages):
         content = message.get("content")
-        if isinstance(content, list):
-            for number, part in enumerate(content):
-                if _is_picture(part):
-                    where = f"messages[{index}].content[{number}]"
-                    yield Reference(part["image_url"]["url"], where)
+        if not isinstance(content, list):
+            continue
+        for number, part in enumerate(content):
+            where = f"messages[{index}].content[{number}]"
+            kind = part["type"]
+            if kind == "image_url":
+                yield Reference(part["image_url"]["url"], where), PICTURE
+            elif kind == "audio_url":
+                yield Reference(part["audio_url"]["url"], where), RECORDING
+            elif kind == "input_audio":
+                sent = part["input_audio"]
+                url = f"data:audio/{sent['format']};base64,{sent['data']}"
+                yield Reference(url, where), RECORDING
 
 
 def _with_numbers(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -104,8 +132,9 @@ def _with_numbers(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if isinstance(content, list):
             parts = []
             for part in content:
-                if _is_picture(part):
-                    part = {"type": "image_url", "media": count}
+                stands = _STANDS_FOR.get(part["type"])
+                if stands is not None:
+                    part = {"type": stands, "media": count}
                     count += 1
                 parts.append(part)
             message = {**message, "content": parts}
@@ -122,13 +151,11 @@ def _decode(url: str, where: str) -> bytes:
     kind, comma, data = rest.partition(",")
     if scheme.lower() != "data" or not comma or not kind.lower().endswith(";base64"):
         raise InvalidRequest(
-            f"The URL of the picture in {where} is not one that is taken here; expected one with "
+            f"The URL in {where} is not one that is taken here; expected one with "
             "https or http, or a data URL in base64: data:image/png;base64,...",
             param=where,
         )
     try:
         return base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError):
-        raise InvalidRequest(
-            f"The data URL of the picture in {where} is not valid base64.", param=where
-        ) from None
+        raise InvalidRequest(f"What is in {where} is not valid base64.", param=where) from None

@@ -170,6 +170,9 @@ class Abilities(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     adapters: frozenset[str] = frozenset()
     """Names of the LoRA adapters that it has loaded."""
     media: bool = False
+    """Takes pictures in a conversation."""
+    audio: bool = False
+    """Takes recordings in a conversation."""
     sampling: frozenset[str] = frozenset()
     """Names of the `Sampling` fields it honours beyond max_tokens."""
     encode: EncodeAbilities | None = None

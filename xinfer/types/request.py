@@ -65,6 +65,8 @@ class Media(msgspec.Struct, frozen=True, array_like=True):
     data: bytes
     where: str
     """The part of the request that it came in, for errors: messages[0].content[1], image."""
+    kind: str = "picture"
+    """In a conversation: picture or recording."""
 
 
 class ChatRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="chat"):
@@ -72,7 +74,8 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
 
     messages: list[dict[str, Any]]
     media: tuple[Media, ...] = ()
-    """A part `{"type": "image_url", "media": n}` of a message stands for number n of them."""
+    """A part `{"type": "image_url", "media": n}` of a message stands for number n of them; so does
+    one of the type `input_audio`."""
     template_kwargs: dict[str, Any] = {}
     reasoning_effort: str | None = None
     tools: list[dict[str, Any]] = []

@@ -62,6 +62,7 @@ def deployment(
     failure: XinferError | None = None,
     encode: EncodeAbilities | None = None,
     media: bool = False,
+    audio: bool = False,
     tasks: frozenset[str] = frozenset(),
     details: dict[str, Any] | None = None,
     aliases: tuple[str, ...] = (),
@@ -78,7 +79,7 @@ def deployment(
     loaded = Loaded(
         context_length=2048,
         concurrency=4,
-        abilities=Abilities(encode=encode, media=media, tasks=tasks),
+        abilities=Abilities(encode=encode, media=media, audio=audio, tasks=tasks),
         details=details or {},
     )
     ready = state is DeploymentState.READY

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import threading
 from typing import Any
@@ -109,6 +110,63 @@ async def test_every_route_with_a_conversation_fetches(route: str) -> None:
     (request,) = api.gateway.requests
     assert isinstance(request, ChatRequest)
     assert [one.data for one in request.media] == [b"fetched"]
+
+
+def recording(data: bytes, format: Any = "wav") -> dict[str, Any]:
+    sent = {"data": base64.b64encode(data).decode(), "format": format}
+    return {"type": "input_audio", "input_audio": sent}
+
+
+async def test_recordings_come_beside_pictures_and_are_told_apart() -> None:
+    async with running_site(response(b"fetched")) as site:
+        api = Api(deployment(media=True, audio=True), fetch_private_networks=True)
+        url = {"type": "audio_url", "audio_url": {"url": f"http://127.0.0.1:{site.port}/"}}
+        parts = [recording(b"a"), picture(data_url(PICTURE)), url, recording(b"b", "mp3")]
+        answer = await api.chat(messages=[{"role": "user", "content": parts}])
+        assert answer.status_code == 200, answer.text
+    (request,) = api.gateway.requests
+    assert isinstance(request, ChatRequest)
+    assert [(one.data, one.kind) for one in request.media] == [
+        (b"a", "recording"),
+        (PICTURE, "picture"),
+        (b"fetched", "recording"),
+        (b"b", "recording"),
+    ]
+    assert request.messages[0]["content"] == [
+        {"type": "input_audio", "media": 0},
+        {"type": "image_url", "media": 1},
+        {"type": "input_audio", "media": 2},
+        {"type": "input_audio", "media": 3},
+    ]
+
+
+async def test_a_recording_for_a_model_that_does_not_hear_names_those_that_do() -> None:
+    api = Api(deployment(media=True), deployment("hears", audio=True), deployment("deaf"))
+    answer = await api.chat(messages=[{"role": "user", "content": [text("a"), recording(b"a")]}])
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert error["param"] == "messages[0].content[1]"
+    assert "Those here that do: hears." in error["message"]
+    assert api.gateway.requests == []
+
+
+@pytest.mark.parametrize(
+    ("part", "param"),
+    [
+        ({"type": "input_audio"}, "input_audio"),
+        ({"type": "input_audio", "input_audio": {"data": "YQ=="}}, "input_audio.format"),
+        ({"type": "input_audio", "input_audio": {"format": "wav"}}, "input_audio.data"),
+        (recording(b"a", "flac"), "input_audio.format"),
+        ({"type": "audio_url", "audio_url": {}}, "audio_url.url"),
+    ],
+)
+async def test_a_recording_in_another_form_is_refused_by_name(
+    part: dict[str, Any], param: str
+) -> None:
+    api = Api(deployment(audio=True))
+    response = await api.chat(messages=[{"role": "user", "content": [part]}])
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == f"messages.0.content.0.{param}"
 
 
 async def test_nothing_is_fetched_for_a_model_that_takes_no_pictures() -> None:

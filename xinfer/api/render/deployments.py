@@ -106,8 +106,11 @@ def _abilities(status: DeploymentStatus) -> tuple[str, ...]:
     """The model's, and what was loaded beside it."""
     model = status.deployment.model
     abilities = model.abilities or ENCODERS.get(model.type, ())
-    if status.loaded and status.loaded.abilities.media and "vision" not in abilities:
-        return (*abilities, "vision")
+    loaded = status.loaded
+    if loaded is not None and loaded.abilities.media and "vision" not in abilities:
+        abilities = (*abilities, "vision")
+    if loaded is not None and loaded.abilities.audio and "audio" not in abilities:
+        abilities = (*abilities, "audio")
     return abilities
 
 

@@ -37,13 +37,46 @@ class ImagePart(TypedDict):
 
 
 @_open
+class InputAudio(TypedDict):
+    """A recording's bytes in base64."""
+
+    data: str
+    format: Literal["wav", "mp3"]
+
+
+@_open
+class AudioPart(TypedDict):
+    """A recording; taken by models that have the ability `audio`."""
+
+    type: Literal["input_audio"]
+    input_audio: InputAudio
+
+
+@_open
+class AudioUrl(TypedDict):
+    """A recording, in a data URL or where it is."""
+
+    url: str
+
+
+@_open
+class AudioUrlPart(TypedDict):
+    """The same, as vLLM has it."""
+
+    type: Literal["audio_url"]
+    audio_url: AudioUrl
+
+
+@_open
 class MediaPart(TypedDict):
-    """A sound, film or file; taken by models that have the ability."""
+    """A film or file, which no engine here takes."""
 
-    type: Literal["input_audio", "video_url", "file"]
+    type: Literal["video_url", "file"]
 
 
-Part = Annotated[TextPart | ImagePart | MediaPart, Field(discriminator="type")]
+Part = Annotated[
+    TextPart | ImagePart | AudioPart | AudioUrlPart | MediaPart, Field(discriminator="type")
+]
 # One wrong part is enough to know; a list of a million is not looked through.
 Parts = TypeAliasType("Parts", Annotated[list[Part], FailFast()])
 Content = str | Parts

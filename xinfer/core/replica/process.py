@@ -142,7 +142,8 @@ class ReplicaProcess:
 
             return EncodeBackend(engine, loaded), encode_slots(loaded)
         if isinstance(engine, TokenEngine):  # it has its tokenizer only once it has loaded
-            media = engine if loaded.abilities.media and isinstance(engine, MediaEngine) else None
+            takes = loaded.abilities.media or loaded.abilities.audio
+            media = engine if takes and isinstance(engine, MediaEngine) else None
             constraints = engine if isinstance(engine, ConstrainingEngine) else None
             pipeline = TextPipeline(engine.tokenizer, loaded, model, media, constraints)
             return TokenBackend(engine, pipeline), loaded.concurrency

@@ -1,4 +1,4 @@
-"""The file that turns pictures into a language model's embeddings: where it is, what it says."""
+"""The file that turns pictures or recordings into a language model's embeddings."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ logger = logging.getLogger(__name__)
 
 AUTO, OFF = "auto", "off"
 
+_TOWERS = ("vision", "audio")
 _SIZES = (
     "image_size",
     "patch_size",
+    "num_mel_bins",
     "embedding_length",
     "feed_forward_length",
     "block_count",
@@ -32,8 +34,7 @@ def find_projector(model_path: str, option: str) -> GgufMetadata | None:
             if that is one file.
 
     Raises:
-        InvalidRequest: the file that was asked for is none, is damaged, or is no projector for
-            pictures.
+        InvalidRequest: the file that was asked for is none, is damaged, or is no projector.
     """
     if option == OFF:
         return None
@@ -52,9 +53,9 @@ def find_projector(model_path: str, option: str) -> GgufMetadata | None:
     try:
         projector = _read(found[0])
     except InvalidRequest as error:
-        logger.warning("%s The model takes no pictures.", error.message)
+        logger.warning("%s The model takes no pictures and no recordings.", error.message)
         return None
-    logger.info("Taking %s, which lies beside the model, for pictures", found[0])
+    logger.info("Taking %s, which lies beside the model", found[0])
     return projector
 
 
@@ -88,23 +89,30 @@ def _read(path: Path) -> GgufMetadata:
 def _check(gguf: GgufMetadata) -> None:
     """What llama.cpp would end the process over."""
     values = gguf.values
-    if gguf.architecture != "clip" or values.get("clip.has_vision_encoder") is not True:
-        raise InvalidRequest(f"{gguf.path} is no projector for pictures.")
-    kinds = [values.get(key) for key in ("clip.projector_type", "clip.vision.projector_type")]
+    towers = [name for name in _TOWERS if values.get(f"clip.has_{name}_encoder") is True]
+    if gguf.architecture != "clip" or not towers:
+        raise InvalidRequest(f"{gguf.path} is no projector for pictures or recordings.")
+    kinds = [values.get("clip.projector_type")]
+    kinds += [values.get(f"clip.{name}.projector_type") for name in towers]
     if not any(isinstance(kind, str) for kind in kinds):
         raise InvalidRequest(f"{gguf.path} does not say what kind of projector it is.")
     for name, value in values.items():
         switch = name.startswith(("clip.use_", "clip.has_"))
         if switch and not isinstance(value, bool):
             raise InvalidRequest(f"{gguf.path} has {value!r} for {name}; expected a truth value.")
-    sizes: dict[str, Any] = {name: values.get(f"clip.vision.{name}") for name in _SIZES}
+    for name in towers:
+        _check_sizes(gguf, name)
+    if any(tensor.size is None for tensor in gguf.tensors):
+        raise InvalidRequest(f"{gguf.path} has tensors of a type that is not known here.")
+
+
+def _check_sizes(gguf: GgufMetadata, tower: str) -> None:
+    sizes: dict[str, Any] = {name: gguf.values.get(f"clip.{tower}.{name}") for name in _SIZES}
     for name, value in sizes.items():
         if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
             raise InvalidRequest(
-                f"{gguf.path} has {value!r} for clip.vision.{name}; expected a whole number."
+                f"{gguf.path} has {value!r} for clip.{tower}.{name}; expected a whole number."
             )
     width, heads = sizes["embedding_length"], sizes["attention.head_count"]
     if width is not None and heads is not None and (heads < 1 or width % heads):
         raise InvalidRequest(f"{gguf.path} has {heads} attention heads in a width of {width}.")
-    if any(tensor.size is None for tensor in gguf.tensors):
-        raise InvalidRequest(f"{gguf.path} has tensors of a type that is not known here.")

@@ -1,4 +1,4 @@
-"""Pictures through llama.cpp's mtmd: from bytes to tokens in the KV cache."""
+"""Pictures and recordings through llama.cpp's mtmd: from bytes to tokens in the KV cache."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Pictures:
 
 
 class Vision:
-    """A model's vision tower and projector.
+    """A model's projector, with the tower before it that sees, the one that hears, or both.
 
     Args:
         path: the projector's file, which has been checked.
@@ -72,6 +72,8 @@ class Vision:
                 f"llama.cpp cannot use {path} with this model: {reason or 'it gave no reason'}.",
                 param="mmproj",
             )
+        self.sees = bool(mtmd.mtmd_support_vision(self._pointer))
+        self.hears = bool(mtmd.mtmd_support_audio(self._pointer))
         # Such pictures have to be computed in one piece.
         self._whole = bool(mtmd.mtmd_decode_use_non_causal(self._pointer, None))
         self._options = mtmd.mtmd_helper_init_opt_default()
@@ -159,9 +161,9 @@ class Vision:
     def _check_size(self, medium: Media, tokens: int) -> None:
         if self._whole and tokens > self._most:
             raise InvalidRequest(
-                f"The picture in {medium.where} takes {tokens} tokens, and this model computes all "
-                f"of them at once; its launch allows {self._most}. Launch it with n_batch and "
-                f"n_ubatch of {tokens}, or send a smaller picture.",
+                f"The {medium.kind} in {medium.where} takes {tokens} tokens, and this model "
+                f"computes all of them at once; its launch allows {self._most}. Launch it with "
+                f"n_batch and n_ubatch of {tokens}, or send a smaller one.",
                 param=medium.where,
             )
 
@@ -192,6 +194,8 @@ class Vision:
                 if number < len(media):
                     if number == decoded:
                         bitmaps.append(self._decode(media[number], keep=True))
+                    elif media[number].kind == "recording":
+                        bitmaps.append(mtmd.mtmd_bitmap_init_from_audio(sizes[number][0], None))
                     else:
                         bitmaps.append(mtmd.mtmd_bitmap_init(*sizes[number], None))
                     mtmd.mtmd_bitmap_set_id(bitmaps[-1], str(number).encode())
@@ -208,7 +212,7 @@ class Vision:
         if code != 0:
             where = ", ".join(medium.where for medium in media)
             raise InvalidRequest(
-                f"llama.cpp cannot prepare these pictures for the model: {where}. The model's log "
+                f"llama.cpp cannot prepare these pictures or recordings: {where}. The model's log "
                 "has its reason.",
                 param=media[0].where,
             )
@@ -227,9 +231,12 @@ class Vision:
         )
         if found.video_ctx:
             mtmd.mtmd_helper_video_free(found.video_ctx)
-        if not found.bitmap or found.video_ctx:
+        heard = bool(found.bitmap) and bool(mtmd.mtmd_bitmap_is_audio(found.bitmap))
+        if not found.bitmap or found.video_ctx or heard != (medium.kind == "recording"):
+            if found.bitmap:
+                mtmd.mtmd_bitmap_free(found.bitmap)
             raise InvalidRequest(
-                f"The picture in {medium.where} is damaged: it cannot be decoded.",
+                f"The {medium.kind} in {medium.where} is damaged: it cannot be decoded.",
                 param=medium.where,
             )
         return found.bitmap

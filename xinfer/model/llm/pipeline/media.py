@@ -1,4 +1,4 @@
-"""Pictures in a conversation: checked before they are decoded, and put into the prompt."""
+"""Pictures and recordings in a conversation: checked, and put into the prompt."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from xinfer.errors import InvalidRequest, PayloadTooLarge
 from xinfer.model.engine import MediaEngine, MediaPrompt, SigningMediaEngine
 from xinfer.model.llm.pipeline.template import ChatTemplate, Parts
 from xinfer.model.pictures import MAX_MEDIA, check_picture
+from xinfer.model.recordings import check_recording
+from xinfer.types.model import Abilities
 from xinfer.types.request import Media
 
 
@@ -60,7 +62,8 @@ class MediaPrompts:
             if numbers.count(number) != 1:
                 raise InvalidRequest(
                     f"The model's chat template shows {medium.where} {numbers.count(number)} "
-                    "times; expected once. The model may not take pictures in such a message.",
+                    f"times; expected once. The model may not take a {medium.kind} in such a "
+                    "message.",
                     param=medium.where,
                 )
         return self._engine.media_prompt(texts[::2], [media[number] for number in numbers])
@@ -89,30 +92,30 @@ class MediaPrompts:
             return {**message, "content": self._hide(content)}
         if not isinstance(content, list):
             return message
-        if not any(map(_is_picture, content)):
+        if not any(map(_is_medium, content)):
             return {**message, "content": [self._hide_part(part) for part in content]}
         for number, part in enumerate(content):
-            if not _is_picture(part) and part["type"] != "text":
+            if not _is_medium(part) and part["type"] != "text":
                 where = f"messages[{index}].content[{number}]"
                 raise InvalidRequest(
                     f"{where} is of type {part['type']!r}; this model takes parts of the types "
-                    "'text' and 'image_url'.",
+                    "'text', and 'image_url' or 'input_audio'.",
                     param=where,
                 )
         if self._sign:
-            parts = [{"type": "image"} if _is_picture(p) else self._hide_part(p) for p in content]
+            parts = [{"type": "image"} if _is_medium(p) else self._hide_part(p) for p in content]
             return {**message, "content": Parts(parts)}
         return {**message, "content": self._marked(content)}
 
     def _marked(self, parts: Sequence[dict[str, Any]]) -> str:
-        text, beside_picture = "", True
+        text, beside_medium = "", True
         for part in parts:
-            if _is_picture(part):
+            if _is_medium(part):
                 text += f"{self._name}{part['media']}__>"
-                beside_picture = True
+                beside_medium = True
             else:
-                text += part["text"] if beside_picture else f"\n{part['text']}"
-                beside_picture = False
+                text += part["text"] if beside_medium else f"\n{part['text']}"
+                beside_medium = False
         return text
 
     def _hide_part(self, part: dict[str, Any]) -> dict[str, Any]:
@@ -120,21 +123,31 @@ class MediaPrompts:
         return {**part, "text": self._hide(text)} if isinstance(text, str) else part
 
 
-def _is_picture(part: dict[str, Any]) -> bool:
-    return part["type"] == "image_url" and "media" in part
+def _is_medium(part: dict[str, Any]) -> bool:
+    return part["type"] in ("image_url", "input_audio") and "media" in part
 
 
-def check_media(media: Sequence[Media]) -> None:
+def check_media(media: Sequence[Media], abilities: Abilities) -> None:
     """Refuse what would take too much to decode, by what its header says.
 
     Raises:
-        InvalidRequest: a format that is not read here, or a damaged header; names the part.
-        PayloadTooLarge: too many pictures, bytes or pixels.
+        InvalidRequest: a format that is not read here, or a damaged header; or the model takes no
+            such media; names the part.
+        PayloadTooLarge: too many of them, or too many bytes, pixels or seconds.
     """
     if len(media) > MAX_MEDIA:
         raise PayloadTooLarge(
-            f"The messages have {len(media)} pictures; at most {MAX_MEDIA} are accepted.",
+            f"The messages have {len(media)} pictures and recordings; at most {MAX_MEDIA} are "
+            "accepted.",
             param="messages",
         )
     for medium in media:
-        check_picture(medium)
+        recording = medium.kind == "recording"
+        if not (abilities.audio if recording else abilities.media):
+            raise InvalidRequest(
+                f"{medium.where} is a {medium.kind}, and this model takes none.", param=medium.where
+            )
+        if recording:
+            check_recording(medium)
+        else:
+            check_picture(medium)

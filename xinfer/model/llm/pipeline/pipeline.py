@@ -182,7 +182,7 @@ class TextPipeline:
     def _media_prompt(
         self, request: ChatRequest, turn: Turn, media: MediaPrompts
     ) -> tuple[str, list[int], Any]:
-        check_media(request.media)
+        check_media(request.media, self._abilities)
         text = self._render(media.place(request.messages), turn)
         made = media.prompt(text, request.media)
         return text, made.ids, made.media
