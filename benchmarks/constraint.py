@@ -17,6 +17,7 @@ from benchmarks.settings import Settings
 from xinfer.model.gguf_file import read_headers
 from xinfer.model.llm.constraint.compiler import ConstraintCompiler
 from xinfer.model.llm.constraint.matcher import Matcher
+from xinfer.model.llm.pipeline.forms import behind_thoughts, constraint_of, valid
 from xinfer.model.llm.tokenizer.pieces import Vocabulary
 from xinfer.types.request import Constraint
 
@@ -96,7 +97,23 @@ def _matcher() -> list[Row]:
     return [
         Row("matcher: test and take a token, processor", "µs", tests),
         Row("matcher: a mask, processor", "µs", masks),
+        Row(
+            "matcher: test and take a token of thoughts, processor",
+            "µs",
+            _thoughts(compiler, numbers),
+        ),
     ]
+
+
+def _thoughts(compiler: ConstraintCompiler, numbers: random.Random) -> list[float]:
+    """The cost of a constraint where it has not begun."""
+    form = behind_thoughts(valid(json.loads(_SCHEMA)), "<think>", "</think>", opened=True)
+    matcher = compiler.matcher(constraint_of(form, ""))
+    costs: list[float] = []
+    while len(costs) < _TOKENS:
+        token = int(numbers.choice(matcher.mask().nonzero()[0]))
+        costs.append(_test(matcher, token) * _MICROSECONDS)
+    return costs
 
 
 def _test(matcher: Matcher, token: int) -> float:
@@ -117,7 +134,8 @@ class _Tokens:
         self.vocabulary_size = len(self._pieces)
 
     def encode(self, text: str, *, special: bool) -> list[int]:
-        return [self._pieces.index(text.encode())]  # of the signs that a grammar begins behind
+        data = text.encode()
+        return [self._pieces.index(data)] if data in self._pieces else []
 
     def piece(self, token: int) -> bytes:
         return self._pieces[token]
