@@ -258,13 +258,50 @@ async def test_older_message_forms_reach_the_template_in_the_newer_one() -> None
             "tool_calls": [{"id": "call_9", "type": "function", "function": call}],
         },
         {"role": "tool", "tool_call_id": "call_9", "name": "f", "content": "1"},
-        {"role": "tool", "name": "f", "content": "2"},
+        {"role": "tool", "name": "f", "content": "2", "tool_call_id": "call_9"},
         {
             "role": "assistant",
             "content": None,
             "tool_calls": [{"id": "x", "type": "function", "function": call}],
         },
     ]
+
+
+async def test_a_result_in_the_older_form_has_the_id_of_its_call() -> None:
+    api = Api()
+    call = {"name": "f", "arguments": "{}"}
+    await api.chat(
+        messages=[
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": None, "function_call": call},
+            {"role": "function", "name": "f", "content": None},
+        ]
+    )
+    _, called, result = api.gateway.requests[0].messages
+    assert called["tool_calls"][0]["id"] == result["tool_call_id"]
+    assert (result["role"], result["content"]) == ("tool", "")
+
+
+async def test_a_result_may_have_pictures() -> None:
+    api = Api(deployment(abilities=("chat", "tools", "vision")))
+    call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    url = "data:image/png;base64,aGk="
+    content = [
+        {"type": "text", "text": "Seen:"},
+        {"type": "image_url", "image_url": {"url": url}},
+    ]
+    response = await api.chat(
+        messages=[
+            {"role": "user", "content": "Look."},
+            {"role": "assistant", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "c1", "content": content},
+        ]
+    )
+    assert response.status_code == 200, response.text
+    (request,) = api.gateway.requests
+    assert [medium.data for medium in request.media] == [b"hi"]
+    assert request.media[0].where == "messages[2].content[1]"
+    assert request.messages[2]["content"][1] == {"type": "image_url", "media": 0}
 
 
 async def test_unknown_model_offers_the_nearest_name() -> None:

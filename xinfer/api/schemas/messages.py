@@ -161,9 +161,11 @@ def normalize(messages: list[Message]) -> list[dict[str, Any]]:
     """The conversation in the words that chat templates know.
 
     `developer` becomes `system`; `function_call` becomes `tool_calls`, with the id that the next
-    tool message names; `function` becomes `tool`.
+    tool message names; `function` becomes `tool`, a result of the call before it.
     """
     out: list[dict[str, Any]] = []
+    last = ""
+    """Id of the last call in the older form."""
     for position, message in enumerate(messages):
         plain: dict[str, Any] = dict(message)
         role = plain["role"]
@@ -171,12 +173,15 @@ def normalize(messages: list[Message]) -> list[dict[str, Any]]:
             plain["role"] = "system"
         elif role == "function":
             plain["role"] = "tool"
+            plain["content"] = plain["content"] or ""
+            if last:
+                plain["tool_call_id"] = last
         elif role == "assistant":
             plain.setdefault("content", None)
             call = plain.pop("function_call", None)
             if call and not plain.get("tool_calls"):
                 following: Any = messages[position + 1] if position + 1 < len(messages) else {}
-                call_id = following.get("tool_call_id") or f"call_{position}"
+                last = call_id = following.get("tool_call_id") or f"call_{position}"
                 plain["tool_calls"] = [{"id": call_id, "type": "function", "function": call}]
         out.append(plain)
     return out
