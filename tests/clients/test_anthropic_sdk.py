@@ -130,6 +130,24 @@ def test_a_tool_is_called_in_a_stream_after_some_thoughts(client: anthropic.Anth
     assert final.stop_reason == "tool_use"
 
 
+def test_a_forced_tool_follows_thoughts_and_is_told_while_it_is_called(
+    client: anthropic.Anthropic,
+) -> None:
+    with client.messages.stream(
+        **ASKED,
+        thinking={"type": "enabled", "budget_tokens": 1024},
+        tool_choice={"type": "any", "disable_parallel_tool_use": True},
+        extra_body={"stream_options": {"tool_call_deltas": True}},
+    ) as stream:
+        kinds = [event.type for event in stream]
+        final = stream.get_final_message()
+    assert kinds.count("input_json") > 2
+    assert [block.type for block in final.content] == ["thinking", "tool_use"]
+    call = final.content[1]
+    assert call.type == "tool_use"
+    assert set(call.input) == {"city"}
+
+
 class Weather(pydantic.BaseModel):
     """What an answer has to be."""
 

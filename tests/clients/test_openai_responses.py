@@ -114,6 +114,26 @@ def test_a_function_is_called_in_a_stream(client: openai.OpenAI) -> None:
     assert json.loads(call.arguments) == {"city": "Paris"}
 
 
+def test_a_call_is_told_while_it_is_written(client: openai.OpenAI) -> None:
+    extra = {"stream_options": {"tool_call_deltas": True}}
+    asked: Any = {"model": ALIAS, "input": QUESTION, "tools": [WEATHER], "temperature": 0}
+    with client.responses.stream(**asked, extra_body=extra) as stream:
+        kinds = [event.type for event in stream]
+        final = stream.get_final_response()
+    assert kinds.count("response.function_call_arguments.delta") > 1
+    (call,) = [item for item in final.output if item.type == "function_call"]
+    assert json.loads(call.arguments) == {"city": "Paris"}
+
+
+def test_a_forced_call_and_a_parsed_answer_follow_thoughts(client: openai.OpenAI) -> None:
+    asked: Any = {"model": ALIAS, "input": QUESTION, "reasoning": {"effort": "high"}}
+    forced = client.responses.create(**asked, tools=[WEATHER], tool_choice="required")
+    assert {item.type for item in forced.output} == {"reasoning", "function_call"}
+    parsed = client.responses.parse(**asked, text_format=Weather)
+    assert isinstance(parsed.output_parsed, Weather)
+    assert parsed.output[0].type == "reasoning"
+
+
 class Weather(pydantic.BaseModel):
     """What an answer has to be."""
 

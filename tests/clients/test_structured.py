@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import openai
 import pytest
@@ -37,7 +37,8 @@ def client(server: Server) -> Iterator[openai.OpenAI]:
 
 @pytest.fixture(scope="module")
 def uid(server: Server) -> Iterator[str]:
-    yield server.launch("tiny-chat", model_engine="llama-cpp-python", model_uid="structured")
+    """On the engine of the base install."""
+    yield server.launch("tiny-chat", model_engine="xllamacpp", model_uid="structured")
     server.terminate("structured")
 
 
@@ -55,6 +56,18 @@ def test_a_stream_parses_too(client: openai.OpenAI, uid: str) -> None:
     ) as stream:
         final = stream.get_final_completion()
     assert isinstance(final.choices[0].message.parsed, Trip)
+
+
+def test_the_answer_behind_thoughts_parses(client: openai.OpenAI, uid: str) -> None:
+    asked: Any = {"model": uid, "messages": ASKED, "response_format": Trip, "max_tokens": 400}
+    asked |= {"extra_body": {"enable_thinking": True}, "temperature": 0}
+    message = client.chat.completions.parse(**asked).choices[0].message
+    assert isinstance(message.parsed, Trip)
+    assert message.reasoning_content  # type: ignore[attr-defined]
+    with client.chat.completions.stream(**asked) as stream:
+        streamed = stream.get_final_completion().choices[0].message
+    assert streamed.content == message.content
+    assert streamed.reasoning_content == message.reasoning_content  # type: ignore[attr-defined]
 
 
 def test_guided_fields_are_kept_to(client: openai.OpenAI, uid: str) -> None:

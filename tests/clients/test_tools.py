@@ -76,7 +76,7 @@ def test_openai_sdk_gathers_a_streamed_call(client: openai.OpenAI, deltas: bool)
     ) as stream:
         chunks = sum(event.type == "tool_calls.function.arguments.delta" for event in stream)
         final = stream.get_final_completion()
-    assert chunks >= 1
+    assert chunks > 1 if deltas else chunks == 1
     (choice,) = final.choices
     assert choice.finish_reason == "tool_calls"
     assert choice.message.tool_calls is not None
@@ -102,24 +102,33 @@ def test_openai_sdk_sends_the_result_back(client: openai.OpenAI) -> None:
     assert answer.usage.prompt_tokens > first.usage.prompt_tokens
 
 
-def test_openai_sdk_has_a_call_forced(server: Server, client: openai.OpenAI) -> None:
-    uid = server.launch("tiny-chat", model_uid="forced", model_engine="llama-cpp-python")
-    try:
-        nothing = {"type": "object", "properties": {}, "additionalProperties": False}
-        other: Any = {"type": "function", "function": {"name": "greet", "parameters": nothing}}
-        choice: Any = {"type": "function", "function": {"name": "greet"}}
-        asked = {**ASKED, "model": uid, "tools": [WEATHER, other], "max_tokens": 200}
-        answer = client.chat.completions.create(**asked, tool_choice=choice)
-        assert answer.choices[0].message.tool_calls is not None
-        (call,) = answer.choices[0].message.tool_calls
-        assert call.type == "function"
-        assert call.function.name == "greet"
-        assert isinstance(json.loads(call.function.arguments), dict)
-        none = client.chat.completions.create(**asked, tool_choice="none")
-        assert none.choices[0].message.tool_calls is None
-        assert none.choices[0].message.content
-    finally:
-        server.terminate(uid)
+@pytest.mark.parametrize("thinking", [False, True])
+def test_openai_sdk_has_a_call_forced(client: openai.OpenAI, thinking: bool) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"days": {"type": "integer", "minimum": 2, "maximum": 4}},
+        "required": ["days"],
+    }
+    other: Any = {"type": "function", "function": {"name": "plan", "parameters": schema}}
+    choice: Any = {"type": "function", "function": {"name": "plan"}}
+    extra = {"enable_thinking": thinking, "stream_options": {"tool_call_deltas": True}}
+    asked = {**ASKED, "tools": [WEATHER, other], "max_tokens": 200, "extra_body": extra}
+    answer = client.chat.completions.create(**asked, tool_choice=choice)
+    message = answer.choices[0].message
+    assert message.tool_calls is not None
+    (call,) = message.tool_calls
+    assert call.type == "function"
+    assert call.function.name == "plan"
+    assert json.loads(call.function.arguments)["days"] in (2, 3, 4)
+    assert bool(getattr(message, "reasoning_content", None)) == thinking
+    with client.chat.completions.stream(**asked, tool_choice=choice) as stream:
+        final = stream.get_final_completion().choices[0].message
+    assert final.tool_calls is not None
+    (told,) = final.tool_calls
+    assert json.loads(told.function.arguments) == json.loads(call.function.arguments)
+    none = client.chat.completions.create(**asked, tool_choice="none")
+    assert none.choices[0].message.tool_calls is None
+    assert none.choices[0].message.content
 
 
 def test_a_langchain_agent_uses_a_tool(server: Server) -> None:
