@@ -60,7 +60,7 @@ def _text_config(**more: Any) -> CLIPTextConfig:
 
 
 def _vae(channels: int = 4, **more: Any) -> AutoencoderKL:
-    return AutoencoderKL(
+    vae = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 2,
         up_block_types=("UpDecoderBlock2D",) * 2,
         block_out_channels=(8, 8),
@@ -69,6 +69,10 @@ def _vae(channels: int = 4, **more: Any) -> AutoencoderKL:
         sample_size=SIDE,
         **more,
     )
+    # A trained one is sure of what it sees; half of these say how sure.
+    torch.nn.init.zeros_(vae.quant_conv.weight[channels:])
+    torch.nn.init.constant_(vae.quant_conv.bias[channels:], -30.0)
+    return vae
 
 
 def _unet(**more: Any) -> UNet2DConditionModel:

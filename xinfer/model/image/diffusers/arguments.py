@@ -42,6 +42,7 @@ def check(request: ImageRequest, pipelines: Pipelines, options: DiffusersOptions
             f"num_inference_steps is {request.steps}; expected 1 to {MAX_STEPS}.",
             param="num_inference_steps",
         )
+    _check_strength(request, taken, options)
     if request.scheduler is not None:
         find_name(request.scheduler, pipelines.scheduler_names, "sampler_name")
     if request.adapter is not None and request.adapter not in options.lora:
@@ -113,6 +114,27 @@ def _check_size(request: ImageRequest, pipelines: Pipelines, options: DiffusersO
             f"size is {request.width}x{request.height}; at most {options.max_pixels} pixels in "
             "all are drawn. The model can be launched with a larger max_pixels.",
             param="size",
+        )
+
+
+def _check_strength(
+    request: ImageRequest, taken: Mapping[str, inspect.Parameter], options: DiffusersOptions
+) -> None:
+    """Of a given picture's steps only this share is drawn; pipelines fail where that is none."""
+    if "strength" not in taken or "num_inference_steps" not in taken:
+        return
+    strength, steps = (
+        next(value for value in values if value is not None)
+        for values in (
+            (request.strength, options.strength, taken["strength"].default),
+            (request.steps, options.steps, taken["num_inference_steps"].default),
+        )
+    )
+    if steps * strength < 1:
+        raise InvalidRequest(
+            f"strength is {strength:g}, and that share of {steps} steps is less than one. Ask for "
+            "more of either.",
+            param="strength",
         )
 
 
