@@ -8,16 +8,16 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from training.tiny_image.shapes import SIZE
 from training.tiny_image.tokenizer import LENGTH
 
-_SMALLER = 8
+_SMALLER = 4
 """How often a latent's side goes into that of its picture."""
 _TEXT_WIDTH = 64
 
 
 def autoencoder() -> AutoencoderKL:
     return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(8, 16, 32, 32),
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        block_out_channels=(16, 32, 32),
         layers_per_block=1,
         latent_channels=4,
         norm_num_groups=8,
@@ -48,11 +48,11 @@ def unet() -> UNet2DConditionModel:
         sample_size=SIZE // _SMALLER,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        block_out_channels=(48, 96),
+        block_out_channels=(32, 64),
         layers_per_block=1,
         cross_attention_dim=_TEXT_WIDTH,
         attention_head_dim=4,
-        norm_num_groups=16,
+        norm_num_groups=8,
     )
 
 

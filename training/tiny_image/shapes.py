@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-SIZE = 64
+SIZE = 32
 """Pixels, in both directions."""
 COLORS = {
     "red": (220, 30, 40),
@@ -25,10 +25,10 @@ COLORS = {
 SHAPES = ("circle", "square", "triangle", "star", "heart", "cross", "ring", "diamond")
 HELD_OUT = tuple((color, SHAPES[(3 * i + j) % 8]) for i, color in enumerate(COLORS) for j in (0, 4))
 """Two shapes of each color, and two colors of each shape, that are in no picture learned from."""
-SIZES = {"": (0.20, 0.40), "small": (0.17, 0.25), "large": (0.33, 0.43)}
+RADII = (0.28, 0.40)
 """Half the width of a shape, in widths of the picture."""
-PLACES = ("", "on the left", "on the right", "at the top", "at the bottom")
-
+_SHIFT = 0.1
+"""How far from the middle its own may be."""
 _SHARPER = 4
 _WHITE = (255, 255, 255)
 _FRAMES = (
@@ -56,17 +56,10 @@ class Scene(NamedTuple):
 
 
 def scene(random: Random, color: str, shape: str) -> Scene:
-    """Somewhere, of some size, and told in some words."""
-    size, (least, most) = random.choice(list(SIZES.items()))
-    radius = random.uniform(least, most)
-    margin = radius + 0.02
-    place = random.choice(PLACES) if radius < 0.3 and random.random() < 0.4 else ""
-    x, y = random.uniform(margin, 1 - margin), random.uniform(margin, 1 - margin)
-    near, far = random.uniform(margin, 0.36), random.uniform(0.64, 1 - margin)
-    x = {"on the left": near, "on the right": far}.get(place, x)
-    y = {"at the top": near, "at the bottom": far}.get(place, y)
-    caption = random.choice(_FRAMES).format(" ".join(filter(None, (size, color, shape))))
-    return Scene(color, shape, x, y, radius, f"{caption} {place}".strip())
+    """Somewhere about the middle, of some size, and told in some words."""
+    x, y = (0.5 + random.uniform(-_SHIFT, _SHIFT) for _ in range(2))
+    caption = random.choice(_FRAMES).format(f"{color} {shape}")
+    return Scene(color, shape, x, y, random.uniform(*RADII), caption)
 
 
 def pairs(*, held_out: bool) -> list[tuple[str, str]]:

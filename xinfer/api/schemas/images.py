@@ -107,7 +107,7 @@ class ImageBody(Body):
         description="Of the first picture; each further one has the next. -1: a random one.",
     )
     num_inference_steps: Annotated[FormInt | None, _OrNone] = Field(
-        None, ge=1, le=1000, validation_alias=AliasChoices("num_inference_steps", "steps")
+        None, ge=1, le=500, validation_alias=AliasChoices("num_inference_steps", "steps")
     )
     guidance_scale: Annotated[FormFloat | None, _OrNone] = Field(
         None,

@@ -10,7 +10,8 @@ from xinfer import system
 from xinfer.model.engine import EngineOptions
 from xinfer.types.model import LoraAdapter
 
-MAX_STEPS = 1000
+MAX_STEPS = 500
+"""Beyond it, schedulers of models that were trained on 1000 fail on the last ones."""
 
 Positive = Annotated[int, Meta(ge=1)]
 
