@@ -22,9 +22,9 @@ from training.tiny_image.model import autoencoder, scheduler, text_encoder, unet
 from training.tiny_image.shapes import pairs, render, scene
 from training.tiny_image.tokenizer import build_tokenizer
 
-PICTURES = 6_000
-AUTOENCODER_STEPS, AUTOENCODER_BATCH = 1_000, 16
-STEPS, BATCH = 2_500, 48
+PICTURES = 4_000
+AUTOENCODER_STEPS, AUTOENCODER_BATCH = 600, 16
+STEPS, BATCH = 2_500, 24
 EVERY = 500
 """Steps after which what has been learned is written."""
 _WITHOUT_WORDS = 0.1
@@ -73,9 +73,9 @@ def _floats(pictures: Tensor) -> Tensor:
 
 def _train_autoencoder(pictures: Tensor) -> torch.nn.Module:
     vae = autoencoder()
-    optimizer = torch.optim.AdamW(vae.parameters(), 2e-3, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(vae.parameters(), 3e-3, weight_decay=0.0)
     for step in range(AUTOENCODER_STEPS):
-        _set_rate(optimizer, 2e-3, step, AUTOENCODER_STEPS)
+        _set_rate(optimizer, 3e-3, step, AUTOENCODER_STEPS)
         batch = _floats(pictures[torch.randint(len(pictures), (AUTOENCODER_BATCH,))])
         latent = vae.encode(batch).latent_dist
         difference = vae.decode(latent.sample()).sample - batch
