@@ -291,6 +291,14 @@ async def test_other_names_lead_nowhere(tmp_path: Path, name: str) -> None:
     assert answer.status_code == 404
 
 
+async def test_the_model_tells_what_it_does_as_it_was_loaded(tmp_path: Path) -> None:
+    only = deployment("one", type="image", abilities=("text2image",), tasks=TASKS)
+    made = Api(only, home=str(tmp_path))
+    told = (await made.http.get("/v1/models/one")).json()
+    assert told["model_ability"] == ["text2image", "inpainting", "image2image"]
+    assert (told["controlnet"], told["model_revision"]) == (None, None)
+
+
 async def test_progress_of_a_request_is_told_by_its_id(tmp_path: Path) -> None:
     made = api(tmp_path)
     made.gateway.progresses["r1"] = 0.25

@@ -77,7 +77,7 @@ def describe(status: DeploymentStatus, name: str | None = None) -> dict[str, Any
         "backend": backend,
         "engine_details": loaded.details if loaded else {},
     }
-    return {**entry, **_encoder_facts(status, context)}
+    return {**entry, **_encoder_facts(status, context), **_image_facts(status)}
 
 
 def _encoder_facts(status: DeploymentStatus, context: int) -> dict[str, Any]:
@@ -102,9 +102,21 @@ def _encoder_facts(status: DeploymentStatus, context: int) -> dict[str, Any]:
     }
 
 
-def _abilities(status: DeploymentStatus) -> tuple[str, ...]:
-    """The model's, and what was loaded beside it."""
+def _image_facts(status: DeploymentStatus) -> dict[str, Any]:
+    """What is said of models that draw, and of no other."""
     model = status.deployment.model
+    if model.type != "image":
+        return {}
+    controlnet = status.deployment.options.get("controlnet") or None
+    return {"model_revision": model.revision, "controlnet": controlnet}
+
+
+def _abilities(status: DeploymentStatus) -> tuple[str, ...]:
+    """The model's, and what was loaded beside it; of a model that draws, what its parts serve for
+    as they were loaded."""
+    model = status.deployment.model
+    if model.type == "image" and status.loaded and status.loaded.abilities.tasks:
+        return tuple(sorted(status.loaded.abilities.tasks, reverse=True))
     abilities = model.abilities or ENCODERS.get(model.type, ())
     loaded = status.loaded
     if loaded is not None and loaded.abilities.media and "vision" not in abilities:

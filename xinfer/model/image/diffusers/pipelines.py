@@ -201,9 +201,10 @@ def _controlnet(path: str, dtype: Any) -> Any:
     from diffusers import ControlNetModel
 
     root = Path(path).expanduser()
-    if not root.is_dir():
+    if not root.is_absolute() or not root.is_dir():
         raise InvalidRequest(
-            f"There is no directory {path!r} of a ControlNet on this machine.", param="controlnet"
+            f"There is no directory {path!r} of a ControlNet on this machine. Give its whole path.",
+            param="controlnet",
         )
     try:
         return ControlNetModel.from_pretrained(
