@@ -30,6 +30,7 @@ BITS_OPTION = "load_in_bits"
 _COMPILED = ("llama-cpp-python", "llama-cpp-embedding", "llama-cpp-rerank")
 _WHEEL = ("xllamacpp", "xllamacpp-embedding", "xllamacpp-rerank")
 _LLAMA_CPP = (*_COMPILED, *_WHEEL)
+_TRANSFORMERS = ("transformers", "transformers-whisper", "transformers-speech")
 _ENGINES = {
     "llama.cpp": _LLAMA_CPP,
     "llamacpp": _LLAMA_CPP,
@@ -38,8 +39,11 @@ _ENGINES = {
     "llama-cpp-python": _COMPILED,
     "llama_cpp_python": _COMPILED,
     "xllamacpp": _WHEEL,
-    "hf": ("transformers",),
-    "huggingface": ("transformers",),
+    "transformers": _TRANSFORMERS,
+    "hf": _TRANSFORMERS,
+    "huggingface": _TRANSFORMERS,
+    "faster_whisper": ("faster-whisper",),
+    "ctranslate2": ("faster-whisper",),
     "sentence-transformers": ("sentence_transformers",),
     "flag": ("sentence_transformers",),
 }
@@ -59,9 +63,7 @@ _INSTEAD = {
 }
 """Engines that have no counterpart, and what runs their models."""
 
-PLANNED = {
-    "faster-whisper": "audio",
-}
+PLANNED: dict[str, str] = {}
 """Engines that xinfer is to have, and the extra that holds their library."""
 
 _FOR_FORMATS = {
@@ -69,7 +71,7 @@ _FOR_FORMATS = {
     ("embedding", PYTORCH): ("sentence_transformers",),
     ("rerank", PYTORCH): ("sentence_transformers",),
     ("image", ""): ("diffusers",),
-    ("audio", ""): ("faster-whisper", "transformers"),
+    ("audio", ""): ("faster-whisper", "transformers-whisper"),
 }
 _QUANTISED = frozenset({"gptq", "awq", "fp8", "fp4", "bnb"})
 

@@ -22,7 +22,7 @@ FORMATS = {
     "embedding": {"pytorch", "ggufv2"},
     "rerank": {"pytorch", "ggufv2"},
     "image": {""},
-    "audio": {""},
+    "audio": {"", "pytorch", "ctranslate2"},
 }
 REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 

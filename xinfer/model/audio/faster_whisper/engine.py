@@ -206,17 +206,16 @@ class FasterWhisperEngine:
 
 def _segment(segment: Any, offset: float, end: float) -> Segment:
     """As it is in the whole recording, of a piece from `offset` to `end`."""
+
+    def seconds(within: float) -> float:  # which may be a number of numpy's
+        return round(min(offset + float(within), end), 2)
+
     return Segment(
-        round(offset + segment.start, 2),
-        round(min(offset + segment.end, end), 2),
+        seconds(segment.start),
+        seconds(segment.end),
         segment.text,
         tuple(
-            Word(
-                round(offset + word.start, 2),
-                round(min(offset + word.end, end), 2),
-                word.word,
-                word.probability,
-            )
+            Word(seconds(word.start), seconds(word.end), word.word, float(word.probability))
             for word in segment.words or ()
         ),
         tuple(segment.tokens),

@@ -15,10 +15,11 @@ from xinfer.model.audio.speech.options import SpeechOptions
 from xinfer.model.audio.speech.sentences import sentences
 from xinfer.model.audio.speech.speaker import Speaker
 from xinfer.model.audio.speech.tempo import FASTEST, SLOWEST, with_tempo
-from xinfer.model.audio.torch_place import Place, choose_place, memory_errors, undivided
+from xinfer.model.audio.torch_place import LESS_AT_ONCE, Place, choose_place, undivided
 from xinfer.model.engine import EngineOptions, Support
 from xinfer.model.memory import estimate
 from xinfer.model.torch_build import torch_accelerators
+from xinfer.model.torch_device import memory_errors
 from xinfer.model.work_engine import Report
 from xinfer.types.event import Usage
 from xinfer.types.model import Abilities, EngineStats, Loaded, Memory, ModelSpec, Progress
@@ -78,7 +79,7 @@ class SpeechEngine:
         torch.set_num_threads(self._options.threads)
         place = choose_place(self._options.device, self._options.torch_dtype)
         progress(Progress(0.1, "loading"))
-        with memory_errors(f"for {self._spec.path}"):
+        with memory_errors(f"for {self._spec.path}. {LESS_AT_ONCE}"):
             speaker = self._speaker = self._load_speaker(place)
         progress(Progress(1.0, "loading"))
         return Loaded(
@@ -158,7 +159,7 @@ class SpeechEngine:
         self._running += 1
         try:
             torch.manual_seed(0 if request.seed is None else request.seed)
-            with memory_errors("to speak this text"):
+            with memory_errors(f"to speak this text. {LESS_AT_ONCE}"):
                 self._speak(speaker, request, told)
         finally:
             self._running -= 1

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 
 from xinfer.errors import Cancelled, InvalidRequest
-from xinfer.model.audio.torch_place import choose_place, memory_errors, undivided
+from xinfer.model.audio.torch_place import LESS_AT_ONCE, choose_place, undivided
 from xinfer.model.audio.transcribing import check_transcription, hear
 from xinfer.model.audio.whisper.options import WhisperOptions
 from xinfer.model.audio.whisper.transcript import Transcriber
@@ -15,6 +15,7 @@ from xinfer.model.audio.whisper.vocabulary import Vocabulary
 from xinfer.model.engine import EngineOptions, Support
 from xinfer.model.memory import estimate
 from xinfer.model.torch_build import torch_accelerators
+from xinfer.model.torch_device import memory_errors
 from xinfer.model.work_engine import Report
 from xinfer.types.event import Usage
 from xinfer.types.model import Abilities, EngineStats, Loaded, Memory, ModelSpec, Progress
@@ -73,7 +74,7 @@ class WhisperEngine:
         torch.set_num_threads(self._options.threads)
         place = choose_place(self._options.device, self._options.torch_dtype)
         progress(Progress(0.1, "loading"))
-        with memory_errors(f"for {self._spec.path}"):
+        with memory_errors(f"for {self._spec.path}. {LESS_AT_ONCE}"):
             model = WhisperForConditionalGeneration.from_pretrained(
                 self._spec.path, dtype=place.dtype, local_files_only=True
             )
@@ -131,7 +132,7 @@ class WhisperEngine:
             transcriber = self._transcriber
             if transcriber is None:
                 raise Cancelled("The model was unloaded.")
-            with memory_errors("to write this recording down"):
+            with memory_errors(f"to write this recording down. {LESS_AT_ONCE}"):
                 return transcriber.write(samples, request, told)
         finally:
             self._running -= 1
