@@ -14,6 +14,7 @@ from xinfer.client.async_client import (
     AsyncGenerateModelHandle,
     AsyncRerankModelHandle,
 )
+from xinfer.client.audio import AsyncAudioModelHandle, AudioModelHandle
 from xinfer.client.errors import APIConnectionError, APIError, UnsupportedModelError
 from xinfer.client.images import AsyncImageModelHandle, ImageModelHandle
 from xinfer.client.sync_client import (
@@ -30,8 +31,10 @@ RESTfulChatModelHandle = ChatModelHandle
 RESTfulEmbeddingModelHandle = EmbeddingModelHandle
 RESTfulRerankModelHandle = RerankModelHandle
 RESTfulImageModelHandle = ImageModelHandle
+RESTfulAudioModelHandle = AudioModelHandle
 AsyncRESTfulClient = AsyncClient
 AsyncRESTfulImageModelHandle = AsyncImageModelHandle
+AsyncRESTfulAudioModelHandle = AsyncAudioModelHandle
 AsyncRESTfulGenerateModelHandle = AsyncGenerateModelHandle
 AsyncRESTfulChatModelHandle = AsyncChatModelHandle
 AsyncRESTfulEmbeddingModelHandle = AsyncEmbeddingModelHandle
@@ -40,11 +43,13 @@ AsyncRESTfulRerankModelHandle = AsyncRerankModelHandle
 __all__ = [
     "APIConnectionError",
     "APIError",
+    "AsyncAudioModelHandle",
     "AsyncChatModelHandle",
     "AsyncClient",
     "AsyncEmbeddingModelHandle",
     "AsyncGenerateModelHandle",
     "AsyncImageModelHandle",
+    "AsyncRESTfulAudioModelHandle",
     "AsyncRESTfulChatModelHandle",
     "AsyncRESTfulClient",
     "AsyncRESTfulEmbeddingModelHandle",
@@ -52,11 +57,13 @@ __all__ = [
     "AsyncRESTfulImageModelHandle",
     "AsyncRESTfulRerankModelHandle",
     "AsyncRerankModelHandle",
+    "AudioModelHandle",
     "ChatModelHandle",
     "Client",
     "EmbeddingModelHandle",
     "GenerateModelHandle",
     "ImageModelHandle",
+    "RESTfulAudioModelHandle",
     "RESTfulChatModelHandle",
     "RESTfulClient",
     "RESTfulEmbeddingModelHandle",

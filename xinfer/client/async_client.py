@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import httpx
 
 from xinfer.client import inference, management, wire
+from xinfer.client.audio import AsyncAudioModelHandle
 from xinfer.client.images import AsyncImageModelHandle
 from xinfer.client.sync_client import with_self
 from xinfer.client.wire import JSON, Call
@@ -117,6 +119,13 @@ class AsyncClient:
         await anext(events)
         return events
 
+    async def stream_bytes(self, call: Call[bytes]) -> AsyncGenerator[bytes, None]:
+        """The answer as it comes. As `stream` otherwise."""
+        await self._authorize()
+        pieces = self._pieces(call)
+        await anext(pieces)
+        return pieces
+
     async def _authorize(self) -> None:
         async with self._authorizing:
             if not self._authorized:
@@ -134,19 +143,26 @@ class AsyncClient:
 
     async def _events(self, call: Call[Any]) -> AsyncGenerator[JSON, None]:
         reader = wire.EventReader(call.doing)
+        async with aclosing(self._pieces(call)) as pieces:
+            await anext(pieces)
+            yield {}
+            async for data in pieces:
+                for event in reader.feed(data):
+                    yield event
+        reader.finish()
+
+    async def _pieces(self, call: Call[Any]) -> AsyncGenerator[bytes, None]:
         try:
-            async with self._http.stream(call.method, call.path, json=call.body) as response:
+            async with self._http.stream(call.method, call.path, **call.content) as response:
                 if response.is_error:
                     await response.aread()
                     raise wire.response_error(call.doing, response)
                 # `stream` takes this one: from here on, the `async with` is left however it ends.
-                yield {}
+                yield b""
                 async for data in response.aiter_bytes():
-                    for event in reader.feed(data):
-                        yield event
+                    yield data
         except httpx.RequestError as error:
             raise wire.connection_error(call.doing, self._http, error) from error
-        reader.finish()
 
 
 class AsyncGenerateModelHandle:
@@ -236,6 +252,7 @@ AsyncModelHandle = (
     | AsyncEmbeddingModelHandle
     | AsyncRerankModelHandle
     | AsyncImageModelHandle
+    | AsyncAudioModelHandle
 )
 
 _HANDLES: dict[inference.HandleKind, Callable[[str, AsyncClient], AsyncModelHandle]] = {
@@ -244,4 +261,5 @@ _HANDLES: dict[inference.HandleKind, Callable[[str, AsyncClient], AsyncModelHand
     "embedding": AsyncEmbeddingModelHandle,
     "rerank": AsyncRerankModelHandle,
     "image": AsyncImageModelHandle,
+    "audio": AsyncAudioModelHandle,
 }

@@ -100,7 +100,7 @@ def request_progress(request_id: str) -> Call[JSON]:
     )
 
 
-HandleKind = Literal["chat", "generate", "embedding", "rerank", "image"]
+HandleKind = Literal["chat", "generate", "embedding", "rerank", "image", "audio"]
 
 
 def handle_kind(model_uid: str, description: Mapping[str, Any]) -> HandleKind:
@@ -121,8 +121,10 @@ def handle_kind(model_uid: str, description: Mapping[str, Any]) -> HandleKind:
         return "rerank"
     if model_type == "image":
         return "image"
+    if model_type == "audio":
+        return "audio"
     raise UnsupportedModelError(
         f"Model {model_uid!r} is of type {model_type!r} with abilities {abilities}: this client "
-        "has handles for models of type 'embedding', 'rerank' and 'image', and for those of type "
-        "'LLM' that can 'chat' or 'generate'. Call the others over HTTP."
+        "has handles for models of type 'embedding', 'rerank', 'image' and 'audio', and for those "
+        "of type 'LLM' that can 'chat' or 'generate'. Call the others over HTTP."
     )

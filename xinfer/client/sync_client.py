@@ -11,6 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import httpx
 
 from xinfer.client import inference, management, wire
+from xinfer.client.audio import AudioModelHandle
 from xinfer.client.images import ImageModelHandle
 from xinfer.client.wire import JSON, Call
 
@@ -130,6 +131,12 @@ class Client:
         next(events)
         return events
 
+    def stream_bytes(self, call: Call[bytes]) -> Generator[bytes, None, None]:
+        """The answer as it comes. As `stream` otherwise."""
+        pieces = self._pieces(call)
+        next(pieces)
+        return pieces
+
     def _request(self, call: Call[Any]) -> httpx.Response:
         try:
             return self._http.request(call.method, call.path, params=call.params, **call.content)
@@ -138,18 +145,27 @@ class Client:
 
     def _events(self, call: Call[Any]) -> Generator[JSON, None, None]:
         reader = wire.EventReader(call.doing)
+        pieces = self._pieces(call)
         try:
-            with self._http.stream(call.method, call.path, json=call.body) as response:
+            next(pieces)
+            yield {}
+            for data in pieces:
+                yield from reader.feed(data)
+        finally:
+            pieces.close()
+        reader.finish()
+
+    def _pieces(self, call: Call[Any]) -> Generator[bytes, None, None]:
+        try:
+            with self._http.stream(call.method, call.path, **call.content) as response:
                 if response.is_error:
                     response.read()
                     raise wire.response_error(call.doing, response)
                 # `stream` takes this one: from here on, the `with` is left however it ends.
-                yield {}
-                for data in response.iter_bytes():
-                    yield from reader.feed(data)
+                yield b""
+                yield from response.iter_bytes()
         except httpx.RequestError as error:
             raise wire.connection_error(call.doing, self._http, error) from error
-        reader.finish()
 
 
 class GenerateModelHandle:
@@ -235,6 +251,7 @@ ModelHandle = (
     | EmbeddingModelHandle
     | RerankModelHandle
     | ImageModelHandle
+    | AudioModelHandle
 )
 
 _HANDLES: dict[inference.HandleKind, Callable[[str, Client], ModelHandle]] = {
@@ -243,4 +260,5 @@ _HANDLES: dict[inference.HandleKind, Callable[[str, Client], ModelHandle]] = {
     "embedding": EmbeddingModelHandle,
     "rerank": RerankModelHandle,
     "image": ImageModelHandle,
+    "audio": AudioModelHandle,
 }

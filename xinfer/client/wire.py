@@ -28,6 +28,8 @@ class Call(Generic[T]):
     body: Mapping[str, Any] | None = None
     form: Sequence[tuple[str, bytes | str]] | None = None
     """Fields of a form in place of a body; what is bytes is sent as a file."""
+    raw: bool = False
+    """Whether the answer is no JSON: `result` gets its bytes."""
 
     @property
     def content(self) -> dict[str, Any]:
@@ -99,6 +101,8 @@ def read_response(call: Call[T], response: httpx.Response) -> T:
     """
     if response.is_error:
         raise response_error(call.doing, response)
+    if call.raw:
+        return call.result(response.content)
     try:
         return call.result(response.json() if response.content else None)
     except (ValueError, LookupError, TypeError) as error:

@@ -1,11 +1,13 @@
 """The model handles under their older module name."""
 
 from xinfer.client import (
+    AsyncAudioModelHandle,
     AsyncChatModelHandle,
     AsyncEmbeddingModelHandle,
     AsyncGenerateModelHandle,
     AsyncImageModelHandle,
     AsyncRerankModelHandle,
+    AudioModelHandle,
     ChatModelHandle,
     EmbeddingModelHandle,
     GenerateModelHandle,
@@ -14,11 +16,13 @@ from xinfer.client import (
 )
 
 __all__ = [
+    "AsyncAudioModelHandle",
     "AsyncChatModelHandle",
     "AsyncEmbeddingModelHandle",
     "AsyncGenerateModelHandle",
     "AsyncImageModelHandle",
     "AsyncRerankModelHandle",
+    "AudioModelHandle",
     "ChatModelHandle",
     "EmbeddingModelHandle",
     "GenerateModelHandle",
