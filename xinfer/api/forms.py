@@ -17,6 +17,9 @@ MAX_FILES, MAX_FIELDS = 32, 256
 MAX_FIELD_BYTES = 1 << 20
 
 
+_FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
+
+
 class FormFile:
     """A file of a form."""
 
@@ -75,7 +78,7 @@ class FormRoute(InferenceRoute):
 
     async def parse(self, request: Request) -> Any:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "multipart/form-data":
+        if kind not in _FORMS:
             return await super().parse(request)
         return await read_form(request)
 

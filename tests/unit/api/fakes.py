@@ -249,6 +249,10 @@ class FakeGateway:
             raise encoding
         return encoding
 
+    async def work(self, uid: str, request: Request, *, request_id: str) -> FakeStream:
+        """Plays the next of `scripts`, of products and their end."""
+        return await self.open(uid, request, request_id=request_id)
+
     async def work_whole(self, uid: str, request: Request, *, request_id: str) -> Work:
         """The next of `works`; an error among them is raised."""
         self.table.require_ready(uid)

@@ -22,7 +22,7 @@ from xinfer.api.services import services
 from xinfer.api.sse import EventStream
 from xinfer.core.gateway import WorkStream
 from xinfer.errors import EngineFailed, InvalidRequest, XinferError
-from xinfer.model.audio.encode import Encoder, find_format
+from xinfer.model.audio.encode import PCM_RATE, Encoder, find_format
 from xinfer.types.event import Finished
 from xinfer.types.product import Segment, Sound
 from xinfer.types.request import SpeechRequest, TranscribeRequest
@@ -154,6 +154,8 @@ async def _speak_streamed(
     if in_events:
         return EventStream(frames, here.drain, interval, call.headers)
     headers = {**call.headers, "content-type": media_type}
+    if name == "pcm":
+        headers[SAMPLE_RATE_HEADER] = str(body.sample_rate or PCM_RATE)
     return SoundStream(frames, here.drain, interval, headers, ping=b"")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,10 @@ from xinfer.types.request import TranscribeRequest
 if TYPE_CHECKING:
     from torch import Tensor
 
+_LOOK_AFTER = 0.1
+"""Seconds between two looks at whether the transcript is still wanted."""
+_LEAST = RATE // 10
+"""Samples of a rest in which nothing is said any more."""
 _PROMPT_KEPT_UP_TO = 0.5
 """Temperature above which a window's text does not help with the next one."""
 
@@ -61,31 +66,34 @@ class Transcriber:
 
         vocabulary = self._vocabulary
         total = len(samples) / RATE
-        done = 0.0
+        at = 0
+        looked = 0.0
 
         def still_wanted() -> None:
-            report(Advance(done, total))
+            nonlocal looked
+            now = time.monotonic()
+            if now - looked >= _LOOK_AFTER:  # it is called for each token
+                looked = now
+                report(Advance(at / RATE, total))
 
         generator = torch.Generator().manual_seed(0)
         decoder = Decoder(self._model, vocabulary, generator, still_wanted)
         before = vocabulary.encode(f" {request.prompt.strip()}") if request.prompt else []
         language = language_code(request.language) if request.language else ""
-        heard = written = 0
+        written = 0
         with torch.inference_mode():
-            while done < total:
+            while at == 0 or len(samples) - at > _LEAST:
                 still_wanted()
-                start = round(done * RATE)
-                sound = samples[start : start + self._window]
+                sound = samples[at : at + self._window]
                 seconds = len(sound) / RATE
                 states = self._encode(sound)
-                if not heard:
+                if at == 0:
                     language = self._begin(decoder, states, language, total, report)
-                heard += 1
                 opening = vocabulary.opening(language, translate=request.translate)
                 asked = temperatures(request.temperature)
                 made = decoder.write(states, opening, before, asked)
                 if made.no_speech_prob > NO_SPEECH and made.avg_logprob < UNLIKELY:
-                    done += seconds
+                    at += len(sound)
                     continue
                 parts = split(made.tokens, vocabulary, seconds=seconds)
                 words = (
@@ -93,10 +101,10 @@ class Transcriber:
                     if request.words
                     else [()] * len(parts.stretches)
                 )
-                for segment in self._segments(made, parts.stretches, words, done):
+                for segment in self._segments(made, parts.stretches, words, at / RATE):
                     written += len(segment.tokens)
                     report(segment)
-                done = min(total, done + max(parts.taken, 1 / RATE))
+                at += min(len(sound), max(1, round(parts.taken * RATE)))
                 if self._conditioned and made.temperature <= _PROMPT_KEPT_UP_TO:
                     before += [token for part in parts.stretches for token in part.tokens]
                 else:

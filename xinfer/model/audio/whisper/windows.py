@@ -8,7 +8,8 @@ from typing import NamedTuple
 from xinfer.model.audio.whisper.vocabulary import Vocabulary
 
 _LEAST = 1.0
-"""Seconds by which a window has to move on that has nothing but the start of a segment."""
+"""Seconds by which the next window has to begin later; else this one counts as written down whole,
+so that what a model makes of noise comes to an end."""
 
 
 class Stretch(NamedTuple):
@@ -55,6 +56,5 @@ def split(written: Sequence[int], vocabulary: Vocabulary, *, seconds: float) -> 
         return Split(stretches, seconds)
     if begun is None:
         return Split(stretches, seconds)
-    if stretches:
-        return Split(stretches, ended)
-    return Split([], begun if begun >= _LEAST else seconds)
+    taken = ended if stretches else begun
+    return Split(stretches, taken if taken >= _LEAST else seconds)
