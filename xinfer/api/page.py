@@ -6,9 +6,16 @@ All links are relative, so that they hold behind a proxy that serves this under 
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
 from fastapi import FastAPI
-from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
+from fastapi.responses import (
+    FileResponse,
+    HTMLResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+)
 from starlette.staticfiles import StaticFiles
 
 STATIC = Path(__file__).parent / "static"
@@ -51,7 +58,8 @@ class _Assets(StaticFiles):
 
 
 def install(app: FastAPI, static: Path = STATIC) -> None:
-    """Serve `/`, `/assets/`, `/docs`, `/docs/` and `/redoc`."""
+    """Serve `/`, `/assets/`, `/docs`, `/docs/` and `/redoc`; `/ui/{uid}` leads to a model's place
+    on the page."""
     index = static / "index.html"
     has_page = index.is_file()
     has_docs = (static / "docs" / "swagger-ui-bundle.js").is_file()
@@ -64,6 +72,12 @@ def install(app: FastAPI, static: Path = STATIC) -> None:
     def document(html: str) -> Response:
         return HTMLResponse(html, headers=_FRESH) if has_docs else PlainTextResponse(_NO_DOCS)
 
+    async def home() -> Response:
+        return RedirectResponse("./")
+
+    async def model(uid: str = "") -> Response:
+        return RedirectResponse(f"../#/playground/{quote(uid, safe='')}" if uid else "../")
+
     async def docs() -> Response:
         return document(_SWAGGER.format(files="docs/", root=""))
 
@@ -75,6 +89,9 @@ def install(app: FastAPI, static: Path = STATIC) -> None:
 
     for path, endpoint in (
         ("/", page),
+        ("/ui", home),
+        ("/ui/", model),
+        ("/ui/{uid}", model),
         ("/docs", docs),
         ("/docs/", docs_folder),
         ("/redoc", redoc),

@@ -11,6 +11,7 @@ from xinfer.types.declaration import Declaration
 from xinfer.types.deployment import LaunchSpec, Place, Snapshot
 from xinfer.types.device import Device
 from xinfer.types.failure import Failure
+from xinfer.types.model import Memory, ModelSpec
 
 
 class Launch(msgspec.Struct, frozen=True, tag="launch"):
@@ -19,6 +20,12 @@ class Launch(msgspec.Struct, frozen=True, tag="launch"):
     spec: LaunchSpec
     exist_ok: bool = False
     """One of this uid and model that is there already will do."""
+
+
+class Preview(msgspec.Struct, frozen=True, tag="preview"):
+    """Result: a `LaunchPreview`. Nothing is wanted by it."""
+
+    spec: LaunchSpec
 
 
 class ReadEngines(msgspec.Struct, frozen=True, tag="engines"):
@@ -178,6 +185,7 @@ class AwaitSeen(msgspec.Struct, frozen=True, tag="await seen"):
 
 Operation = (
     Launch
+    | Preview
     | ReadEngines
     | ReadEnvironments
     | DropEnvironments
@@ -201,6 +209,19 @@ Operation = (
     | Unregister
     | ReadRegistrations
 )
+
+
+class LaunchPreview(msgspec.Struct, frozen=True, kw_only=True):
+    """What a launch would come to."""
+
+    model: ModelSpec
+    engine: str
+    reason: str
+    """Why this engine and this form of the model, as sentences."""
+    memory: Memory
+    """What each replica is expected to take."""
+    lack: str
+    """Why there is no room for it now; empty where there is."""
 
 
 class RegisteredModel(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 KEY = "sk-test-1234"
 
 OPEN = {"/livez", "/readyz", "/health", "/status", "/v1/cluster/auth", "/v1/address"}
-OPEN |= {"/", "/assets", "/v1/images/files"}
+OPEN |= {"/", "/assets", "/ui", "/ui/", "/v1/images/files"}
 """Repeated here on purpose: opening a route takes a change in two places."""
 
 

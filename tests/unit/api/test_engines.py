@@ -6,6 +6,7 @@ import pytest
 
 from tests.unit.api.fakes import Api
 from xinfer.errors import NotFound
+from xinfer.model.catalog.support import ordered_engines
 from xinfer.types.control import ReadEngines
 from xinfer.types.deployment import LaunchSpec
 
@@ -50,3 +51,18 @@ async def test_a_model_that_is_not_there_is_not_found() -> None:
     response = await api.http.get("/v1/engines/LLM/none")
     assert response.status_code == 404
     assert response.json()["error"]["code"] == "model_not_found"
+
+
+async def test_engines_tell_their_options() -> None:
+    engines = (await Api().http.get("/v1/engines")).json()
+    assert engines["xllamacpp"]["options"][0] == {
+        "name": "n_threads",
+        "type": "integer",
+        "default": None,
+        "description": "Threads that compute; the processors this process may use, but at most "
+        "16, by default.",
+        "choices": [],
+        "minimum": 1,
+        "maximum": None,
+    }
+    assert list(engines) == ordered_engines()

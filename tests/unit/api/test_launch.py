@@ -6,13 +6,21 @@ import asyncio
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from tests.unit.api.fakes import Api, Exchange, deployment
 from xinfer.errors import Conflict, EngineFailed, NotFound, Unavailable
-from xinfer.types.control import AwaitSeen, CancelLaunch, Launch, Terminate
+from xinfer.types.control import (
+    AwaitSeen,
+    CancelLaunch,
+    Launch,
+    LaunchPreview,
+    Preview,
+    Terminate,
+)
 from xinfer.types.deployment import DeploymentState, LaunchSpec, Place
-from xinfer.types.model import LoraAdapter
+from xinfer.types.model import LoraAdapter, Memory, ModelSpec
 
 pytestmark = pytest.mark.anyio
 
@@ -394,3 +402,36 @@ async def test_aborting_asks_every_replica_by_the_requests_id() -> None:
     assert api.gateway.aborts == [("echo", "my-id")] * 2
     gone = await api.http.post("/v1/models/nope/requests/my-id/abort", json={})
     assert gone.status_code == 404
+
+
+async def test_a_preview_tells_what_a_launch_would_take_and_launches_nothing() -> None:
+    api = Api()
+    model = ModelSpec(name="tiny", format="ggufv2", quantization="Q8_0", size_bytes=7)
+    api.control.handlers[Preview] = lambda _: msgspec.to_builtins(
+        LaunchPreview(
+            model=model,
+            engine="xllamacpp",
+            reason="It is here.",
+            memory=Memory(weights=7, kv_cache=2, overhead=1),
+            lack="No room.",
+        )
+    )
+    response = await api.http.post(
+        "/v1/models/preview", json={"model_name": "tiny", "quantization": "Q8_0", "n_ctx": 64}
+    )
+    assert response.json() == {
+        "model_name": "tiny",
+        "model_type": "LLM",
+        "model_engine": "xllamacpp",
+        "engine_reason": "It is here.",
+        "model_format": "ggufv2",
+        "model_size_in_billions": None,
+        "quantization": "Q8_0",
+        "context_length": 0,
+        "size_bytes": 7,
+        "cached": True,
+        "memory": {"weights": 7, "kv_cache": 2, "overhead": 1, "accelerator_overhead": 0},
+        "lack": "No room.",
+    }
+    spec = LaunchSpec(model_name="tiny", quantization="Q8_0", options={"n_ctx": 64})
+    assert api.control.operations == [Preview(spec)]

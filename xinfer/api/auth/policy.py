@@ -5,9 +5,9 @@ from __future__ import annotations
 from xinfer.settings import Settings
 
 PUBLIC = frozenset(
-    {"/livez", "/readyz", "/health", "/status", "/v1/cluster/auth", "/v1/address", "/"}
+    {"/livez", "/readyz", "/health", "/status", "/v1/cluster/auth", "/v1/address", "/", "/ui"}
 )
-PUBLIC_FOLDERS = ("/assets/", "/v1/images/files/")
+PUBLIC_FOLDERS = ("/assets/", "/ui/", "/v1/images/files/")
 """The page's files, which hold nothing of this server's; and pictures that were drawn, whose names
 nobody can guess: an `<img>` has no key to send."""
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from xinfer.core.gateway import RoutingTable
+from xinfer.types.control import LaunchPreview
 from xinfer.types.deployment import DeploymentState, DeploymentStatus, ReplicaStatus, Snapshot
 from xinfer.types.device import CPU
 from xinfer.types.link import Inspected
@@ -210,6 +211,30 @@ def instance(status: DeploymentStatus) -> dict[str, Any]:
         "instance_created_ts": deployment.created,
         "n_worker": len(workers) or 1,
         "replica_statuses": [replica(status, one) for one in status.replicas],
+    }
+
+
+def preview(found: LaunchPreview, cached: bool) -> dict[str, Any]:
+    """The body of /v1/models/preview; `cached` tells that nothing would be downloaded."""
+    model, memory = found.model, found.memory
+    return {
+        "model_name": model.name,
+        "model_type": model.type,
+        "model_engine": found.engine,
+        "engine_reason": found.reason,
+        "model_format": model.format,
+        "model_size_in_billions": model.size_in_billions,
+        "quantization": model.quantization,
+        "context_length": model.context_length,
+        "size_bytes": model.size_bytes,
+        "cached": cached,
+        "memory": {
+            "weights": memory.weights,
+            "kv_cache": memory.kv_cache,
+            "overhead": memory.overhead,
+            "accelerator_overhead": memory.accelerator_overhead,
+        },
+        "lack": found.lack or None,
     }
 
 

@@ -1,21 +1,33 @@
 """Changing what runs: launch, terminate, cancel a launch, abort a request."""
 
+import asyncio
 import contextlib
 import math
 from collections.abc import Mapping
+from typing import Any
 
+import msgspec
 from fastapi import APIRouter, Request, Response
 
+from xinfer.api.catalogue import cache_status
 from xinfer.api.lifetime import within
+from xinfer.api.render.deployments import preview
 from xinfer.api.request_id import clean
 from xinfer.api.requests import JsonRoute
 from xinfer.api.routes.generation import ignored_fields
 from xinfer.api.routes.seeing import reaches_all, see
-from xinfer.api.schemas.answers import AbortAnswer, LaunchAnswer
+from xinfer.api.schemas.answers import AbortAnswer, LaunchAnswer, PreviewAnswer
 from xinfer.api.schemas.launch import AbortBody, LaunchBody
 from xinfer.api.services import Services, services
 from xinfer.errors import Cancelled, EngineFailed, Unavailable, XinferError
-from xinfer.types.control import AwaitSeen, CancelLaunch, Launch, Terminate
+from xinfer.types.control import (
+    AwaitSeen,
+    CancelLaunch,
+    Launch,
+    LaunchPreview,
+    Preview,
+    Terminate,
+)
 from xinfer.types.deployment import Deployment, DeploymentState, DeploymentStatus, Snapshot
 
 router = APIRouter(route_class=JsonRoute, tags=["management"])
@@ -40,6 +52,17 @@ async def launch_model(
         "model_engine": launched.engine,
         "engine_reason": launched.engine_reason,
     }
+
+
+@router.post("/v1/models/preview", response_model=PreviewAnswer)
+async def preview_launch(request: Request, body: LaunchBody) -> dict[str, Any]:
+    """What a launch would run, on which engine, and what a replica is expected to take; nothing
+    is started. It is refused as the launch would be, but for want of room, which is `lack`."""
+    body.check_supported()
+    here = services(request)
+    found = msgspec.convert(await here.control.call(Preview(body.spec())), LaunchPreview)
+    cached = await asyncio.to_thread(lambda: cache_status(here.settings)(found.model))
+    return preview(found, cached)
 
 
 @router.delete("/v1/models/{model_uid}")

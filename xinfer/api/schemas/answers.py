@@ -308,6 +308,52 @@ class LaunchAnswer(BaseModel):
     engine_reason: str
 
 
+class EngineOption(BaseModel):
+    """`default` null: the engine decides. A `json` option has parts: an object or a list."""
+
+    name: str
+    type: Literal["boolean", "integer", "number", "string", "choice", "json"]
+    default: Any
+    description: str
+    choices: list[Any]
+    minimum: float | None
+    maximum: float | None
+
+
+class EngineAnswer(BaseModel):
+    """What a launch may set beside its own fields."""
+
+    options: list[EngineOption]
+
+
+class ExpectedMemory(BaseModel):
+    """Bytes of one replica. `overhead` is for buffers where it runs on processors,
+    `accelerator_overhead` for those on each accelerator."""
+
+    weights: int
+    kv_cache: int
+    overhead: int
+    accelerator_overhead: int
+
+
+class PreviewAnswer(BaseModel):
+    """`cached`: nothing would be downloaded. `lack`: why there is no room for it now."""
+
+    model_config = ConfigDict(protected_namespaces=())
+    model_name: str
+    model_type: str
+    model_engine: str
+    engine_reason: str
+    model_format: str
+    model_size_in_billions: float | None
+    quantization: str
+    context_length: int
+    size_bytes: int
+    cached: bool
+    memory: ExpectedMemory
+    lack: str | None
+
+
 class AbortAnswer(BaseModel):
     msg: Literal["DONE", "NOT_FOUND"]
 

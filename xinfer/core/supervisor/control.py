@@ -26,6 +26,7 @@ from xinfer.types.control import (
     DropEnvironments,
     Launch,
     Operation,
+    Preview,
     Push,
     ReadCache,
     ReadDeclarations,
@@ -183,6 +184,8 @@ class ControlServer:
     async def _run(self, operation: Operation) -> Any:
         if isinstance(operation, Launch):
             return await self._service.launch(operation.spec, exist_ok=operation.exist_ok)
+        if isinstance(operation, Preview):
+            return await self._service.preview(operation.spec)
         if isinstance(operation, ReadEngines):
             return await self._inquiries.engines(operation.spec)
         if isinstance(operation, ReadEnvironments):

@@ -31,7 +31,7 @@ from xinfer.model.catalog.resolve import Resolved
 from xinfer.model.catalog.schema import Entry
 from xinfer.settings import Settings
 from xinfer.types.cluster import ReadReplicaLog, WorkerReport
-from xinfer.types.control import ReplicaLog
+from xinfer.types.control import LaunchPreview, ReplicaLog
 from xinfer.types.deployment import Deployment, DeploymentState, LaunchSpec, Place
 
 logger = logging.getLogger(__name__)
@@ -120,10 +120,34 @@ class DeploymentService:
                 workers = self._state.observed(self._monotonic()).workers
                 resolved = await launch.unless_cancelled(self._resolver.resolve(spec, workers))
                 self._refuse_while_draining()
-                deployment = await self._make(uid, spec, places, resolved)
+                generation = await self._store.next_generation(uid)
+                deployment = self._make(uid, generation, spec, places, resolved)
                 self._refuse_without_room(deployment)
                 await self._commit(deployment)
         return uid
+
+    async def preview(self, spec: LaunchSpec) -> LaunchPreview:
+        """What a launch would come to; wants nothing and downloads no more than headers.
+
+        Raises:
+            InvalidRequest, NotFound, Unavailable: as `launch`, but for want of room, which the
+                answer tells.
+        """
+        self._refuse_while_draining()
+        check_replicas(spec.replica)
+        check_environment(spec, self._settings)
+        places = places_of(spec)
+        uid = default_uid(spec.model_name, self._names())
+        workers = self._state.observed(self._monotonic()).workers
+        resolved = await self._resolver.resolve(spec, workers)
+        lack = self._lack_of_room(self._make(uid, 0, spec, places, resolved))
+        return LaunchPreview(
+            model=resolved.model,
+            engine=resolved.engine,
+            reason=resolved.reason,
+            memory=resolved.memory,
+            lack=lack.message if lack else "",
+        )
 
     async def terminate(self, uid: str) -> None:
         """Want a deployment no more; returns once that is committed, while its replicas drain.
@@ -275,12 +299,17 @@ class DeploymentService:
         self._newest[deployment.uid] = deployment.generation
         self._state.put(deployment)
 
-    async def _make(
-        self, uid: str, spec: LaunchSpec, places: tuple[Place, ...], resolved: Resolved
+    def _make(
+        self,
+        uid: str,
+        generation: int,
+        spec: LaunchSpec,
+        places: tuple[Place, ...],
+        resolved: Resolved,
     ) -> Deployment:
         return Deployment(
             uid=uid,
-            generation=await self._store.next_generation(uid),
+            generation=generation,
             created=int(self._unix_now()),
             spec=spec,
             model=resolved.model,
@@ -295,12 +324,17 @@ class DeploymentService:
         )
 
     def _refuse_without_room(self, deployment: Deployment) -> None:
+        lack = self._lack_of_room(deployment)
+        if lack is not None:
+            raise lack
+
+    def _lack_of_room(self, deployment: Deployment) -> Unavailable | None:
         observed = self._state.observed(self._monotonic())
         lack = find_lack(self._state.desired, observed, deployment, self._state.policy)
         if lack is None:
-            return
+            return None
         some = f" Of {deployment.replicas} replicas {lack.placed} would fit." if lack.placed else ""
-        raise Unavailable(
+        return Unavailable(
             lack.refusal.message + some,
             code="no_capacity",
             retry_after=self._settings.heartbeat_timeout,

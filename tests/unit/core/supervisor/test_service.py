@@ -26,7 +26,7 @@ from tests.unit.core.supervisor.support import (
 )
 from xinfer.core.supervisor.scaling import MAX_REPLICAS
 from xinfer.errors import Cancelled, Conflict, InvalidRequest, NotFound, Unavailable
-from xinfer.types.deployment import Place
+from xinfer.types.deployment import LaunchSpec, Place
 from xinfer.types.model import Memory
 
 
@@ -457,5 +457,23 @@ def test_of_two_launches_at_once_one_gets_the_alias() -> None:
             await desk.launch("n", aliases=("gpt",))
         desk.go.set()
         assert await first == "m"
+
+    run(main)
+
+
+def test_a_preview_wants_nothing_and_tells_of_missing_room() -> None:
+    async def main() -> None:
+        desk = Desk()
+        spec = LaunchSpec(model_name="echo")
+        found = await desk.service.preview(spec)
+        assert (found.model.name, found.engine, found.lack) == ("echo", "echo", "")
+        desk.memory = Memory(weights=64 * GIB)
+        desk.state.apply(report(), 1000.0)
+        found = await desk.service.preview(spec)
+        assert found.memory == desk.memory
+        assert "No available slot found for the model echo" in found.lack
+        with pytest.raises(NotFound):
+            await desk.service.preview(LaunchSpec(model_name="unknown"))
+        assert (desk.state.desired, await desk.store.load(), desk.changes) == ({}, [], 0)
 
     run(main)
