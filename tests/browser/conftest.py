@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    expect,
+    sync_playwright,
+)
 
 expect.set_options(timeout=30_000)  # milliseconds: five seconds are few on a busy machine
 
@@ -20,6 +29,11 @@ ARGUMENTS = [
     "--no-first-run",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
+DESKTOP = {"width": 1280, "height": 800}
+SCREENSHOTS = os.environ.get("SCREENSHOTS")
+"""Where the pictures of the documentation are to be drawn anew: `docs/images/ui`."""
+
+Shoot = Callable[[str], None]
 
 
 @pytest.fixture(scope="module")  # no longer: its event loop runs in this thread while it is open
@@ -33,9 +47,17 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """An English desktop page, which must neither log an error nor raise one."""
-    context = browser.new_context(locale="en-US", viewport={"width": 1280, "height": 800})
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """English, on a desktop."""
+    context = browser.new_context(locale="en-US", viewport=DESKTOP)
+    context.set_default_timeout(30_000)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """A page, which must neither log an error nor raise one."""
     page = context.new_page()
     problems: list[str] = []
 
@@ -48,5 +70,16 @@ def page(browser: Browser) -> Iterator[Page]:
     page.on("console", note)
     page.on("pageerror", lambda error: problems.append(str(error)))
     yield page
-    context.close()
     assert problems == []
+
+
+@pytest.fixture
+def shoot(page: Page, tmp_path: Path) -> Shoot:
+    """Takes a picture of the page as it is; one for the documentation if SCREENSHOTS is set."""
+
+    def shoot(name: str) -> None:
+        page.screenshot(
+            path=Path(SCREENSHOTS or tmp_path) / f"{name}.png", animations="disabled", caret="hide"
+        )
+
+    return shoot

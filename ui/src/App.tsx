@@ -1,11 +1,11 @@
-import { AppShell } from '@mantine/core'
-import { useEffect, useRef, useState, useSyncExternalStore } from 'react'
+import { AppShell, Skeleton } from '@mantine/core'
+import { lazy, Suspense, useEffect, useRef, useState, useSyncExternalStore } from 'react'
 
 import { apiKey } from './api/api-key'
-import { ChatPage } from './chat/ChatPage'
 import { useChat } from './chat/useChat'
 import { useI18n } from './i18n'
 import { LaunchPage } from './launch/LaunchPage'
+import { PlaygroundPage } from './playground/PlaygroundPage'
 import { useRoute } from './route'
 import { RunningPage } from './running/RunningPage'
 import classes from './App.module.css'
@@ -13,9 +13,13 @@ import { ApiKeyForm } from './shell/ApiKeyForm'
 import { Header } from './shell/Header'
 import { Navigation } from './shell/Navigation'
 
+// Pages that are opened less often are not loaded with the first one.
+const RegisterPage = lazy(() => import('./register/RegisterPage'))
+const ClusterPage = lazy(() => import('./cluster/ClusterPage'))
+
 export function App() {
   const { t } = useI18n()
-  const { view, uid } = useRoute()
+  const { view, model } = useRoute()
   const { refused } = useSyncExternalStore(apiKey.subscribe, apiKey.get)
   const [changingKey, setChangingKey] = useState(false)
   // Held here so that an answer keeps streaming while another view is open.
@@ -55,9 +59,13 @@ export function App() {
           {(refused || changingKey) && (
             <ApiKeyForm refused={refused} onClose={() => setChangingKey(false)} />
           )}
-          {view === 'launch' && <LaunchPage />}
-          {view === 'running' && <RunningPage />}
-          {view === 'chat' && <ChatPage uid={uid} chat={chat} />}
+          <Suspense fallback={<Skeleton h={160} aria-label={t('loading')} />}>
+            {view === 'launch' && <LaunchPage model={model} />}
+            {view === 'running' && <RunningPage />}
+            {view === 'playground' && <PlaygroundPage uid={model} chat={chat} />}
+            {view === 'register' && <RegisterPage />}
+            {view === 'cluster' && <ClusterPage />}
+          </Suspense>
         </div>
       </AppShell.Main>
       <AppShell.Footer hiddenFrom="sm">

@@ -1,21 +1,21 @@
 import { useHash } from '@mantine/hooks'
 
-export const VIEWS = ['launch', 'running', 'chat'] as const
+export const VIEWS = ['launch', 'running', 'playground', 'register', 'cluster'] as const
 export type View = (typeof VIEWS)[number]
 
 export interface Route {
   view: View
-  /** The model the view is about, if the address names one. */
-  uid: string | null
+  /** The model that the view is about, if the address names one. */
+  model: string | null
 }
 
-/** The address of a view: `#/chat/my-model`. A hash needs nothing of the server or a proxy. */
-export function routeTo(view: View, uid?: string): string {
-  return uid === undefined ? `#/${view}` : `#/${view}/${encodeURIComponent(uid)}`
+/** The address of a view: `#/playground/my-model`. A hash needs nothing of the server or a proxy. */
+export function routeTo(view: View, model?: string): string {
+  return model === undefined ? `#/${view}` : `#/${view}/${encodeURIComponent(model)}`
 }
 
-export function go(view: View, uid?: string) {
-  window.location.hash = routeTo(view, uid)
+export function go(view: View, model?: string) {
+  window.location.hash = routeTo(view, model)
 }
 
 export function useRoute(): Route {
@@ -24,9 +24,9 @@ export function useRoute(): Route {
 }
 
 function parse(hash: string): Route {
-  const [, name, uid] = hash.split('/')
+  const [, name, model] = hash.split('/')
   const view = VIEWS.find((candidate) => candidate === name) ?? 'launch'
-  return { view, uid: uid ? decode(uid) : null }
+  return { view, model: model ? decode(model) : null }
 }
 
 function decode(part: string): string | null {

@@ -13,7 +13,7 @@ afterEach(() => fetchMock.mockReset())
 async function contentOf(response: Response): Promise<string> {
   fetchMock.mockResolvedValueOnce(response)
   let content = ''
-  for await (const delta of streamChat('m', [], new AbortController().signal)) {
+  for await (const delta of streamChat({ model: 'm', messages: [] }, new AbortController().signal)) {
     content += delta.content
   }
   return content
@@ -44,6 +44,6 @@ it('throws the message and the status of a refusal', async () => {
 
 it('says that nobody answered', async () => {
   fetchMock.mockRejectedValueOnce(new TypeError('Failed to fetch'))
-  const answer = streamChat('m', [], new AbortController().signal)
+  const answer = streamChat({ model: 'm', messages: [] }, new AbortController().signal)
   await expect(answer.next()).rejects.toBeInstanceOf(UnreachableError)
 })

@@ -15,7 +15,7 @@ export class ApiError extends Error {
 export class UnreachableError extends Error {}
 
 /** An address of the API, relative to the page: the server may live below a sub-path. */
-function address(path: string): URL {
+export function address(path: string): URL {
   return new URL(path, document.baseURI)
 }
 
@@ -42,8 +42,17 @@ export async function getJson<T>(path: string, signal?: AbortSignal): Promise<T>
 }
 
 export function postJson(path: string, body: unknown, signal?: AbortSignal): Promise<Response> {
+  return sendJson('POST', path, body, signal)
+}
+
+export function sendJson(
+  method: string,
+  path: string,
+  body: unknown,
+  signal?: AbortSignal,
+): Promise<Response> {
   return request(path, {
-    method: 'POST',
+    method,
     headers: { 'Content-Type': 'application/json' },
     body: JSON.stringify(body),
     signal,

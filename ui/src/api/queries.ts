@@ -1,7 +1,9 @@
-import { QueryClient, useQuery } from '@tanstack/react-query'
+import { QueryClient, keepPreviousData, useQuery } from '@tanstack/react-query'
 
-import { getLogs, getProgress, listCatalogue, listInstances, listReplicas } from './models'
-import type { Instance } from './models'
+import { askEngines, listCatalogue, listEngines } from './catalogue'
+import { getCluster, listEvents } from './cluster'
+import { getLogs, getProgress, listInstances, listReplicas, previewLaunch } from './instances'
+import type { Instance, LaunchRequest } from './instances'
 
 const SETTLING_MS = 1_000
 const SETTLED_MS = 5_000
@@ -58,6 +60,48 @@ export function useLogs(uid: string) {
   return useQuery({
     queryKey: ['logs', uid],
     queryFn: ({ signal }) => getLogs(uid, signal),
+    refetchInterval: SETTLED_MS,
+  })
+}
+
+/** Which engines run a model. A repository is looked up on its hub for it. */
+export function useEngineAnswers(model: string) {
+  return useQuery({
+    queryKey: ['engine answers', model],
+    queryFn: ({ signal }) => askEngines(model, signal),
+  })
+}
+
+/** The engines with their options, which do not change while the server runs. */
+export function useEngines() {
+  return useQuery({
+    queryKey: ['engines'],
+    queryFn: ({ signal }) => listEngines(signal),
+    staleTime: Infinity,
+  })
+}
+
+/** What this launch would come to; until it is known, what an earlier one would. */
+export function usePreview(launch: LaunchRequest) {
+  return useQuery({
+    queryKey: ['preview', launch],
+    queryFn: ({ signal }) => previewLaunch(launch, signal),
+    placeholderData: keepPreviousData,
+  })
+}
+
+export function useCluster() {
+  return useQuery({
+    queryKey: ['cluster'],
+    queryFn: ({ signal }) => getCluster(signal),
+    refetchInterval: SETTLED_MS,
+  })
+}
+
+export function useEvents() {
+  return useQuery({
+    queryKey: ['events'],
+    queryFn: ({ signal }) => listEvents(signal),
     refetchInterval: SETTLED_MS,
   })
 }

@@ -1,26 +1,29 @@
 import { Button, Loader, Text } from '@mantine/core'
+import { lazy, Suspense } from 'react'
 
 import { useI18n } from '../i18n'
+import disclosure from '../shell/Disclosure.module.css'
 import { ErrorAlert } from '../shell/ErrorAlert'
-import disclosure from './Disclosure.module.css'
-import { TurnFacts } from './TurnFacts'
+import { ToolCalls } from './ToolCalls'
 import type { Turn } from './turn'
+import { TurnFacts } from './TurnFacts'
+import { TurnInput } from './TurnInput'
 import classes from './TurnView.module.css'
+
+const Markdown = lazy(() => import('../shell/Markdown'))
 
 export function TurnView({ turn, onRetry }: { turn: Turn; onRetry: (() => void) | null }) {
   const { t } = useI18n()
   const waiting = turn.state === 'streaming' && !turn.answer
   return (
     <>
-      <article className={classes.prompt} aria-label={t('chat.you')}>
-        <div className={classes.text}>{turn.prompt}</div>
-      </article>
+      <TurnInput input={turn.input} />
       <article className={classes.answer} aria-label={turn.model}>
         <Text fz="xs" c="dimmed" ff="monospace">
           {turn.model}
         </Text>
         {turn.reasoning && (
-          <details className={disclosure.disclosure}>
+          <details className={disclosure.disclosure} open={waiting}>
             <summary>{t('chat.thinking')}</summary>
             <Text component="div" c="dimmed" fz="sm" className={classes.text}>
               {turn.reasoning}
@@ -28,7 +31,12 @@ export function TurnView({ turn, onRetry }: { turn: Turn; onRetry: (() => void) 
           </details>
         )}
         {waiting && <Loader type="dots" size="sm" role="img" aria-label={t('chat.waiting')} />}
-        <div className={classes.text}>{turn.answer}</div>
+        {turn.answer && (
+          <Suspense fallback={<div className={classes.text}>{turn.answer}</div>}>
+            <Markdown text={turn.answer} />
+          </Suspense>
+        )}
+        <ToolCalls calls={turn.calls} />
         <TurnFacts turn={turn} />
         <ErrorAlert error={turn.error} />
         {turn.state === 'failed' && onRetry && (

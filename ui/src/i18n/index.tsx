@@ -17,6 +17,8 @@ interface I18n {
   setLanguage: (language: Language) => void
   /** The message `key` in the current language, its `{name}` places filled from `values`. */
   t: Translate
+  /** The message of a key that is made of what the server says; `fallback` where there is none. */
+  label: (key: string, fallback: string) => string
 }
 
 const I18nContext = createContext<I18n | null>(null)
@@ -35,7 +37,13 @@ export function I18nProvider({ children }: { children: ReactNode }) {
     document.documentElement.lang = language === 'zh' ? 'zh-CN' : 'en'
   }, [language])
   const i18n = useMemo(
-    () => ({ language, setLanguage, t: translator(MESSAGES[language]) }),
+    () => ({
+      language,
+      setLanguage,
+      t: translator(MESSAGES[language]),
+      label: (key: string, fallback: string) =>
+        isMessageKey(key) ? MESSAGES[language][key] : fallback,
+    }),
     [language, setLanguage],
   )
   return <I18nContext value={i18n}>{children}</I18nContext>
@@ -50,4 +58,8 @@ export function useI18n(): I18n {
 function translator(messages: Messages): Translate {
   return (key, values = {}) =>
     messages[key].replace(/\{(\w+)\}/g, (_, name: string) => String(values[name]))
+}
+
+function isMessageKey(key: string): key is MessageKey {
+  return Object.hasOwn(en, key)
 }

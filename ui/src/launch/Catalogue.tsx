@@ -1,63 +1,77 @@
-import { Group, SimpleGrid, Text, TextInput, Title } from '@mantine/core'
-import { useMemo, useState } from 'react'
+import { Button, Checkbox, Group, NativeSelect, SimpleGrid, Stack, Text, TextInput } from '@mantine/core'
+import { useDeferredValue, useMemo, useState } from 'react'
 
-import type { CatalogueModel } from '../api/models'
+import type { CatalogueModel } from '../api/catalogue'
 import { useI18n } from '../i18n'
 import { SearchIcon } from '../shell/icons'
-import { CatalogueCard, isCached } from './CatalogueCard'
+import { CatalogueCard } from './CatalogueCard'
+import { abilitiesOf, select } from './selection'
+import type { Filter } from './selection'
+
+/** Cards that are drawn at once. */
+const PAGE = 30
 
 interface Props {
   models: CatalogueModel[]
-  chosen: string
-  onChoose: (name: string) => void
+  /** Said where there are none. */
+  empty: string
+  onChoose: (model: CatalogueModel) => void
 }
 
-export function Catalogue({ models, chosen, onChoose }: Props) {
-  const { t } = useI18n()
-  const [search, setSearch] = useState('')
-  const shown = useMemo(() => select(models, search), [models, search])
+export function Catalogue({ models, empty, onChoose }: Props) {
+  const { t, label } = useI18n()
+  const [filter, setFilter] = useState<Filter>({ search: '', ability: '', onlyCached: false })
+  const [limit, setLimit] = useState(PAGE)
+  const deferred = useDeferredValue(filter)
+  const found = useMemo(() => select(models, deferred), [models, deferred])
+  const abilities = useMemo(() => abilitiesOf(models), [models])
+  const change = (changes: Partial<Filter>) => setFilter({ ...filter, ...changes })
+
   return (
-    <section aria-labelledby="catalogue-title">
-      <Group justify="space-between" mb="md">
-        <Title order={2} fz="h3" id="catalogue-title">
-          {t('catalogue.title')}
-        </Title>
+    <Stack>
+      <Group align="center" gap="md">
         <TextInput
           type="search"
           aria-label={t('catalogue.search')}
           placeholder={t('catalogue.search')}
           leftSection={<SearchIcon />}
-          value={search}
-          onChange={(event) => setSearch(event.currentTarget.value)}
-          w={{ base: '100%', xs: 280 }}
+          value={filter.search}
+          onChange={(event) => change({ search: event.currentTarget.value })}
+          flex={1}
+          miw={200}
+        />
+        <NativeSelect
+          aria-label={t('catalogue.ability')}
+          value={filter.ability}
+          onChange={(event) => change({ ability: event.currentTarget.value })}
+          data={[
+            { value: '', label: t('catalogue.ability.any') },
+            ...abilities.map((one) => ({ value: one, label: label(`ability.${one}`, one) })),
+          ]}
+        />
+        <Checkbox
+          label={t('catalogue.onlyCached')}
+          checked={filter.onlyCached}
+          onChange={(event) => change({ onlyCached: event.currentTarget.checked })}
         />
       </Group>
+      <Text role="status" fz="sm" c="dimmed">
+        {found.length === 0 ? empty : t('catalogue.count', { count: found.length })}
+      </Text>
       <SimpleGrid cols={{ base: 1, xs: 2, md: 3 }}>
-        {shown.map((model) => (
+        {found.slice(0, limit).map((model) => (
           <CatalogueCard
-            key={model.model_name}
+            key={`${model.model_type} ${model.model_name}`}
             model={model}
-            chosen={model.model_name === chosen}
-            onChoose={onChoose}
+            onChoose={() => onChoose(model)}
           />
         ))}
       </SimpleGrid>
-      <Text role="status" c="dimmed">
-        {shown.length === 0 && search && t('catalogue.none', { search })}
-      </Text>
-    </section>
+      {found.length > limit && (
+        <Button variant="default" onClick={() => setLimit(limit + PAGE)} mx="auto">
+          {t('catalogue.more', { count: Math.min(PAGE, found.length - limit) })}
+        </Button>
+      )}
+    </Stack>
   )
-}
-
-/** The models in which every word of `search` is found, those on this machine first. */
-function select(models: CatalogueModel[], search: string): CatalogueModel[] {
-  const words = search.toLowerCase().split(/\s+/)
-  return models
-    .filter((model) => {
-      const text = [model.model_name, model.model_description, ...model.model_ability]
-        .join(' ')
-        .toLowerCase()
-      return words.every((word) => text.includes(word))
-    })
-    .sort((a, b) => Number(isCached(b)) - Number(isCached(a)))
 }

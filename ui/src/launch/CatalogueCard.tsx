@@ -1,30 +1,26 @@
 import { Badge, Group, Text, UnstyledButton } from '@mantine/core'
 import { useId } from 'react'
 
-import type { CatalogueModel } from '../api/models'
+import type { CatalogueModel } from '../api/catalogue'
+import { formatSize } from '../format'
 import { useI18n } from '../i18n'
 import classes from './CatalogueCard.module.css'
+import { isCached } from './selection'
 
-interface Props {
-  model: CatalogueModel
-  chosen: boolean
-  onChoose: (name: string) => void
-}
-
-export function CatalogueCard({ model, chosen, onChoose }: Props) {
+export function CatalogueCard({ model, onChoose }: { model: CatalogueModel; onChoose: () => void }) {
   const { t, language } = useI18n()
   const about = useId()
-  const name = model.model_name
+  const context = model.context_length ?? model.max_tokens
+  const facts = [
+    ...sizes(model).map((size) => t('catalogue.size', { size })),
+    model.dimensions && t('catalogue.dimensions', { count: model.dimensions }),
+    context && t('catalogue.context', { tokens: context.toLocaleString(language) }),
+  ].filter(Boolean)
   return (
-    <article className={classes.card} data-chosen={chosen || undefined}>
+    <article className={classes.card}>
       <Group justify="space-between" gap="xs" wrap="nowrap" align="flex-start">
-        <UnstyledButton
-          className={classes.name}
-          aria-pressed={chosen}
-          aria-describedby={about}
-          onClick={() => onChoose(name)}
-        >
-          {name}
+        <UnstyledButton className={classes.name} aria-describedby={about} onClick={onChoose}>
+          {model.model_name}
         </UnstyledButton>
         {isCached(model) && (
           <Badge color="teal" variant="light" flex="none">
@@ -36,6 +32,11 @@ export function CatalogueCard({ model, chosen, onChoose }: Props) {
         {model.model_description}
       </Text>
       <Group gap={6} mt="auto">
+        {!model.is_builtin && (
+          <Badge variant="light" color="grape">
+            {t('catalogue.custom')}
+          </Badge>
+        )}
         {model.model_ability.map((ability) => (
           <Badge key={ability} variant="light">
             {ability}
@@ -48,30 +49,17 @@ export function CatalogueCard({ model, chosen, onChoose }: Props) {
         ))}
       </Group>
       <Text fz="xs" c="dimmed">
-        {[
-          ...sizes(model).map((size) => t('catalogue.size', { size })),
-          ...(model.context_length
-            ? [t('catalogue.context', { tokens: model.context_length.toLocaleString(language) })]
-            : []),
-        ].join(' · ')}
+        {facts.join(' · ')}
       </Text>
     </article>
   )
-}
-
-/** Whether one form of the model can start without a download. */
-export function isCached(model: CatalogueModel): boolean {
-  return model.model_specs.some((spec) => [spec.cache_status].flat().some(Boolean))
 }
 
 function formats(model: CatalogueModel): string[] {
   return [...new Set(model.model_specs.flatMap((spec) => spec.model_format || []))]
 }
 
-/** Sizes in billions of parameters; `0_5` is how the catalogue may write 0.5. */
 function sizes(model: CatalogueModel): string[] {
-  const all = model.model_specs.map((spec) =>
-    String(spec.model_size_in_billions).replace('_', '.'),
-  )
+  const all = model.model_specs.map((spec) => formatSize(spec.model_size_in_billions ?? ''))
   return [...new Set(all)].filter((size) => Number(size) > 0)
 }

@@ -2,13 +2,13 @@ import { Button, Group, Stack } from '@mantine/core'
 import { useDisclosure } from '@mantine/hooks'
 import { useMutation, useQueryClient } from '@tanstack/react-query'
 
-import { cancelLaunch, terminateModel } from '../api/models'
-import type { Instance } from '../api/models'
+import { cancelLaunch, terminateModel } from '../api/instances'
+import type { Instance } from '../api/instances'
 import { isPending } from '../api/queries'
 import { useI18n } from '../i18n'
 import { routeTo } from '../route'
+import { ConfirmDialog } from '../shell/ConfirmDialog'
 import { ErrorAlert } from '../shell/ErrorAlert'
-import { TerminateDialog } from './TerminateDialog'
 
 export function InstanceActions({ instance }: { instance: Instance }) {
   const { t } = useI18n()
@@ -22,14 +22,14 @@ export function InstanceActions({ instance }: { instance: Instance }) {
   return (
     <Stack gap="xs" align="flex-end">
       <Group gap="xs">
-        {status === 'READY' && instance.model_ability.includes('chat') && (
+        {status === 'READY' && (
           <Button
             component="a"
-            href={routeTo('chat', uid)}
+            href={routeTo('playground', uid)}
             size="xs"
-            aria-label={t('running.chat.with', { uid })}
+            aria-label={t('running.open.uid', { uid })}
           >
-            {t('running.chat')}
+            {t('running.open')}
           </Button>
         )}
         {isPending(instance) && (
@@ -67,14 +67,14 @@ export function InstanceActions({ instance }: { instance: Instance }) {
         )}
       </Group>
       <ErrorAlert error={cancel.error ?? terminate.error} />
-      <TerminateDialog
-        uid={uid}
+      <ConfirmDialog
         opened={asking}
+        title={t('running.terminate.title', { uid })}
+        text={t('running.terminate.text')}
+        keep={t('running.keep')}
+        confirm={t('running.terminate')}
         onClose={dialog.close}
-        onConfirm={() => {
-          dialog.close()
-          terminate.mutate(uid)
-        }}
+        onConfirm={() => terminate.mutate(uid)}
       />
     </Stack>
   )

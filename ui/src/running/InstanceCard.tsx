@@ -2,23 +2,27 @@ import { Badge, Button, Collapse, Group, Paper, Stack, Text, Title } from '@mant
 import { useDisclosure } from '@mantine/hooks'
 import { useId } from 'react'
 
-import type { Instance } from '../api/models'
-import { isPending } from '../api/queries'
+import type { Instance } from '../api/instances'
+import { isPending, useReplicas } from '../api/queries'
+import { formatSize, formatTime } from '../format'
 import { useI18n } from '../i18n'
 import { CopyButton } from '../shell/CopyButton'
 import { ErrorAlert } from '../shell/ErrorAlert'
 import { InstanceActions } from './InstanceActions'
 import { InstanceDetails } from './InstanceDetails'
+import { InstanceLoad } from './InstanceLoad'
 import { LaunchProgress } from './LaunchProgress'
 import { Logs } from './Logs'
+import { useSpeeds } from './speed'
 import { StatusBadge } from './StatusBadge'
 
 export function InstanceCard({ instance }: { instance: Instance }) {
-  const { t, language } = useI18n()
+  const { t } = useI18n()
   const [open, { toggle }] = useDisclosure(false)
   const details = useId()
-  const { model_uid: uid, status, replica } = instance
-  const failed = status === 'ERROR'
+  const { model_uid: uid, status } = instance
+  const replicas = useReplicas(uid)
+  const speeds = useSpeeds(replicas.data, replicas.dataUpdatedAt)
   return (
     <Paper component="article" withBorder p="md" aria-label={uid}>
       <Stack gap="sm">
@@ -31,15 +35,7 @@ export function InstanceCard({ instance }: { instance: Instance }) {
               <CopyButton text={uid} />
               <StatusBadge status={status} />
             </Group>
-            <Text fz="sm" c="dimmed">
-              {[
-                instance.model_name,
-                replica === 1
-                  ? t('running.replicas.one')
-                  : t('running.replicas.many', { count: replica }),
-                t('running.since', { time: formatTime(instance.instance_created_ts, language) }),
-              ].join(' · ')}
-            </Text>
+            <InstanceFacts instance={instance} />
           </div>
           <InstanceActions instance={instance} />
         </Group>
@@ -47,7 +43,10 @@ export function InstanceCard({ instance }: { instance: Instance }) {
         {errors(instance).map((message) => (
           <ErrorAlert key={message} error={new Error(message)} />
         ))}
-        {failed && <Logs uid={uid} />}
+        {status === 'ERROR' && <Logs uid={uid} />}
+        {status === 'READY' && replicas.data && (
+          <InstanceLoad uid={uid} replicas={replicas.data} speeds={speeds} />
+        )}
         <Group justify="space-between" gap="xs">
           <Group gap={6}>
             {instance.model_ability.map((ability) => (
@@ -68,10 +67,31 @@ export function InstanceCard({ instance }: { instance: Instance }) {
           </Button>
         </Group>
         <Collapse expanded={open} id={details}>
-          {open && <InstanceDetails uid={uid} withLogs={!failed} />}
+          {open && (
+            <InstanceDetails instance={instance} replicas={replicas.data ?? []} speeds={speeds} />
+          )}
         </Collapse>
       </Stack>
     </Paper>
+  )
+}
+
+function InstanceFacts({ instance }: { instance: Instance }) {
+  const { t, language } = useI18n()
+  const { replica, model_size_in_billions: size } = instance
+  const facts = [
+    instance.model_name,
+    instance.model_engine,
+    instance.model_format,
+    size && t('catalogue.size', { size: formatSize(size) }),
+    instance.quantization !== 'none' && instance.quantization,
+    replica === 1 ? t('running.replicas.one') : t('running.replicas.many', { count: replica }),
+    t('running.since', { time: formatTime(instance.instance_created_ts, language) }),
+  ].filter(Boolean)
+  return (
+    <Text fz="sm" c="dimmed" title={instance.engine_reason}>
+      {facts.join(' · ')}
+    </Text>
   )
 }
 
@@ -79,9 +99,4 @@ export function InstanceCard({ instance }: { instance: Instance }) {
 function errors(instance: Instance): string[] {
   const messages = instance.replica_statuses.flatMap(({ error_message }) => error_message ?? [])
   return [...new Set(instance.error_message ? [instance.error_message, ...messages] : messages)]
-}
-
-function formatTime(seconds: number, language: string): string {
-  const format = new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'short' })
-  return format.format(seconds * 1000)
 }

@@ -1,45 +1,69 @@
 import { Table } from '@mantine/core'
 
-import { useReplicas } from '../api/queries'
+import type { Replica } from '../api/instances'
+import { formatBytes } from '../format'
 import { useI18n } from '../i18n'
-import { ErrorAlert } from '../shell/ErrorAlert'
 
-export function ReplicaTable({ uid }: { uid: string }) {
+interface Props {
+  uid: string
+  replicas: Replica[]
+  speeds: Record<string, number>
+}
+
+export function ReplicaTable({ uid, replicas, speeds }: Props) {
   const { t } = useI18n()
-  const { data, error } = useReplicas(uid)
+  const withErrors = replicas.some((one) => one.error_message)
+  const columns = [
+    'id',
+    'status',
+    'worker',
+    'device',
+    'memory',
+    'running',
+    'waiting',
+    'speed',
+    'pid',
+    'restarts',
+    ...(withErrors ? (['error'] as const) : []),
+  ] as const
   return (
-    <>
-      <ErrorAlert error={error} />
-      <Table.ScrollContainer
-        minWidth={420}
-        type="native"
-        role="region"
-        aria-label={t('replica.table', { uid })}
-        tabIndex={0}
-      >
-        <Table>
-          <Table.Thead>
-            <Table.Tr>
-              <Table.Th>{t('replica.id')}</Table.Th>
-              <Table.Th>{t('replica.status')}</Table.Th>
-              <Table.Th>{t('replica.pid')}</Table.Th>
-              <Table.Th>{t('replica.restarts')}</Table.Th>
-              <Table.Th>{t('replica.error')}</Table.Th>
-            </Table.Tr>
-          </Table.Thead>
-          <Table.Tbody>
-            {data?.map((replica) => (
-              <Table.Tr key={replica.replica_id}>
-                <Table.Td>{replica.replica_id}</Table.Td>
-                <Table.Td>{t(`status.${replica.status}`)}</Table.Td>
-                <Table.Td>{replica.pid}</Table.Td>
-                <Table.Td>{replica.restarts}</Table.Td>
-                <Table.Td>{replica.error_message}</Table.Td>
-              </Table.Tr>
+    <Table.ScrollContainer
+      minWidth={720}
+      type="native"
+      role="region"
+      aria-label={t('replica.table', { uid })}
+      tabIndex={0}
+    >
+      <Table>
+        <Table.Thead>
+          <Table.Tr>
+            {columns.map((column) => (
+              <Table.Th key={column}>{t(`replica.${column}`)}</Table.Th>
             ))}
-          </Table.Tbody>
-        </Table>
-      </Table.ScrollContainer>
-    </>
+          </Table.Tr>
+        </Table.Thead>
+        <Table.Tbody>
+          {replicas.map((one) => (
+            <Table.Tr key={one.replica_id}>
+              <Table.Td>{one.replica_id}</Table.Td>
+              <Table.Td>{t(`status.${one.status}`)}</Table.Td>
+              <Table.Td>{one.worker_address}</Table.Td>
+              <Table.Td>{Object.keys(one.devices).join(', ')}</Table.Td>
+              <Table.Td>{formatBytes(sum(Object.values(one.devices)))}</Table.Td>
+              <Table.Td>{one.running}</Table.Td>
+              <Table.Td>{one.waiting}</Table.Td>
+              <Table.Td>{speeds[one.replica_model_uid]?.toFixed(1)}</Table.Td>
+              <Table.Td>{one.pid}</Table.Td>
+              <Table.Td>{one.restarts}</Table.Td>
+              {withErrors && <Table.Td>{one.error_message}</Table.Td>}
+            </Table.Tr>
+          ))}
+        </Table.Tbody>
+      </Table>
+    </Table.ScrollContainer>
   )
+}
+
+function sum(numbers: number[]): number {
+  return numbers.reduce((total, one) => total + one, 0)
 }

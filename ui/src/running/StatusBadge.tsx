@@ -1,6 +1,6 @@
 import { Badge } from '@mantine/core'
 
-import type { Status } from '../api/models'
+import type { Status } from '../api/instances'
 import { useI18n } from '../i18n'
 
 const COLORS: Record<Status, string> = {

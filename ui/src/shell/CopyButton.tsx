@@ -6,7 +6,13 @@ import { CheckIcon, CopyIcon } from './icons'
 
 const CONFIRMATION_MS = 1_500
 
-export function CopyButton({ text }: { text: string }) {
+interface Props {
+  text: string
+  /** What the button says that it copies; the text itself if nothing else. */
+  label?: string
+}
+
+export function CopyButton({ text, label }: Props) {
   const { t } = useI18n()
   const [copied, setCopied] = useState(false)
   useEffect(() => {
@@ -14,12 +20,13 @@ export function CopyButton({ text }: { text: string }) {
     const timer = setTimeout(() => setCopied(false), CONFIRMATION_MS)
     return () => clearTimeout(timer)
   }, [copied])
+  const says = copied ? t('copy.done') : (label ?? t('copy.copy', { text }))
   return (
     <ActionIcon
       variant="subtle"
       color={copied ? 'teal' : 'gray'}
-      aria-label={copied ? t('copy.done') : t('copy.copy', { text })}
-      title={copied ? t('copy.done') : t('copy.copy', { text })}
+      aria-label={says}
+      title={says}
       onClick={() => void copy(text).then(setCopied)}
     >
       {copied ? <CheckIcon /> : <CopyIcon />}

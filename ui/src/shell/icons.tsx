@@ -70,3 +70,30 @@ export const AlertIcon = icon(
     <path d="M12 7v6M12 16.5h.01" />
   </>,
 )
+export const RegisterIcon = icon(
+  <>
+    <path d="M12 3l8 4.5v9L12 21l-8-4.5v-9z" />
+    <path d="M12 9v6M9 12h6" />
+  </>,
+)
+export const ClusterIcon = icon(
+  <>
+    <circle cx="12" cy="5" r="2.5" />
+    <circle cx="5" cy="18" r="2.5" />
+    <circle cx="19" cy="18" r="2.5" />
+    <path d="M11 7.3L6 15.7M13 7.3l5 8.4M7.5 18h9" />
+  </>,
+)
+export const ImageIcon = icon(
+  <>
+    <rect x="3" y="4" width="18" height="16" rx="2" />
+    <circle cx="8.5" cy="9.5" r="1.5" />
+    <path d="M5 18l5-5 3 3 3-4 4 5" />
+  </>,
+)
+export const MicrophoneIcon = icon(
+  <>
+    <rect x="9" y="3" width="6" height="11" rx="3" />
+    <path d="M6 11a6 6 0 0 0 12 0M12 17v4" />
+  </>,
+)

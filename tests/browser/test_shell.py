@@ -1,0 +1,150 @@
+"""What holds on every page: languages, themes, keyboard, screen readers, phones, sub-paths."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
+
+from tests.browser.actions import answer_of, running_model, say
+from tests.support.markdown import ROOT
+from tests.support.server import Server
+
+AXE = ROOT / "ui/node_modules/axe-core/axe.min.js"
+VIEWS = ["launch", "launch/echo", "running", "playground/checked", "register", "cluster"]
+
+
+@pytest.fixture(scope="module")
+def checked(server: Server) -> Iterator[str]:
+    """A model, so that pages have something to show."""
+    with running_model(server, model_name="echo", model_uid="checked") as uid:
+        yield uid
+
+
+def settled(page: Page) -> None:
+    """Wait until what was asked for is shown, and nothing moves any more."""
+    page.wait_for_load_state("networkidle")
+    expect(page.get_by_label("Loading…")).to_have_count(0)
+    expect(page.get_by_text("Asking the engines…")).to_have_count(0)
+    page.evaluate("Promise.all(document.getAnimations().map((one) => one.finished))")
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds serious or worse."""
+    assert AXE.is_file(), "the page's tests need axe-core: make ui-test, or npm --prefix ui ci"
+    page.evaluate(AXE.read_text())
+    found: list[dict[str, Any]] = page.evaluate("axe.run().then((result) => result.violations)")
+    return [
+        f"{each['id']}: {each['help']}: " + json.dumps([node["html"] for node in each["nodes"]])
+        for each in found
+        if each["impact"] in ("serious", "critical")
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_can_be_used_with_a_screen_reader(
+    page: Page, server: Server, checked: str, scheme: Any
+) -> None:
+    page.emulate_media(color_scheme=scheme)
+    for view in VIEWS:
+        page.goto(f"{server.url}/#/{view}")
+        settled(page)
+        if view == "launch/echo":
+            page.get_by_text("Advanced options").click()
+        if view == "running":
+            page.get_by_role("button", name=f"Details of {checked}").click()
+        if view.startswith("playground"):
+            say(page, "# Hello\n\n```js\nlet a = 'b' // c\n```")
+            expect(answer_of(page, checked)).to_contain_text("tokens/s")
+            page.get_by_text("Settings: system prompt").click()
+        settled(page)
+        assert violations(page) == [], view
+
+
+def test_every_page_fits_on_a_phone(browser: Browser, server: Server, checked: str) -> None:
+    context = browser.new_context(
+        locale="en-US", viewport={"width": 360, "height": 740}, has_touch=True
+    )
+    page = context.new_page()
+    try:
+        for view in VIEWS:
+            page.goto(f"{server.url}/#/{view}")
+            settled(page)
+            width = page.evaluate("document.documentElement.scrollWidth")
+            assert width <= 360, view
+        page.goto(f"{server.url}/#/running")
+        page.get_by_role("link", name="Cluster").click()
+        expect(page.get_by_role("heading", name="Cluster")).to_be_visible()
+    finally:
+        context.close()
+
+
+def test_the_keyboard_is_enough(page: Page, server: Server) -> None:
+    page.goto(f"{server.url}/")
+    expect(page.get_by_role("button", name="echo", exact=True)).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("main")).to_be_focused()
+    page.get_by_role("button", name="echo", exact=True).focus()
+    page.keyboard.press("Enter")
+    form = page.get_by_role("dialog", name="echo")
+    expect(form).to_be_visible()
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        assert form.evaluate("(form) => form.contains(document.activeElement)")
+    page.keyboard.press("Escape")
+    expect(form).to_have_count(0)
+
+
+def test_chinese_is_a_press_away_and_is_remembered(page: Page, server: Server) -> None:
+    page.goto(f"{server.url}/")
+    page.get_by_role("button", name="中文").click()
+    expect(page.get_by_role("heading", name="启动模型")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("heading", name="启动模型")).to_be_visible()
+    expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
+    for link, heading in (
+        ("运行中的模型", "运行中的模型"),
+        ("注册模型", "注册模型"),
+        ("集群", "集群"),
+    ):
+        page.get_by_role("link", name=link).click()
+        expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
+
+
+def test_a_theme_is_chosen_and_remembered(page: Page, server: Server) -> None:
+    page.goto(f"{server.url}/")
+    page.get_by_role("button", name="Switch to dark theme").click()
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("data-mantine-color-scheme", "dark")
+
+
+def test_the_page_works_below_a_path_of_a_proxy(page: Page, server: Server, checked: str) -> None:
+    def proxy(route: Route) -> None:
+        parts = urlsplit(route.request.url)
+        assert parts.path.startswith("/below/this/"), route.request.url
+        inner = parts._replace(path=parts.path.removeprefix("/below/this"))
+        route.fulfill(response=route.fetch(url=urlunsplit(inner)))
+
+    page.route("**/*", proxy)
+    page.goto(f"{server.url}/below/this/#/playground/{checked}")
+    say(page, "hello below")
+    expect(answer_of(page, checked)).to_contain_text("hello below")
+
+
+@pytest.mark.parametrize(
+    ("path", "heading"), [("/", "Launch Model"), ("/docs", "xinfer"), ("/redoc", "xinfer")]
+)
+def test_a_page_loads_from_its_own_server_only(
+    page: Page, server: Server, path: str, heading: str
+) -> None:
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(f"{server.url}{path}", wait_until="networkidle")
+    expect(page.get_by_role("heading", name=heading).first).to_be_visible()
+    assert [url for url in requests if not url.startswith((server.url, "data:", "blob:"))] == []

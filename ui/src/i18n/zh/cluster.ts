@@ -1,0 +1,28 @@
+import type { cluster as en } from '../en/cluster'
+
+export const cluster: Record<keyof typeof en, string> = {
+  'cluster.title': '集群',
+  'cluster.uptime': '已运行 {time}',
+  'cluster.workers.one': '1 个工作节点',
+  'cluster.workers.many': '{count} 个工作节点',
+  'cluster.none': '还没有工作节点加入。',
+  'cluster.state.READY': '就绪',
+  'cluster.state.LEAVING': '正在离开',
+  'cluster.processors': '{cores} 个处理器',
+  'cluster.processors.load': '{worker} 的处理器负载',
+  'cluster.memory': '主内存',
+  'cluster.memory.used': '{used} / {total}',
+  'cluster.memory.of': '{worker} 上 {device} 的内存',
+  'cluster.gpu.load': '负载 {percent}%',
+  'cluster.gpu.none': '没有加速卡。',
+  'cluster.models': '模型',
+  'cluster.models.none': '没有运行模型。',
+  'cluster.version': '版本 {version}',
+  'cluster.drain': '排空',
+  'cluster.drain.worker': '排空 {worker}',
+  'cluster.drain.title': '排空 {worker}？',
+  'cluster.drain.text': '它的模型会在其他节点上启动，完成后在这里结束；然后该节点停止。',
+  'cluster.keep': '保留',
+  'cluster.events': '最近发生的事',
+  'cluster.events.none': '还没有。',
+}

@@ -1,0 +1,32 @@
+import type { shell as en } from '../en/shell'
+
+export const shell: Record<keyof typeof en, string> = {
+  'nav.label': '主导航',
+  'nav.skip': '跳到内容',
+  'nav.launch': '启动模型',
+  'nav.running': '运行中的模型',
+  'nav.playground': '试用',
+  'nav.register': '注册模型',
+  'nav.cluster': '集群',
+  'nav.short.launch': '启动',
+  'nav.short.running': '运行中',
+  'nav.short.playground': '试用',
+  'nav.short.register': '注册',
+  'nav.short.cluster': '集群',
+  'theme.dark': '切换到深色主题',
+  'theme.light': '切换到浅色主题',
+  'key.change': '更改 API 密钥',
+  'key.label': 'API 密钥',
+  'key.needed': '此服务器需要 API 密钥。密钥只保存在本浏览器中。',
+  'key.refused': '服务器不接受此 API 密钥。',
+  'key.save': '保存',
+  'key.cancel': '关闭',
+
+  'error.unreachable': '服务器没有响应。它在运行吗？',
+  'error.incomplete': '回答尚未完成，连接就中断了。',
+  'copy.copy': '复制 {text}',
+  'copy.code': '复制代码',
+  'copy.done': '已复制',
+  'loading': '加载中…',
+  'close': '关闭',
+}

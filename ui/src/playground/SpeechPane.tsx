@@ -1,0 +1,75 @@
+import { Anchor, Group, NativeSelect, NumberInput, Textarea, TextInput } from '@mantine/core'
+import { useState } from 'react'
+
+import { speak } from '../api/audio'
+import type { Instance } from '../api/instances'
+import { useI18n } from '../i18n'
+import { PaneForm } from './PaneForm'
+import { useObjectUrl } from './TranscriptionPane'
+import { useCall } from './useCall'
+
+const FORMATS = ['wav', 'mp3', 'flac', 'opus']
+
+/** A text, spoken. */
+export function SpeechPane({ instance }: { instance: Instance }) {
+  const { t } = useI18n()
+  const [input, setInput] = useState('')
+  const [voice, setVoice] = useState('')
+  const [format, setFormat] = useState('wav')
+  const [speed, setSpeed] = useState(1)
+  const call = useCall<Blob>()
+  const url = useObjectUrl(call.result)
+  const body = { model: instance.model_uid, input, voice, response_format: format, speed }
+
+  return (
+    <>
+      <PaneForm
+        {...call}
+        request={{ path: 'audio/speech', body, output: `speech.${format}` }}
+        submit={t('audio.speak')}
+        disabled={!input.trim()}
+        onSubmit={() => call.start((signal) => speak(body, signal))}
+        onStop={call.stop}
+      >
+        <Textarea
+          label={t('audio.input')}
+          value={input}
+          onChange={(event) => setInput(event.currentTarget.value)}
+          autosize
+          minRows={3}
+          maxRows={10}
+        />
+        <Group>
+          <TextInput
+            label={t('audio.voice')}
+            value={voice}
+            onChange={(event) => setVoice(event.currentTarget.value)}
+          />
+          <NativeSelect
+            label={t('audio.format')}
+            value={format}
+            onChange={(event) => setFormat(event.currentTarget.value)}
+            data={FORMATS}
+          />
+          <NumberInput
+            label={t('audio.speed')}
+            value={speed}
+            onChange={(value) => setSpeed(Number(value) || 1)}
+            min={0.25}
+            max={4}
+            step={0.25}
+            w={120}
+          />
+        </Group>
+      </PaneForm>
+      {url && (
+        <Group>
+          <audio controls src={url} aria-label={t('audio.spoken')} />
+          <Anchor href={url} download={`speech.${format}`}>
+            {t('audio.save')}
+          </Anchor>
+        </Group>
+      )}
+    </>
+  )
+}
