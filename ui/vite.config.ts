@@ -15,5 +15,7 @@ export default defineConfig({
     license: { fileName: 'licenses.md' },
   },
   // `npm run dev` serves the page with reload on change, against a server on the default port.
-  server: { proxy: { '/v1': 'http://127.0.0.1:9997' } },
+  server: {
+    proxy: { '/v1': 'http://127.0.0.1:9997', '/status': 'http://127.0.0.1:9997' },
+  },
 })

@@ -13,6 +13,7 @@ from playwright.sync_api import (
     BrowserContext,
     ConsoleMessage,
     Page,
+    ViewportSize,
     expect,
     sync_playwright,
 )
@@ -27,9 +28,11 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
+    "--use-fake-device-for-media-stream",  # a microphone that beeps, which nobody has to allow
+    "--use-fake-ui-for-media-stream",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
-DESKTOP = {"width": 1280, "height": 800}
+DESKTOP = ViewportSize(width=1280, height=800)
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
 """Where the pictures of the documentation are to be drawn anew: `docs/images/ui`."""
 
@@ -65,7 +68,7 @@ def page(context: BrowserContext) -> Iterator[Page]:
         # The browser logs every refusal by the API; the page shows those itself.
         refusal = "/v1/" in message.location["url"] and "status of 4" in message.text
         if message.type == "error" and not refusal:
-            problems.append(message.text)
+            problems.append(f"{message.text} ({message.location['url']})")
 
     page.on("console", note)
     page.on("pageerror", lambda error: problems.append(str(error)))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from playwright.sync_api import Page, expect
 
 from tests.browser.actions import card, configure, running_model
 from tests.browser.conftest import Shoot
+from tests.support.fake_hub import fake_hub
 from tests.support.markdown import ROOT
-from tests.support.server import Server
+from tests.support.server import Server, running_server
 
 LAUNCH_MS = 60_000
 TINY_CHAT = ROOT / "xinfer/model/catalog/weights/tiny-chat/tiny-chat-f16.gguf"
@@ -129,3 +132,26 @@ def test_a_launch_shows_how_far_it_is_and_can_be_cancelled(page: Page, server: S
     expect(model.get_by_text("Loading", exact=True).first).to_be_visible()
     model.get_by_role("button", name="Cancel launch of slow").click()
     expect(model).to_have_count(0, timeout=LAUNCH_MS)
+
+
+def test_a_repository_is_downloaded_while_its_progress_is_shown(page: Page, tmp_path: Path) -> None:
+    own = {"HF_HOME": str(tmp_path / "hf"), "MODELSCOPE_CACHE": str(tmp_path / "ms")}
+    with fake_hub() as hub, running_server(**hub.environment, **own) as server:
+        hub.add("owner/tiny", {"tiny-F16.gguf": TINY_CHAT.read_bytes()})
+        page.goto(f"{server.url}/")
+        page.get_by_role("textbox", name="Model by name, path or repository").fill("owner/tiny")
+        page.get_by_role("button", name="Configure").click()
+        form = page.get_by_role("dialog", name="owner/tiny")
+        expect(form.get_by_text("It will be downloaded: 4.2 MiB.")).to_be_visible()
+        hub.gate_after = 2 << 20
+        hub.gate.clear()
+        form.get_by_role("button", name="Launch").click()
+        model = page.get_by_role("article", name="tiny")
+        expect(model.get_by_text("Downloading")).to_be_visible()
+        expect(model.get_by_text("2.0 MiB of 4.2 MiB")).to_be_visible()
+        file = model.get_by_role("progressbar", name="Download of tiny-F16.gguf")
+        expect(file).to_be_visible()
+        hub.gate.set()
+        expect(model.get_by_role("status")).to_have_text("Ready", timeout=LAUNCH_MS)
+        page.goto(f"{server.url}/#/launch/owner%2Ftiny")
+        expect(page.get_by_text("Its files are on this machine.")).to_be_visible()

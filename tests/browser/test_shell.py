@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.accessibility import settled, violations
 from tests.browser.actions import answer_of, running_model, say
-from tests.support.markdown import ROOT
+from tests.support.path_proxy import below
 from tests.support.server import Server
 
-AXE = ROOT / "ui/node_modules/axe-core/axe.min.js"
 VIEWS = ["launch", "launch/echo", "running", "playground/checked", "register", "cluster"]
 
 
@@ -23,26 +21,6 @@ def checked(server: Server) -> Iterator[str]:
     """A model, so that pages have something to show."""
     with running_model(server, model_name="echo", model_uid="checked") as uid:
         yield uid
-
-
-def settled(page: Page) -> None:
-    """Wait until what was asked for is shown, and nothing moves any more."""
-    page.wait_for_load_state("networkidle")
-    expect(page.get_by_label("Loading…")).to_have_count(0)
-    expect(page.get_by_text("Asking the engines…")).to_have_count(0)
-    page.evaluate("Promise.all(document.getAnimations().map((one) => one.finished))")
-
-
-def violations(page: Page) -> list[str]:
-    """What axe-core finds serious or worse."""
-    assert AXE.is_file(), "the page's tests need axe-core: make ui-test, or npm --prefix ui ci"
-    page.evaluate(AXE.read_text())
-    found: list[dict[str, Any]] = page.evaluate("axe.run().then((result) => result.violations)")
-    return [
-        f"{each['id']}: {each['help']}: " + json.dumps([node["html"] for node in each["nodes"]])
-        for each in found
-        if each["impact"] in ("serious", "critical")
-    ]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -125,16 +103,12 @@ def test_a_theme_is_chosen_and_remembered(page: Page, server: Server) -> None:
 
 
 def test_the_page_works_below_a_path_of_a_proxy(page: Page, server: Server, checked: str) -> None:
-    def proxy(route: Route) -> None:
-        parts = urlsplit(route.request.url)
-        assert parts.path.startswith("/below/this/"), route.request.url
-        inner = parts._replace(path=parts.path.removeprefix("/below/this"))
-        route.fulfill(response=route.fetch(url=urlunsplit(inner)))
-
-    page.route("**/*", proxy)
-    page.goto(f"{server.url}/below/this/#/playground/{checked}")
-    say(page, "hello below")
-    expect(answer_of(page, checked)).to_contain_text("hello below")
+    with below("/below/this", server.url) as url:
+        page.goto(f"{url}/ui/{checked}")
+        expect(page).to_have_url(f"{url}/#/playground/{checked}")
+        say(page, "hello below")
+        expect(answer_of(page, checked).get_by_role("paragraph").last).to_contain_text("tokens/s")
+        page.goto("about:blank")
 
 
 @pytest.mark.parametrize(

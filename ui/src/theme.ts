@@ -18,6 +18,7 @@ export const cssVariables: CSSVariablesResolver = () => ({
     '--mantine-color-dimmed': 'var(--mantine-color-gray-7)',
     '--mantine-color-placeholder': 'var(--mantine-color-gray-7)',
     '--mantine-color-teal-light': 'var(--mantine-color-teal-0)',
+    '--mantine-color-yellow-light-color': '#7a4100',
     '--mantine-color-indigo-light-hover': 'var(--mantine-color-indigo-0)',
     '--page-background': 'var(--mantine-color-gray-0)',
   },

@@ -9,13 +9,14 @@ import type { Mask } from './MaskPainter'
 import { PaneForm } from './PaneForm'
 import { useCall } from './useCall'
 
-const SIZES = ['256x256', '512x512', '768x768', '1024x1024', '1024x1536', '1536x1024']
+/** `auto` is the model's own, or that of the picture given. */
+const SIZES = ['auto', '256x256', '512x512', '768x768', '1024x1024', '1024x1536', '1536x1024']
 
 /** A picture from a text; with a picture given, that one drawn anew, or what is painted of it. */
 export default function ImagePane({ instance }: { instance: Instance }) {
   const { t } = useI18n()
   const [prompt, setPrompt] = useState('')
-  const [size, setSize] = useState('512x512')
+  const [size, setSize] = useState('auto')
   const [count, setCount] = useState(1)
   const [image, setImage] = useState<File | null>(null)
   const mask = useRef<Mask>(null)
