@@ -1,4 +1,4 @@
-import { Anchor, FileInput, Group, Image, NumberInput, Select, SimpleGrid, Textarea } from '@mantine/core'
+import { Anchor, FileInput, Group, Image, NativeSelect, NumberInput, SimpleGrid, Textarea } from '@mantine/core'
 import { useRef, useState } from 'react'
 
 import { editImage, generateImages } from '../api/images'
@@ -56,12 +56,11 @@ export default function ImagePane({ instance }: { instance: Instance }) {
           maxRows={8}
         />
         <Group>
-          <Select
+          <NativeSelect
             label={t('image.size')}
             data={SIZES}
             value={size}
-            onChange={(value) => setSize(value ?? size)}
-            allowDeselect={false}
+            onChange={(event) => setSize(event.currentTarget.value)}
           />
           <NumberInput
             label={t('image.count')}
