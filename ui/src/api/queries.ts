@@ -3,7 +3,7 @@ import { QueryClient, keepPreviousData, useQuery } from '@tanstack/react-query'
 import { askEngines, listCatalogue, listEngines } from './catalogue'
 import { getCluster, listEvents } from './cluster'
 import { getLogs, getProgress, listInstances, listReplicas, previewLaunch } from './instances'
-import type { Instance, LaunchRequest } from './instances'
+import type { Instance, LaunchRequest, Status } from './instances'
 
 const SETTLING_MS = 1_000
 const SETTLED_MS = 5_000
@@ -18,8 +18,12 @@ export function isPending(instance: Instance): boolean {
   return instance.status === 'CREATING' || instance.status === 'LOADING'
 }
 
-function isSettled(instance: Instance): boolean {
-  return instance.status === 'READY' || instance.status === 'ERROR'
+function isSettled({ status }: { status: Status }): boolean {
+  return status === 'READY' || status === 'ERROR'
+}
+
+function untilSettled(data: { status: Status }[] | undefined): number {
+  return data && !data.every(isSettled) ? SETTLING_MS : SETTLED_MS
 }
 
 export function useCatalogue() {
@@ -35,8 +39,7 @@ export function useInstances() {
   return useQuery({
     queryKey: ['instances'],
     queryFn: ({ signal }) => listInstances(signal),
-    refetchInterval: ({ state }) =>
-      state.data && !state.data.every(isSettled) ? SETTLING_MS : SETTLED_MS,
+    refetchInterval: ({ state }) => untilSettled(state.data),
   })
 }
 
@@ -52,7 +55,7 @@ export function useReplicas(uid: string) {
   return useQuery({
     queryKey: ['replicas', uid],
     queryFn: ({ signal }) => listReplicas(uid, signal),
-    refetchInterval: SETTLED_MS,
+    refetchInterval: ({ state }) => untilSettled(state.data),
   })
 }
 

@@ -13,7 +13,10 @@ export function ScaleForm({ instance }: { instance: Instance }) {
   const [count, setCount] = useState(instance.replica)
   const scale = useMutation({
     mutationFn: (replica: number) => scaleModel(instance.model_uid, replica),
-    onSettled: () => queries.invalidateQueries({ queryKey: ['instances'] }),
+    onSettled: async () => {
+      await queries.invalidateQueries({ queryKey: ['instances'] })
+      await queries.invalidateQueries({ queryKey: ['replicas', instance.model_uid] })
+    },
   })
   return (
     <>
