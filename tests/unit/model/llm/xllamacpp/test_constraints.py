@@ -73,12 +73,16 @@ async def test_what_llama_cpp_does_not_follow_is_chosen_again(
 async def test_a_text_that_ends_too_early_goes_on(
     noise: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finished = Generation._finished
+    complete, finished = LlamaServer.complete, Generation._finished
+
+    def short(self: LlamaServer, body: dict[str, Any], on_chunk: Any = None) -> Any:
+        return complete(self, {**body, "max_tokens": 3} if on_chunk else body, on_chunk)
 
     def early(self: Generation) -> Any:
         return {**finished(self), "stop_type": "eos"}
 
     async with running(noise) as driver:
+        monkeypatch.setattr(LlamaServer, "complete", short)
         monkeypatch.setattr(Generation, "_finished", early)
         constraint = Constraint("regex", "[ab]{30}")
         answer = await driver.ask([9], 100, HOT, constraint=constraint)

@@ -93,7 +93,7 @@ def test_what_is_no_call_stays_text_however_it_is_cut(parser: str, output: str) 
 
 @pytest.mark.parametrize("parser", PARSERS)
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_output_is_parsed_the_same_however_it_is_cut(parser: str, data: st.DataObject) -> None:
     parts = [case.output for case in TRANSCRIPTS if case.parser == parser]
     parts += [output for name, output in NO_CALLS if name == parser and len(output) < 200]
