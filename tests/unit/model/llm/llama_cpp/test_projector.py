@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.gguf_additions import vision_tower
+from tests.support.gguf_additions import audio_tower, vision_tower
 from xinfer.errors import InvalidRequest
 from xinfer.model.inspect.model import inspect_path
 from xinfer.model.llm.llama_cpp.engine import LlamaCppEngine
@@ -103,6 +103,34 @@ def test_a_file_that_would_end_the_process_is_refused(
         found(model, str(bad))
     assert raised.value.param == "mmproj"
     assert str(bad) in raised.value.message
+
+
+HEARS = b"clip.audio.attention.head_count"
+
+
+def test_one_that_hears_is_a_projector_too(model: Path) -> None:
+    audio_tower(model.with_name("mmproj-audio.gguf"), 64)
+    assert found(model) == "mmproj-audio.gguf"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (b"clip.has_audio_encoder", b"clip.has_audio_encodes", "no projector for pictures or"),
+        (HEARS + of(4, 2), HEARS + of(6, 2), "clip.audio.attention.head_count; expected a whole"),
+        (HEARS + of(4, 2), HEARS + of(4, 3), "3 attention heads in a width of 32"),
+        (b"clip.audio.num_mel_bins" + of(4, 128), b"clip.audio.num_mel_bins" + of(6, 1), "num_mel"),
+    ],
+)
+def test_one_that_hears_is_held_to_the_same(
+    model: Path, old: bytes, new: bytes, reason: str
+) -> None:
+    tower = audio_tower(model.with_name("audio.gguf"), 64)
+    content = tower.read_bytes()
+    assert old in content
+    tower.write_bytes(content.replace(old, new, 1))
+    with pytest.raises(InvalidRequest, match=reason):
+        found(model, str(tower))
 
 
 def test_a_file_that_is_cut_or_not_there_is_refused(model: Path, tower: Path) -> None:
