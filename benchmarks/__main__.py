@@ -23,6 +23,7 @@ from xinfer.model.engine import engine_names
 _FIGURES = {
     "R2": "benchmarks.in_process",
     "R2T": "benchmarks.transformers_generation",
+    "R3T": "benchmarks.transformers_first_token",
     "R5": "benchmarks.streamed_token",
     "R6": "benchmarks.request_cost",
     "R7": "benchmarks.stack",

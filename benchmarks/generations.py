@@ -9,7 +9,7 @@ from typing import cast
 
 from benchmarks.plan import Generations, Outcome
 from benchmarks.window import Window
-from benchmarks.wire import END_OF_STREAM, OK, TAIL_BYTES, WrongAnswer, http_request, tokens_told
+from benchmarks.wire import END_OF_BODY, OK, TAIL_BYTES, WrongAnswer, http_request, tokens_told
 
 _TEXT = re.compile(rb'"text": ?"[^"]')
 
@@ -94,7 +94,7 @@ class GenerationReader(asyncio.Protocol):
             if _TEXT.search(self._head):
                 self.first = now
         self._tail = (self._tail + data)[-TAIL_BYTES:]
-        if self._tail.endswith(END_OF_STREAM):
+        if self._tail.endswith(END_OF_BODY):  # completions of Xinference have no last event
             self.ended = now
             self._end()
 

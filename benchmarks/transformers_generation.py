@@ -17,7 +17,7 @@ _STREAMS = (1, 8, 32)
 _REPEATS = 3
 _GOAL = 0.95
 # One thread computes, so that client and server have a core beside it.
-_OPTIONS: dict[str, Any] = {
+OPTIONS: dict[str, Any] = {
     "n_threads": 1,
     "max_model_len": 512,
     "max_num_seqs": _SLOTS,
@@ -35,7 +35,7 @@ def measure(settings: Settings) -> Figure:
     levels = settings.streams or _STREAMS
     ours: dict[int, list[Outcome]] = {streams: [] for streams in levels}
     direct: dict[int, list[Outcome]] = {streams: [] for streams in levels}
-    options = {**_OPTIONS, **settings.engine_options}
+    options = {**OPTIONS, **settings.engine_options}
     with running_server() as running:
         running.wait_until_whole()
         uid = running.launch(str(model_directory()), "transformers", max_queue=_SLOTS, **options)
@@ -58,7 +58,7 @@ def measure(settings: Settings) -> Figure:
 def _direct(texts: list[str], streams: int) -> Outcome:
     plan = Direct(
         engine="transformers",
-        options={"n_threads": _OPTIONS["n_threads"]},
+        options={"n_threads": OPTIONS["n_threads"]},
         model=str(model_directory()),
         prompts=texts,
         streams=streams,

@@ -7,7 +7,8 @@ import re
 from benchmarks.plan import Target
 
 OK = b"HTTP/1.1 200 "
-END_OF_STREAM = b"data: [DONE]\n\n\r\n0\r\n\r\n"
+END_OF_BODY = b"\r\n0\r\n\r\n"
+END_OF_STREAM = b"data: [DONE]\n\n" + END_OF_BODY
 TAIL_BYTES = 1024
 """The end of a stream that is kept: its usage and its last event."""
 
@@ -27,6 +28,6 @@ def http_request(target: Target, body: bytes) -> bytes:
 
 
 def tokens_told(tail: bytes) -> int | None:
-    """The completion tokens of the usage in it; None where there is none."""
-    told = _TOKENS.search(tail)
-    return None if told is None else int(told[1])
+    """The completion tokens of the last usage in it; None where there is none."""
+    told = _TOKENS.findall(tail)
+    return int(told[-1]) if told else None

@@ -109,6 +109,29 @@ def buffer_bytes(
     return _FLOAT * (outputs * shape.vocab + tokens * (4 * shape.hidden + 2 * inner + scores))
 
 
+def scan_bytes(shape: ModelShape | None, tokens: int) -> int:
+    """Bytes that the states of so many tokens take, where a layer holds all of them at once: what
+    goes into them, and what comes out."""
+    state = max((cache.state for cache in shape.caches), default=0) if shape else 0
+    return _FLOAT * 2 * tokens * state
+
+
+def quantized_bytes(model: ModelSpec, bits: int, width: int) -> int:
+    """Bytes of the weights when those of the layers are quantised while they are loaded, and
+    embeddings are not; 0 where the model's size is not known.
+
+    Args:
+        bits: of a quantised weight.
+        width: bytes of another one.
+    """
+    if not model.size_in_billions:
+        return 0
+    weights = model.size_in_billions * 1e9
+    shape = model.shape or guessed_shape(model.size_in_billions)
+    embeddings = shape.vocab * shape.hidden * (1 if shape.tied_embeddings else 2)
+    return int((weights - embeddings) * bits / 8 + embeddings * width)
+
+
 def weight_bits(quantization: str) -> float:
     """Bits that a weight takes on average, as the name of the quantisation tells; 16 where it tells
     nothing."""
@@ -160,6 +183,7 @@ def estimate(
     kv_bytes: float = 2,
     tokens_at_once: int = 2048,
     ahead: int | None = 0,
+    flash: bool = True,
 ) -> Memory:
     """What one replica takes on any engine that keeps the weights as they are.
 
@@ -171,6 +195,7 @@ def estimate(
         kv_bytes: of an element of the KV cache.
         tokens_at_once: that are computed in one step.
         ahead: as of `cache_bytes`.
+        flash: as of `buffer_bytes`; of attention in small pieces nothing is counted.
     """
     shape = model.shape
     if shape is None and model.size_in_billions:
@@ -188,7 +213,11 @@ def estimate(
             )
         )
     buffers = buffer_bytes(
-        shape, min(tokens_at_once, context * concurrency), outputs=2 * concurrency
+        shape,
+        min(tokens_at_once, context * concurrency),
+        outputs=2 * concurrency,
+        attended=0 if flash else context,
+        flash=flash,
     )
     return Memory(
         weights=weight_bytes(model),

@@ -261,11 +261,11 @@ def _attend_plainly(
     groups = query.shape[1] // key.shape[1]
     key, value = (each.repeat_interleave(groups, dim=1) for each in (key, value))
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    scores = query @ key.transpose(2, 3) * scale
+    scores = (query @ key.transpose(2, 3)).mul_(scale)  # in place: they are large
     if softcap is not None:
-        scores = torch.tanh(scores / softcap) * softcap
+        scores.div_(softcap).tanh_().mul_(softcap)
     if mask is not None:
-        scores = scores.masked_fill(~mask, float("-inf"))
+        scores.masked_fill_(~mask, float("-inf"))
     if sinks is not None:
         aside = sinks.reshape(1, -1, 1, 1).expand(scores.shape[0], -1, scores.shape[2], 1)
         scores = torch.cat([scores, aside.to(scores.dtype)], dim=-1)

@@ -19,9 +19,13 @@ from xinfer.model.llm.scheduling.loop import StepLoop
 from xinfer.model.llm.scheduling.scheduler import Scheduler
 from xinfer.model.llm.scheduling.thread import SteppingEngine
 from xinfer.model.llm.transformers.architectures import needs_code, unknown_architecture
-from xinfer.model.llm.transformers.formats import FORMATS, why_unreadable
+from xinfer.model.llm.transformers.formats import (
+    FORMATS,
+    UNPACKED_ON_PROCESSORS,
+    why_unreadable,
+)
 from xinfer.model.llm.transformers.options import TransformersOptions
-from xinfer.model.memory import estimate
+from xinfer.model.memory import estimate, quantized_bytes, scan_bytes
 from xinfer.types.model import Abilities, Loaded, Memory, ModelSpec, Progress
 from xinfer.types.request import Media
 
@@ -84,21 +88,45 @@ class TransformersEngine(SteppingEngine):
 
     @classmethod
     def estimate(cls, spec: ModelSpec, options: TransformersOptions) -> Memory:
+        accelerated = bool(cls.accelerators())
         wide = options.torch_dtype == "float32"
         if options.torch_dtype == "auto":
-            wide = not cls.accelerators()
+            wide = not accelerated
+        width = 4 if wide else 2
         memory = estimate(
             spec,
             options.length(spec.context_length),
             options.max_num_seqs,
-            kv_bytes=4 if wide else 2,
+            kv_bytes=width,
             tokens_at_once=options.max_batch_tokens,
             ahead=None,
+            flash=accelerated,
         )
-        if not wide or spec.quantization.lower() != "none":
-            return memory
-        weights = int(4e9 * (spec.size_in_billions or 0))
-        return msgspec.structs.replace(memory, weights=max(memory.weights, weights))
+        scan = scan_bytes(spec.shape, options.max_batch_tokens)
+        return msgspec.structs.replace(
+            memory,
+            weights=cls._weights(spec, options, width, accelerated) or memory.weights,
+            overhead=memory.overhead + scan,
+            accelerator_overhead=memory.accelerator_overhead + scan,
+        )
+
+    @staticmethod
+    def _weights(
+        spec: ModelSpec, options: TransformersOptions, width: int, accelerated: bool
+    ) -> int:
+        """Bytes of the weights; 0 where they are as in the files."""
+        config = options.quantization_config or {}
+        bits = options.load_in_bits or (config.get("load_in_4bit") and 4)
+        bits = bits or (config.get("load_in_8bit") and 8)
+        if bits:
+            return quantized_bytes(spec, bits, width)
+        plain = spec.quantization.lower() in ("", "none")
+        if plain and accelerated and options.torch_dtype == "auto":
+            return 0
+        unpacked = not accelerated and spec.format in UNPACKED_ON_PROCESSORS
+        if not (plain or unpacked):
+            return 0
+        return int(width * 1e9 * (spec.size_in_billions or 0))
 
     def load(self, progress: Callable[[Progress], None]) -> Loaded:
         from xinfer.model.llm.tokenizer.hf import load_tokenizer

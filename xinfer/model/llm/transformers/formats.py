@@ -19,6 +19,8 @@ _BUILT = ("gptq", "awq")
 """Formats whose packages are built for one version of PyTorch and CUDA, and so in no extra."""
 
 FORMATS = tuple(_NEEDED)
+UNPACKED_ON_PROCESSORS = frozenset({"fp8", "compressed-tensors"})
+"""Formats of which Transformers makes plain weights where there is no accelerator."""
 
 
 def why_unreadable(name: str) -> Support | None:
