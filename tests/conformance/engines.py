@@ -5,8 +5,7 @@ A new engine is a row here. Files of another format are made in `models.py`.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -58,10 +57,8 @@ class EngineCase:
     resumes_penalties: bool = True
     """Penalties that look at the output alone go on counting where it is resumed; such a request is
     refused to be resumed otherwise."""
-    empty_grammars: bool = True
-    """A grammar may allow nothing but an empty output; one is refused otherwise."""
-    hottest: float = math.inf
-    """The highest temperature that it takes."""
+    most: Mapping[str, float] = field(default_factory=dict)
+    """The most that it takes of some sampling fields."""
     whole_prompts: bool = False
     """A prompt is computed in one step, however long it is."""
     forget: Callable[[Any], Awaitable[object]] | None = None
@@ -196,11 +193,10 @@ VLLM = EngineCase(
     name="vllm",
     format="pytorch",
     options=_vllm,
-    abilities=frozenset({"resume", "logprobs", "adapters"}),
+    abilities=frozenset({"resume", "logprobs", "adapters"}) | CONSTRAINTS,
     reuses=True,
     resumes_penalties=False,
-    empty_grammars=False,
-    hottest=2.0,
+    most={"temperature": 2.0, "presence_penalty": 2.0, "frequency_penalty": 2.0},
     whole_prompts=True,
     forget=_vllm_forget,
 )

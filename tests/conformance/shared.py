@@ -15,8 +15,10 @@ from xinfer.types.model import Loaded, ModelSpec
 if TYPE_CHECKING:
     from tests.conformance.subject import Subject
 
-KEPT = 2
-"""Engines that run at once: each is several processes."""
+KEPT = 3
+"""Engines that run at once: each is a process besides this one."""
+SMALL, LARGE = 256, 2048
+"""Contexts that are started; a test that asks for one between them gets the larger one."""
 
 
 class SharedEngines:
@@ -29,20 +31,21 @@ class SharedEngines:
     @asynccontextmanager
     async def turn(self, subject: Subject, model: str, setup: Setup) -> AsyncIterator[Driver]:
         """The engine as if it had been started for this test alone."""
-        key = (subject.case.id, model, setup.context, setup.exact)
+        context = SMALL if setup.context <= SMALL else LARGE
+        key = (subject.case.id, model, context, setup.exact)
         if key not in self._loaded:
             while len(self._loaded) >= KEPT:
                 await self._end(next(iter(self._loaded)))
             adapters = subject.adapters() if model == "noise" and setup.exact else {}
             engine, spec = subject.make(
-                model, context=setup.context, exact=setup.exact, adapters=adapters
+                model, context=context, exact=setup.exact, adapters=adapters
             )
             loaded = await asyncio.to_thread(engine.load, lambda _: None)
             self._loaded[key] = engine, loaded, spec
         self._loaded[key] = self._loaded.pop(key)  # the last one that is ended
         engine, loaded, spec = self._loaded[key]
         driver = Driver(engine, loaded, spec)
-        driver.hottest = subject.case.hottest
+        driver.most = subject.case.most
         try:
             yield driver
         except BaseException:

@@ -44,7 +44,7 @@ async def test_it_supports_the_model_and_names_its_options(subject: Subject) -> 
 @engines()
 async def test_it_declares_what_the_table_says(subject: Subject) -> None:
     adapters = subject.adapters() if "adapters" in subject.case.abilities else {}
-    async with subject.running(adapters=adapters, slots=3, context=512) as driver:
+    async with subject.running(adapters=adapters, slots=3, context=256) as driver:
         loaded = driver.loaded
     abilities = loaded.abilities
     declared = {"resume"} if abilities.resume else set()
@@ -55,7 +55,7 @@ async def test_it_declares_what_the_table_says(subject: Subject) -> None:
     assert abilities.adapters == set(adapters)
     # These two every engine honours, or declares otherwise.
     assert abilities.sampling <= set(Sampling.__struct_fields__) - {"max_tokens", "logprobs"}
-    assert loaded.context_length == 512
+    assert loaded.context_length == 256
     assert loaded.concurrency >= 3  # an engine may hold some that wait for a slot
     assert loaded.backend
 

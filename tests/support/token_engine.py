@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -104,8 +103,8 @@ class Driver:
         self.answers: dict[int, Answer] = {}
         self.slots = asyncio.Semaphore(loaded.concurrency)
         """Held by whoever has submitted something that has not ended."""
-        self.hottest = math.inf
-        """The highest temperature that the engine takes; requests for more get this."""
+        self.most: Mapping[str, float] = {}
+        """The most that the engine takes of some sampling fields; requests for more get this."""
         self._consumer = asyncio.create_task(self._consume())
 
     def submit(
@@ -199,9 +198,11 @@ class Driver:
 
     def _submit(self, request: TokenRequest) -> tuple[int, Answer]:
         sampling = request.sampling
-        if sampling.temperature is not None and sampling.temperature > self.hottest:
-            cooler = msgspec.structs.replace(sampling, temperature=self.hottest)
-            request = msgspec.structs.replace(request, sampling=cooler)
+        asked = {name: getattr(sampling, name) for name in self.most}
+        beyond = [name for name, value in asked.items() if (value or 0.0) > self.most[name]]
+        if beyond:
+            milder = msgspec.structs.replace(sampling, **{name: self.most[name] for name in beyond})
+            request = msgspec.structs.replace(request, sampling=milder)
         ends = frozenset() if request.sampling.ignore_eos else self.engine.tokenizer.eos_ids
         answer = self.answers[request.id] = Answer(request, ends)
         self.engine.submit(request)

@@ -30,11 +30,16 @@ class OptionDescription(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def describe_options(kind: type[EngineOptions]) -> list[OptionDescription]:
-    """The options of an engine, in the order in which they are declared."""
+    """The options of an engine, in the order in which they are declared; without those that it
+    takes by the names of its library, and does not describe."""
     texts = _descriptions(kind)
     described = types.type_info(kind)
     assert isinstance(described, types.StructType)
-    return [_describe(field, texts.get(field.name, "")) for field in described.fields]
+    return [
+        _describe(field, texts.get(field.name, ""))
+        for field in described.fields
+        if field.name in texts or not texts
+    ]
 
 
 def _describe(field: types.Field, description: str) -> OptionDescription:

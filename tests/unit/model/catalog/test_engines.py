@@ -45,7 +45,7 @@ def test_one_that_cannot_says_why_and_which_extra_would_bring_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("xinfer.model.llm.llama_cpp.engine.installed", lambda: False)
-    monkeypatch.setattr("xinfer.model.llm.vllm.engine.find_spec", lambda name: None)
+    monkeypatch.setattr("xinfer.model.vllm.installed.find_spec", lambda name: None)
     answers = ask()
     assert "pip install 'xinfer[llama-cpp]'" in str(answers["llama-cpp-python"])
     assert "pip install 'xinfer[vllm]'" in str(answers["vllm"])

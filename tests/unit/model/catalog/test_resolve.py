@@ -155,8 +155,8 @@ def test_model_that_no_engine_runs_lists_the_reasons(
 
 
 def test_format_that_needs_an_extra_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for engine in ("transformers", "vllm"):
-        monkeypatch.setattr(f"xinfer.model.llm.{engine}.engine.find_spec", lambda name: None)
+    for engine in ("llm.transformers.engine", "vllm.installed"):
+        monkeypatch.setattr(f"xinfer.model.{engine}.find_spec", lambda name: None)
     error = refusal(launch("tiny-chat", model_format="pytorch"))
     assert error.param == "model_format"
     assert "transformers: the package torch is not installed" in error.message

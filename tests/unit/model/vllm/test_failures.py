@@ -7,8 +7,8 @@ import logging
 import pytest
 
 from xinfer.errors import EngineFailed, InvalidRequest, Unavailable, XinferError
-from xinfer.model.llm.vllm.failures import start_failure
-from xinfer.model.llm.vllm.records import Record
+from xinfer.model.vllm.failures import start_failure
+from xinfer.model.vllm.records import Record
 
 WRAPPER = RuntimeError("Engine core initialization failed. Failed core proc(s): {}")
 NO_ROOM = (

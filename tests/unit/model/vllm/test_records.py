@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from xinfer.model.llm.vllm.records import Record, Records
+from xinfer.model.vllm.records import Record, Records
 
 PROGRAM = """
 import json, logging, logging.config, sys

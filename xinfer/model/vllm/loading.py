@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
-from typing import Any
+from dataclasses import fields
+from typing import Any, TypeVar
 
 import psutil
 import vllm
+from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from vllm.engine.arg_utils import AsyncEngineArgs
-from vllm.v1.engine.async_llm import AsyncLLM
 
-from xinfer.model.llm.vllm.failures import start_failure
-from xinfer.model.llm.vllm.records import Record, Records
+from xinfer.errors import InvalidRequest
+from xinfer.model.vllm.failures import said, start_failure
+from xinfer.model.vllm.records import Record, Records
 from xinfer.types.model import Progress
 
 _BEGUN = 0.1
@@ -22,11 +24,21 @@ _INTERVAL = 1.0
 _TYPICAL = 120.0
 """Seconds of processor time, of a load's processes, after which most of it is over."""
 
+T = TypeVar("T")
+
 
 def start(
-    arguments: dict[str, Any], records: Records, progress: Callable[[Progress], None], name: str
-) -> AsyncLLM:
-    """vLLM with the model loaded; blocks.
+    make: Callable[[AsyncEngineArgs], T],
+    arguments: dict[str, Any],
+    records: Records,
+    progress: Callable[[Progress], None],
+    name: str,
+) -> T:
+    """What `make` makes, with the model loaded; blocks.
+
+    Args:
+        arguments: of `AsyncEngineArgs`; numbers may be texts, and configurations objects.
+        name: of the model.
 
     Raises:
         XinferError: why it cannot be.
@@ -34,12 +46,32 @@ def start(
     watch = _Watch(records, progress)
     watch.start()
     try:
-        return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+        types = {field.name: field.type for field in fields(AsyncEngineArgs)}
+        given = {key: _typed(key, types[key], value) for key, value in arguments.items()}
+        return make(AsyncEngineArgs(**given))
+    except InvalidRequest:
+        raise
     except Exception as error:  # whatever files, options and devices make it raise
         watch.stop()
         raise start_failure(error, watch.seen, name=name, version=vllm.__version__) from error
     finally:
         watch.stop()
+
+
+def _typed(name: str, kind: Any, value: Any) -> Any:
+    """The value as vLLM's annotation has it.
+
+    Raises:
+        InvalidRequest: it cannot be.
+    """
+    if value is None:
+        return None
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except PydanticSchemaGenerationError:  # a class of its own; what it says of it stands
+        return value
+    except ValidationError as error:
+        raise InvalidRequest(f"Option {name!r} of vLLM: {said(error)}.", param=name) from None
 
 
 class _Watch:
@@ -79,9 +111,10 @@ class _Watch:
 
 
 def _processor_seconds() -> float:
-    """Of the processes that this one has started, and of theirs."""
+    """Of this process, of those that it has started, and of theirs."""
     total = 0.0
-    for process in psutil.Process().children(recursive=True):
+    own = psutil.Process()
+    for process in [own, *own.children(recursive=True)]:
         try:
             times = process.cpu_times()
         except psutil.Error:  # it has ended meanwhile

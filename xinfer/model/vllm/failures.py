@@ -6,12 +6,12 @@ import re
 from collections.abc import Sequence
 
 from xinfer.errors import EngineFailed, InvalidRequest, Unavailable, XinferError
-from xinfer.model.llm.vllm.records import Record
+from xinfer.model.vllm.records import Record
 
 _NO_MEMORY = re.compile(
     r"out of memory|OutOfMemory|No available memory|Free memory on device|"
     r"larger than the available KV cache memory|KV cache is needed|Available memory on node|"
-    r"Cannot allocate memory|can't allocate memory",
+    r"Cannot allocate memory|can't allocate memory|not enough memory",
     re.IGNORECASE,
 )
 _SIGNALLED = re.compile(r"': -(\d+)")
@@ -31,7 +31,7 @@ def start_failure(
         name: of the model.
     """
     reason = _reason(error, records)
-    if _NO_MEMORY.search(reason) or isinstance(error, MemoryError):
+    if _NO_MEMORY.search(reason) or is_memory(error):
         return Unavailable(
             f"There is no memory for {name}: {reason} Lower max_model_len, max_num_seqs or "
             "kv_cache_memory_bytes, raise gpu_memory_utilization, or give it more devices.",
@@ -56,15 +56,21 @@ def start_failure(
     return EngineFailed(f"vLLM {version} could not load {name}: {reason}")
 
 
+def is_memory(error: BaseException) -> bool:
+    """Whether it says that there is no memory."""
+    return isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)) is not None
+
+
 def _reason(error: BaseException, records: Sequence[Record]) -> str:
     """The first exception, of whatever process, that is not about another one."""
     for record in records:
         if record.error and not any(words in record.reason for words in _WRAPPED):
             return _sentence(record.reason or record.error)
-    return _sentence(_said(error))
+    return _sentence(said(error))
 
 
-def _said(error: BaseException) -> str:
+def said(error: BaseException) -> str:
+    """What an exception says of the reason."""
     details = getattr(error, "errors", None)
     if callable(details):  # pydantic's, whose text says more of itself than of the reason
         return "; ".join(str(one["msg"]).removeprefix("Value error, ") for one in details())
