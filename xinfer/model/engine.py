@@ -34,6 +34,7 @@ BUILTIN: dict[str, str] = {
     "sentence_transformers": (
         "xinfer.model.encode.sentence_transformers.engine:SentenceTransformersEngine"
     ),
+    "vllm-pooling": "xinfer.model.encode.vllm.engine:VllmPoolingEngine",
     "faster-whisper": "xinfer.model.audio.faster_whisper.engine:FasterWhisperEngine",
     "transformers-speech": "xinfer.model.audio.speech.engine:SpeechEngine",
     "transformers-whisper": "xinfer.model.audio.whisper.engine:WhisperEngine",

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from xinfer.types.model import EncodeAbilities, Loaded, ModelSpec
 SMALL = {"n_threads": 1, "n_batch": 64, "n_parallel": 8}
 EXACT = {**SMALL, "flash_attn": "off", "cache_type_k": "f32", "cache_type_v": "f32"}
 """Without these llama.cpp takes attention in half precision, whatever the weights are."""
+VLLM = {"n_threads": 1, "max_num_seqs": 8}
 TORCH = {"n_threads": 1, "device": "cpu", "batch_tokens": 64, "batch_items": 8}
 
 
@@ -102,7 +104,7 @@ def _cross_encoder(folder: Path) -> Path:
     torch.manual_seed(0)
     config = BertConfig(
         num_labels=1,
-        hidden_size=32,
+        hidden_size=64,  # vLLM computes heads of 32 numbers or more
         intermediate_size=64,
         num_hidden_layers=2,
         num_attention_heads=2,
@@ -115,7 +117,7 @@ def _cross_encoder(folder: Path) -> Path:
     return folder
 
 
-CASES = (
+ALL = (
     EncodeCase(
         engine="llama-cpp-embedding",
         kind="embedding",
@@ -158,4 +160,23 @@ CASES = (
         write=_cross_encoder,
         options=TORCH,
     ),
+    EncodeCase(
+        engine="vllm-pooling",
+        kind="embedding",
+        format="pytorch",
+        write=_minilm,
+        options=VLLM,
+    ),
+    EncodeCase(
+        engine="vllm-pooling",
+        kind="rerank",
+        format="pytorch",
+        write=_cross_encoder,
+        options=VLLM,
+    ),
 )
+
+CASES = tuple(
+    case for case in ALL if case.engine != "vllm-pooling" or find_spec("vllm") is not None
+)
+"""vLLM has an environment of its own, and is tested there: `make test-vllm`."""

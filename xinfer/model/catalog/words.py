@@ -46,6 +46,7 @@ _ENGINES = {
     "ctranslate2": ("faster-whisper",),
     "sentence-transformers": ("sentence_transformers",),
     "flag": ("sentence_transformers",),
+    "vllm": ("vllm", "vllm-pooling"),
 }
 """Names that stand for engines; the first that can is taken."""
 
@@ -68,8 +69,8 @@ PLANNED: dict[str, str] = {}
 
 _FOR_FORMATS = {
     ("LLM", PYTORCH): ("transformers", "vllm"),
-    ("embedding", PYTORCH): ("sentence_transformers",),
-    ("rerank", PYTORCH): ("sentence_transformers",),
+    ("embedding", PYTORCH): ("sentence_transformers", "vllm-pooling"),
+    ("rerank", PYTORCH): ("sentence_transformers", "vllm-pooling"),
     ("image", ""): ("diffusers",),
     ("audio", ""): ("faster-whisper", "transformers-whisper"),
 }

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xinfer.errors import InvalidRequest
 from xinfer.model.encode.sentence_transformers import sparse
 from xinfer.model.encode.sentence_transformers.device import Place
-from xinfer.model.encode.sentence_transformers.tokens import Tokens
+from xinfer.model.encode.tokens import Tokens
 from xinfer.model.encode_engine import EmbedResult, Encoded, Item, Pair
 from xinfer.types.model import EncodeAbilities, ModelSpec
 

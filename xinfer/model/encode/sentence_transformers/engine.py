@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from xinfer.errors import Cancelled, EngineFailed, InvalidRequest, XinferError
 from xinfer.model.encode.batches import refusal
+from xinfer.model.encode.files import is_language_model, with_facts
 from xinfer.model.encode.sentence_transformers.device import (
     Place,
     built_for,
     choose_place,
     memory_errors,
 )
-from xinfer.model.encode.sentence_transformers.files import is_language_model, with_facts
 from xinfer.model.encode.sentence_transformers.model import EncodeModel
 from xinfer.model.encode.sentence_transformers.options import SentenceTransformersOptions
 from xinfer.model.encode.sentence_transformers.padding import features, padded_groups

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from xinfer.model.encode.sentence_transformers.tokens import Tokens
+from xinfer.model.encode.tokens import Tokens
 from xinfer.model.encode_engine import Encoded, Item, Result
 from xinfer.types.model import EncodeAbilities
 

@@ -20,13 +20,14 @@ SHAPE: dict[str, Any] = {
 DECODER: dict[str, Any] = {**SHAPE, "num_key_value_heads": 1, "max_position_embeddings": 1024}
 
 
-def save_cross_encoder(path: Path, *, labels: int) -> None:
+def save_cross_encoder(path: Path, *, labels: int, **shape: int) -> None:
     """A BERT that tells the two texts of a pair apart, with MiniLM's tokenizer."""
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 
     torch.manual_seed(0)
-    BertForSequenceClassification(BertConfig(num_labels=labels, **SHAPE)).save_pretrained(path)
+    config = BertConfig(num_labels=labels, **{**SHAPE, **shape})
+    BertForSequenceClassification(config).save_pretrained(path)
     for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):
         shutil.copy(MINILM / name, path)
 
