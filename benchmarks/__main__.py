@@ -41,7 +41,9 @@ _BESIDE_OTHERS = {
     "R4": "benchmarks.inter_token",
     "R9": "benchmarks.retrieval_peer",
 }
-_ALL = {**_FIGURES, **_BESIDE_OTHERS}
+_ON_VLLM = {"R2V": "benchmarks.vllm_generation"}
+"""Taken in an environment of its own."""
+_ALL = {**_FIGURES, **_BESIDE_OTHERS, **_ON_VLLM}
 _RESULTS = Path(__file__).parent / "results"
 
 
