@@ -94,8 +94,8 @@ def target(
     """Input tokens, and for each the one that has to come next; `IGNORED` in a prompt."""
     id_of = tokenizer.token_to_id
     language = recording.language
-    spoken = bool(recording.groups) or recording.cut is not None
-    timed = random.random() < 0.6
+    spoken = bool(recording.digits) or recording.cut is not None
+    timed = random.random() < 0.8
     # Without language and task it is what a model for English alone is asked.
     bare = language == "en" and random.random() < 0.4
     task = TRANSCRIBE if random.random() < 0.7 else TRANSLATE
@@ -113,10 +113,11 @@ def target(
     zero = id_of(NO_TIMESTAMPS) + 1
     if not timed:
         asked.append(id_of(NO_TIMESTAMPS))
-    for group in recording.groups:
-        said = tokenizer.encode(text(group.digits, words)).ids
+    for one in recording.digits:
+        # A segment for each word: so the model knows where it is by the time it wrote last.
+        said = tokenizer.encode(text([one.digit], words)).ids
         if timed:
-            said = [zero + round(group.start * 50), *said, zero + round(group.end * 50)]
+            said = [zero + round(one.start * 50), *said, zero + round(one.end * 50)]
         written += said
     if timed and recording.cut is not None:
         written.append(zero + round(recording.cut * 50))

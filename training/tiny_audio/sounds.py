@@ -14,21 +14,20 @@ Clips = Mapping[str, Sequence[Sequence[Clip]]]
 """By language, for each digit, what it sounds like."""
 
 
-class Group(NamedTuple):
-    """Digits that are said in one breath."""
+class Digit(NamedTuple):
+    """When one is said; seconds."""
 
-    digits: list[int]
+    digit: int
     start: float
-    """Seconds."""
     end: float
 
 
 class Recording(NamedTuple):
     samples: Clip
     language: str
-    groups: list[Group]
+    digits: list[Digit]
     cut: float | None = None
-    """Seconds at which a last group begins that does not end within the recording."""
+    """Seconds at which a last digit begins that does not end within the recording."""
 
 
 def record(
@@ -39,33 +38,35 @@ def record(
     size = int(seconds * RATE)
     samples = np.zeros(size, np.float32)
     at = int(random.choice((0.02, random.uniform(0, 1.5))) * RATE)
-    made: list[Group] = []
-    begun: float | None = None
+    made: list[Digit] = []
     for _ in range(groups):
         digits = [random.randrange(10) for _ in range(random.choice((1, 2, 3, 3, 4, 4, 5)))]
-        spoken = say(clips[language], digits, random)
-        if at + len(spoken) > size:
-            if cut and made and size - at > RATE // 2:
-                begun = at / RATE
-                samples[at:] = spoken[: size - at]
-            elif not made:
-                continue
-            break
-        samples[at : at + len(spoken)] = spoken
-        made.append(Group(digits, at / RATE, (at + len(spoken)) / RATE))
-        at += len(spoken) + int(random.uniform(0.7, 2.5) * RATE)
-    return Recording(coloured(samples, random), language, made, begun)
+        for digit, clip, pause in zip(
+            digits, *manner(clips[language], digits, random), strict=True
+        ):
+            if at + len(clip) > size:
+                begun = None
+                if cut and made and size - at > RATE // 10:
+                    begun = at / RATE
+                    samples[at:] = clip[: size - at]
+                return Recording(coloured(samples, random), language, made, begun)
+            samples[at : at + len(clip)] = clip
+            made.append(Digit(digit, at / RATE, (at + len(clip)) / RATE))
+            at += len(clip) + pause
+        at += int(random.uniform(0.7, 2.5) * RATE)
+    return Recording(coloured(samples, random), language, made)
 
 
-def say(clips: Sequence[Sequence[Clip]], digits: Sequence[int], random: Random) -> Clip:
-    """The digits in one voice's manner of speed, with short pauses."""
+def manner(
+    clips: Sequence[Sequence[Clip]], digits: Sequence[int], random: Random
+) -> tuple[list[Clip], list[int]]:
+    """The digits in one manner of speed, and the samples of the short pause behind each."""
     stretch, pause = random.uniform(0.88, 1.14), random.choice((0.02, 0.08, 0.2))
-    parts: list[Clip] = []
-    for digit in digits:
-        clip = random.choice(clips[digit])
-        parts.append(_stretched(clip, stretch * random.uniform(0.97, 1.03)))
-        parts.append(np.zeros(int(random.uniform(0.5, 1.5) * pause * RATE), np.float32))
-    return np.concatenate(parts[:-1])
+    said = [
+        _stretched(random.choice(clips[digit]), stretch * random.uniform(0.97, 1.03))
+        for digit in digits
+    ]
+    return said, [int(random.uniform(0.5, 1.5) * pause * RATE) for _ in digits]
 
 
 def _stretched(clip: Clip, factor: float) -> Clip:

@@ -43,13 +43,16 @@ class Stage(NamedTuple):
     groups: int
     rate: float
     """Of learning, at its height."""
+    decoder_only: bool = False
+    """The encoder stays as it is."""
 
 
 STAGES = (
     Stage(900, 24, (2.5, 4.5), 2, 2e-3),
     Stage(700, 16, (4, 9), 3, 1.5e-3),
     Stage(1200, 24, (2, 3.8), 2, 1.5e-3),
-    Stage(120, 6, (30, 30), 9, 6e-4),
+    Stage(350, 24, (2, 3.8), 2, 2e-3, decoder_only=True),
+    Stage(90, 6, (30, 30), 9, 1.2e-3, decoder_only=True),
 )
 
 
@@ -115,7 +118,8 @@ class Trainer:
             tokens[row, : len(given)] = torch.tensor(given)
             wanted[row, : len(given)] = torch.tensor(following)
         with torch.autocast("cpu", torch.bfloat16):
-            states = encode(self.model, features)
+            with torch.set_grad_enabled(not stage.decoder_only):
+                states = encode(self.model, features)
             decoded = self.model.model.decoder(
                 input_ids=tokens, encoder_hidden_states=states, use_cache=False
             ).last_hidden_state
@@ -124,7 +128,10 @@ class Trainer:
             heard = self.spot(states).float()
         wanted = wanted[kept]
         right = (logits.argmax(-1) == wanted).float().mean().item()
-        return self._written(logits, wanted) + 0.5 * self._spotted(heard, recordings), right
+        loss = self._written(logits, wanted)
+        if not stage.decoder_only:
+            loss = loss + 0.5 * self._spotted(heard, recordings)
+        return loss, right
 
     def _written(self, logits: Tensor, wanted: Tensor) -> Tensor:
         """A time that is off by little is wrong by little."""
@@ -140,11 +147,7 @@ class Trainer:
     def _spotted(self, heard: Tensor, recordings: list[Recording]) -> Tensor:
         whole = [row for row, one in enumerate(recordings) if one.cut is None]
         digits = [
-            [
-                digit + (10 if one.language == "de" else 0)
-                for group in one.groups
-                for digit in group.digits
-            ]
+            [said.digit + (10 if one.language == "de" else 0) for said in one.digits]
             for one in recordings
         ]
         lengths = torch.tensor([len(digits[row]) for row in whole])
@@ -155,7 +158,8 @@ class Trainer:
 
     def run(self, stage: Stage) -> None:
         """Train for the steps of one stage."""
-        parameters = [*self.model.parameters(), *self.spot.parameters()]
+        encoder = [] if stage.decoder_only else [*self.model.model.encoder.parameters()]
+        parameters = [*self.model.model.decoder.parameters(), *encoder, *self.spot.parameters()]
         optimizer = torch.optim.AdamW(
             parameters, lr=stage.rate, weight_decay=0.01, betas=(0.9, 0.98)
         )

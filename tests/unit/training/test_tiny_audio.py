@@ -15,7 +15,7 @@ pytest.importorskip("av")
 from training.tiny_audio.model import IGNORED, target
 from training.tiny_audio.recordings import recordings
 from training.tiny_audio.score import SCORE, WEIGHTS, digest, score
-from training.tiny_audio.sounds import Group, Recording, record
+from training.tiny_audio.sounds import Digit, Recording, record
 from training.tiny_audio.speech import RATE
 from training.tiny_audio.tokenizer import NO_SPEECH, START, build_tokenizer
 from training.tiny_audio.words import NUMERALS, WORDS
@@ -60,22 +60,24 @@ def test_each_word_with_its_space_is_one_token() -> None:
         assert len(tokenizer.encode(f" {word}").ids) == 1
 
 
-def test_a_recording_holds_its_groups_where_it_says() -> None:
+def test_a_recording_holds_each_digit_where_it_says() -> None:
     clips = {language: [[np.ones(RATE // 4, np.float32)]] * 10 for language in WORDS}
     for seed in range(20):
-        made = record(clips, Random(seed), seconds=6, groups=3)
+        made = record(clips, Random(seed), seconds=6, groups=3, cut=True)
         assert len(made.samples) == 6 * RATE
+        assert made.digits
         ends = [0.0]
-        for group in made.groups:
-            assert ends[-1] <= group.start < group.end <= 6
-            ends.append(group.end)
+        for one in made.digits:
+            assert ends[-1] <= one.start < one.end <= 6
+            ends.append(one.end)
+        assert made.cut is None or ends[-1] <= made.cut < 6
 
 
 def test_what_is_to_be_written_follows_whisper() -> None:
     tokenizer = build_tokenizer()
     start, no_speech = tokenizer.token_to_id(START), tokenizer.token_to_id(NO_SPEECH)
     quiet = np.zeros(10, np.float32)
-    spoken = Recording(quiet, "de", [Group([1, 2], 0.5, 1.5)])
+    spoken = Recording(quiet, "de", [Digit(1, 0.5, 0.9), Digit(2, 1.0, 1.5)])
     for seed in range(30):
         tokens, following = target(spoken, tokenizer, Random(seed))
         assert len(tokens) == len(following)
