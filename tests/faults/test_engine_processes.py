@@ -30,9 +30,7 @@ def test_a_killed_replica_on_transformers_leaves_no_process_of_its_group(
     server: Server, tmp_path: Path
 ) -> None:
     path = llama_directory(random_llama(tmp_path / "m.gguf"), tmp_path / "m")
-    uid = server.launch(
-        str(path), model_uid="killed", model_engine="transformers", n_threads=2, replica=1
-    )
+    uid = server.launch(str(path), model_uid="killed", model_engine="transformers", n_threads=2)
     try:
         pid = server.replicas(uid)[0]["pid"]
         assert [process.pid for process in _group(pid)][:1] == [pid]

@@ -39,7 +39,9 @@ class Server(Program):
 
     def launch(self, model: str = "echo", **body: Any) -> str:
         """Launch and wait until READY; the uid."""
-        answer = self.http.post("/v1/models", json={"model_name": model, **body})
+        # A process that imports PyTorch may take minutes for it on a busy machine.
+        launch = {"model_name": model, **body}
+        answer = self.http.post("/v1/models", json=launch, timeout=300.0)
         assert answer.status_code == 200, answer.text
         return str(answer.json()["model_uid"])
 
