@@ -74,16 +74,19 @@ async def test_a_request_that_finds_no_memory_ends_alone(
     spec = inspect_path(str(make_model("llama")))
     async with driving(engine, spec) as driver:
         alone = await driver.ask([5, 9] * 100, 20)
+        long = await driver.ask([6, 11] * 250, 20)
+    engine = engine_for(make_model("llama"), batching)
+    async with driving(engine, spec) as driver:
         without_memory_beyond(300, monkeypatch, batching)
         fine, failed, other = await asyncio.gather(
-            driver.ask([5, 9] * 100, 20), driver.ask([6] * 500, 20), driver.ask([7, 8], 60)
+            driver.ask([5, 9] * 100, 20), driver.ask([6, 11] * 250, 20), driver.ask([7, 8], 60)
         )
         assert ended_for_memory(failed)
         assert fine.ids == alone.ids
         assert (other.finish, len(other.ids)) == ("length", 60)
         assert (await driver.ask([5, 9] * 100, 20)).ids == alone.ids
         monkeypatch.undo()
-        assert (await driver.ask([6] * 500, 20)).failure is None
+        assert (await driver.ask([6, 11] * 250, 20)).ids == long.ids
 
 
 @pytest.mark.parametrize("batching", ["packed", "rows"])
