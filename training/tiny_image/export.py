@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import torch
 from diffusers import StableDiffusionPipeline
+
+STEPS, GUIDANCE = 20, 1.5
+"""Where a request does not say."""
 
 
 def export(run: Path, out: Path) -> None:
@@ -15,6 +19,13 @@ def export(run: Path, out: Path) -> None:
         run, dtype=torch.float16, safety_checker=None, local_files_only=True
     )
     pipeline.save_pretrained(out, safe_serialization=True)
+    defaults = {"guidance_scale": GUIDANCE, "num_inference_steps": STEPS}
+    (out / "generation_config.json").write_text(json.dumps(defaults) + "\n", encoding="utf-8")
+    for config in out.rglob("*.json"):  # where it was trained is nobody's business
+        values = json.loads(config.read_text(encoding="utf-8"))
+        kept = {name: value for name, value in values.items() if name != "_name_or_path"}
+        if kept != values:
+            config.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
     for file in out.rglob("*.safetensors"):
         file.chmod(0o644)  # they are left readable by their owner alone
 

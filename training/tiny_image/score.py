@@ -28,7 +28,6 @@ HERE = Path(__file__).parent
 SCORE = HERE / "score.json"
 WEIGHTS = HERE.parents[1] / "xinfer/model/catalog/weights/tiny-image"
 UNET = "unet/diffusion_pytorch_model.safetensors"
-STEPS, GUIDANCE = 20, 3.0
 SEEDS = 2
 """Pictures of each pair."""
 
@@ -42,8 +41,7 @@ class Artist:
         self._engine.load(lambda _: None)
 
     def draw(self, prompt: str, *, seed: int, n: int = 1, **more: Any) -> list[Pixels]:
-        given = {"steps": STEPS, "guidance": GUIDANCE, **more}
-        request = ImageRequest(task="text2image", prompt=prompt, n=n, seed=seed, **given)
+        request = ImageRequest(task="text2image", prompt=prompt, n=n, seed=seed, **more)
         made: list[Product] = []
         self._engine.check(request)
         self._engine.work(request, made.append)

@@ -42,7 +42,7 @@ def check(request: ImageRequest, pipelines: Pipelines, options: DiffusersOptions
             f"num_inference_steps is {request.steps}; expected 1 to {MAX_STEPS}.",
             param="num_inference_steps",
         )
-    _check_strength(request, taken, options)
+    _check_strength(request, taken, options, pipelines.defaults)
     if request.scheduler is not None:
         find_name(request.scheduler, pipelines.scheduler_names, "sampler_name")
     if request.adapter is not None and request.adapter not in options.lora:
@@ -118,7 +118,10 @@ def _check_size(request: ImageRequest, pipelines: Pipelines, options: DiffusersO
 
 
 def _check_strength(
-    request: ImageRequest, taken: Mapping[str, inspect.Parameter], options: DiffusersOptions
+    request: ImageRequest,
+    taken: Mapping[str, inspect.Parameter],
+    options: DiffusersOptions,
+    defaults: Mapping[str, float],
 ) -> None:
     """Of a given picture's steps only this share is drawn; pipelines fail where that is none."""
     if "strength" not in taken or "num_inference_steps" not in taken:
@@ -126,8 +129,18 @@ def _check_strength(
     strength, steps = (
         next(value for value in values if value is not None)
         for values in (
-            (request.strength, options.strength, taken["strength"].default),
-            (request.steps, options.steps, taken["num_inference_steps"].default),
+            (
+                request.strength,
+                options.strength,
+                defaults.get("strength"),
+                taken["strength"].default,
+            ),
+            (
+                request.steps,
+                options.steps,
+                defaults.get("num_inference_steps"),
+                taken["num_inference_steps"].default,
+            ),
         )
     )
     if steps * strength < 1:
@@ -156,6 +169,7 @@ def arguments(
     )
     for field, asked, default in wanted:
         value = default if asked is None else asked
+        value = pipelines.defaults.get(field) if value is None else value
         name = _argument(field, taken)
         if value is not None and name:
             made[name] = value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from xinfer.types.model import LoraAdapter, ModelSpec
 
 TASKS = ("text2image", "image2image", "inpainting")
 
+_DEFAULTS = ("guidance_scale", "num_inference_steps", "strength")
 _TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3", "tokenizer_4")
 _VARIANT = re.compile(
     r"(?:diffusion_pytorch_)?model\.([a-z][\w-]*?)(?:-\d{5}-of-\d{5})?\.safetensors"
@@ -59,6 +61,8 @@ class Pipelines:
                     param="controlnet",
                 )
         self.own = own
+        self.defaults = _defaults(Path(spec.path))
+        """What a request and the launch do not say, by the pipelines' names."""
         self.scheduler_names = names_for(own.scheduler)
         self.controls = len(options.controlnets)
         """ControlNets, each of which takes a picture."""
@@ -155,6 +159,15 @@ def _load(spec: ModelSpec, options: DiffusersOptions, dtype: Any) -> Any:
             f"diffusers cannot load {spec.path}: {type(error).__name__}: {error}",
             param="model_name",
         ) from error
+
+
+def _defaults(root: Path) -> dict[str, Any]:
+    """The model's own, where it has them in a generation_config.json as language models do."""
+    file = root / "generation_config.json"
+    if not file.is_file():
+        return {}
+    found = json.loads(file.read_text(encoding="utf-8"))
+    return {name: found[name] for name in _DEFAULTS if isinstance(found.get(name), int | float)}
 
 
 def variant_of(root: Path) -> str | None:
