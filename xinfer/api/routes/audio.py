@@ -194,7 +194,8 @@ async def _file_as_made(
             data = b""
             if isinstance(one, Sound):
                 call.record.tick()
-                encoder = encoder or Encoder(name, one.sample_rate, rate)
+                if encoder is None:  # which imports its library
+                    encoder = await asyncio.to_thread(Encoder, name, one.sample_rate, rate)
                 data = await asyncio.to_thread(encoder.feed, _samples(one))
             elif isinstance(one, Finished):
                 if encoder is not None:

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
-
 from xinfer.errors import InvalidRequest
 
 SECONDS_A_TOKEN = 0.02
@@ -28,6 +26,8 @@ class Vocabulary:
     """
 
     def __init__(self, directory: str, config: Any) -> None:
+        from tokenizers import Tokenizer
+
         path = Path(directory) / "tokenizer.json"
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
