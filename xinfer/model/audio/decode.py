@@ -34,6 +34,9 @@ _OPTIONS = {
     "analyzeduration": str(5_000_000),  # microseconds
 }
 _MAX_CHANNELS = 64
+_RATES = range(1000, 768_001)
+"""Samples a second that a file may have: of fewer, a few bytes are made into hours, and for more
+the filter that leaves most of them out is so long that making it holds everything up."""
 _BARREN_PACKETS = 10_000
 """Packets in a row that hold no sound, after which nothing more is expected."""
 
@@ -59,14 +62,10 @@ def decode(
     most = int(most_seconds * rate)
     blocks: list[Samples] = []
     taken = 0
-    for block in _blocks(media, rate, still_wanted):
+    for block in _blocks(media, rate, most_seconds, still_wanted):
         taken += len(block)
         if taken > most:
-            raise PayloadTooLarge(
-                f"{media.where}: the recording is longer than {most_seconds:g} seconds, which is "
-                "the limit of this model's launch (max_seconds). Send it in parts.",
-                param=media.where,
-            )
+            raise _too_long(media, most_seconds)
         blocks.append(block)
     if not taken:
         raise InvalidRequest(
@@ -77,12 +76,22 @@ def decode(
     return np.concatenate(blocks)
 
 
-def _blocks(media: Media, rate: int, still_wanted: Callable[[], None]) -> Iterator[Samples]:
+def _too_long(media: Media, most_seconds: float) -> PayloadTooLarge:
+    return PayloadTooLarge(
+        f"{media.where}: the recording is longer than {most_seconds:g} seconds, which is the limit "
+        "of this model's launch (max_seconds). Send it in parts.",
+        param=media.where,
+    )
+
+
+def _blocks(
+    media: Media, rate: int, most_seconds: float, still_wanted: Callable[[], None]
+) -> Iterator[Samples]:
     import av
 
     try:
         with av.open(io.BytesIO(media.data), options=_OPTIONS, metadata_errors="ignore") as opened:
-            yield from _resampled(opened, media, rate, still_wanted)
+            yield from _resampled(opened, media, rate, most_seconds, still_wanted)
     except (av.FFmpegError, EOFError, ValueError) as error:
         raise InvalidRequest(
             f"{media.where}: cannot be read as a recording: it {describe(media.data)}. Expected "
@@ -93,7 +102,11 @@ def _blocks(media: Media, rate: int, still_wanted: Callable[[], None]) -> Iterat
 
 
 def _resampled(
-    opened: InputContainer, media: Media, rate: int, still_wanted: Callable[[], None]
+    opened: InputContainer,
+    media: Media,
+    rate: int,
+    most_seconds: float,
+    still_wanted: Callable[[], None],
 ) -> Iterator[Samples]:
     import av
 
@@ -113,6 +126,15 @@ def _resampled(
                 code="invalid_audio",
                 param=media.where,
             )
+        if frame.sample_rate not in _RATES:
+            raise InvalidRequest(
+                f"{media.where}: the recording has {frame.sample_rate} samples a second; expected "
+                f"{_RATES[0]} to {_RATES[-1]}.",
+                code="invalid_audio",
+                param=media.where,
+            )
+        if frame.samples > most_seconds * frame.sample_rate:  # before it is made into more of them
+            raise _too_long(media, most_seconds)
         frame.pts = None  # what a file says of the time is not needed, and may be anything
         now = (frame.format.name, frame.layout.name, frame.sample_rate)
         if resampler is None or now != shape:  # which files may change as they go on

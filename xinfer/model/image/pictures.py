@@ -6,6 +6,7 @@ import io
 from typing import TYPE_CHECKING
 
 from xinfer.errors import InvalidRequest
+from xinfer.model.inspect.image import read_image_header
 from xinfer.model.pictures import check_picture
 from xinfer.types.request import Media
 
@@ -36,9 +37,9 @@ def decode(medium: Media) -> Image:
     Raises:
         InvalidRequest: it is damaged.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
-    image = ImageOps.exif_transpose(_loaded(medium))
+    image = _upright(medium)
     if not _has_alpha(image):
         return image.convert("RGB")
     image = image.convert("RGBA")
@@ -52,9 +53,9 @@ def decode_mask(medium: Media) -> Image:
     Raises:
         InvalidRequest: it is damaged.
     """
-    from PIL import ImageChops, ImageOps
+    from PIL import ImageChops
 
-    image = ImageOps.exif_transpose(_loaded(medium))
+    image = _upright(medium)
     if _has_alpha(image):
         alpha = image.convert("RGBA").getchannel("A")
         if alpha.getextrema()[0] < 255:
@@ -73,22 +74,28 @@ def _has_alpha(image: Image) -> bool:
     return image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
 
 
-def _loaded(medium: Media) -> Image:
+def _upright(medium: Media) -> Image:
+    from PIL import ImageOps
+
     image = _opened(medium)
     try:
-        image.load()
+        return ImageOps.exif_transpose(image)
     except Exception as error:  # Pillow's decoders raise what they like
         raise _damaged(medium, error) from None
-    return image
 
 
 def _opened(medium: Media) -> Image:
     from PIL import Image
 
+    header = read_image_header(medium.data, FORMATS)
     try:
-        return Image.open(io.BytesIO(medium.data), formats=FORMATS)
+        image = Image.open(io.BytesIO(medium.data), formats=(header.format,))
+        # The decoder may have read more than the header: a GIF's frame can exceed its screen.
+        if image.size != (header.width, header.height):
+            raise ValueError(f"it has {image.width} by {image.height} pixels")
     except Exception as error:
         raise _damaged(medium, error) from None
+    return image
 
 
 def _damaged(medium: Media, error: Exception) -> InvalidRequest:

@@ -164,3 +164,22 @@ def test_a_list_of_files_opens_none_of_them(tmp_path: Path, text: str) -> None:
 
 def test_a_wav_without_samples_is_refused() -> None:
     assert "no sound in it" in refused(wav(tone(0)))
+
+
+@pytest.mark.parametrize("claimed", [1, 999, 768_001, 9_999_991, 49_999_991])
+def test_rates_for_which_a_filter_or_the_sound_would_be_huge_are_refused(claimed: int) -> None:
+    said = refused(wav(tone(0.1, rate=RATE), rate=claimed), most_seconds=7200)
+    assert f"has {claimed} samples a second; expected 1000 to 768000" in said
+
+
+def test_a_frame_that_is_too_long_is_refused_before_it_is_made_into_more_samples(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import av
+
+    def made(*_: object, **__: object) -> None:
+        raise AssertionError("it was resampled")
+
+    monkeypatch.setattr(av, "AudioResampler", made)
+    with pytest.raises(PayloadTooLarge):
+        decoded(wav(tone(1, rate=1000), rate=1000), most_seconds=0.01)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,23 @@ def test_damage_behind_the_header_is_found_when_it_is_decoded() -> None:
     pictures.check(cut)
     with pytest.raises(InvalidRequest, match="damaged"):
         pictures.decode(cut)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_notes_on_a_picture_that_are_damaged_are_the_fault_of_the_request(kind: str) -> None:
+    noted = saved(Image.new("RGB", (4, 2)), kind, exif=b"Exif\0\0not a TIFF header")
+    pictures.check(noted)
+    for decode in (pictures.decode, pictures.decode_mask):
+        with pytest.raises(InvalidRequest, match="damaged"):
+            decode(noted)
+
+
+def test_a_frame_that_exceeds_its_gif_is_refused_before_it_is_decoded() -> None:
+    data = bytearray(saved(Image.new("P", (32, 32)), "GIF").data)
+    frame = data.index(b",\0\0\0\0")
+    data[frame + 5 : frame + 9] = struct.pack("<HH", 8_000, 8_000)
+    with pytest.raises(InvalidRequest, match="8000 by 8000"):
+        pictures.check(Media(bytes(data), "image"))
 
 
 def test_what_is_transparent_is_white_and_pictures_are_upright() -> None:
