@@ -15,6 +15,7 @@ from fastapi.routing import APIRoute
 
 from tests.support.commands import SERVERS, check_command, commands_in
 from tests.support.markdown import ROOT, Block, Page
+from tools.routes_doc import main as routes_doc
 from tools.settings_doc import main as settings_doc
 from xinfer.api.app import create_app
 from xinfer.core.gateway import Control, Gateway, RoutingTable
@@ -35,6 +36,10 @@ OPERATORS = {"|", "&&", "||", ";", "&"}
 
 def test_the_page_of_settings_is_current() -> None:
     assert settings_doc(["--check"]) == 0, "run python tools/settings_doc.py"
+
+
+def test_the_page_of_routes_is_current() -> None:
+    assert routes_doc(["--check"]) == 0, "run python -m tools.routes_doc"
 
 
 @each_page
@@ -160,7 +165,8 @@ def _routes() -> set[str]:
     table, settings = RoutingTable(), Settings()
     control = Control("unix:/nowhere", b"", table, settings)
     app = create_app(Gateway(table, settings), control, settings)
-    return {route.path for route in app.routes if isinstance(route, APIRoute)} | {"/openapi.json"}
+    paths = {route.path for route in app.routes if isinstance(route, APIRoute)}
+    return {path.replace(":path", "") for path in paths} | {"/openapi.json"}
 
 
 @pytest.mark.parametrize(
