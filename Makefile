@@ -23,7 +23,7 @@ PIP := $(BIN)/python $(INSTALL)
 # Run one named stage of an installation and print how long it took.
 stage = @start=$$(date +%s); printf '%s ...\n' '$(1)'; $(2) && printf '%s: %s s\n' '$(1)' $$(($$(date +%s) - start))
 
-.PHONY: run install llama-cpp frameworks test test-vllm test-slow ui-test lint bench bench-peers bench-vllm browser clean
+.PHONY: run install llama-cpp frameworks test test-vllm test-slow ui-test lint docs bench bench-peers bench-vllm browser clean
 
 run: install
 	$(BIN)/xinference-local --model tiny-chat --model tiny-embed --model tiny-rerank
@@ -60,13 +60,18 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/lint-imports
 	$(BIN)/python tools/check_sizes.py
 
+# The documentation as a site, in build/docs; a warning fails it. What the variable silences is that
+# mkdocs-material has a successor.
+docs: $(VENV)/dev.stamp
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 # The page's own types and tests; needs npm.
 ui-test: $(VENV)/dev.stamp
 	$(call stage,tools of the page,npm --prefix ui ci --silent)
 	npm --prefix ui run --silent check
 	npm --prefix ui test --silent
 
-test: lint ui-test browser frameworks $(VENV)/llama-cpp.stamp $(VENV)/torch.stamp
+test: lint docs ui-test browser frameworks $(VENV)/llama-cpp.stamp $(VENV)/torch.stamp
 	OMP_NUM_THREADS=1 XINFER_FRAMEWORKS=$(FRAMEWORKS_VENV) $(BIN)/python -m pytest -m 'not slow'
 	$(MAKE) --no-print-directory test-vllm
 
