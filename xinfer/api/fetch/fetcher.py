@@ -161,18 +161,19 @@ class Fetcher:
             if len(text) > MAX_URL_CHARS:
                 raise ValueError
             url = httpx.URL(text)
+            host = url.host  # is decoded here: what looks like a name in IDNA may be none
         except (httpx.InvalidURL, ValueError):
             raise reference.refused(
                 f"is not a URL of at most {MAX_URL_CHARS} characters."
             ) from None
         port = 80 if url.port is None else url.port
-        if url.raw_scheme not in _SCHEMES or not url.raw_host or not 0 < port < 1 << 16:
+        if url.raw_scheme not in _SCHEMES or not host or not 0 < port < 1 << 16:
             raise reference.refused("is not one with http or https, a host, and a port or none.")
         if url.userinfo:
             raise reference.refused("has a user's name or password, which is not sent.")
         if self._domains and not self._allows(url.raw_host.decode()):
             raise reference.refused(
-                f"is at {url.host!r}, which is not among the domains that this server's "
+                f"is at {host!r}, which is not among the domains that this server's "
                 "administrator has allowed (XINFERENCE_FETCH_ALLOWED_DOMAINS)."
             )
         return url

@@ -147,6 +147,7 @@ async def test_a_certificate_has_to_be_good_and_of_the_host(tmp_path: Path) -> N
         ("http://a.example:70000/", "a port or none"),
         ("http://a.example/\n", "is not a URL"),
         ("http://①②⑦.0.0.1/", "is not a URL"),
+        ("http://xn--a/", "is not a URL"),
         ("http://a.example/" + "a" * 9000, "at most 8192 characters"),
         ("ftp://a.example/", "http or https"),
     ],
