@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import jsonschema
 import pytest
 
 from xinfer.errors import InvalidRequest
@@ -230,20 +231,30 @@ def test_a_forced_call_is_not_thought_about_unless_the_request_says_so() -> None
     assert bytes(said.token_request.prompt).endswith(b"<think>\n")
 
 
-def test_definitions_of_a_schema_are_found_where_the_call_has_them() -> None:
+def test_what_a_schema_says_of_itself_is_true_where_the_call_has_it() -> None:
+    place = {"type": "object", "properties": {"in": {"$ref": "#/$defs/a~1b"}}}
     parameters = {
         "type": "object",
-        "properties": {"where": {"$ref": "#/$defs/Place"}},
-        "$defs": {"Place": {"type": "object", "properties": {"in": {"$ref": "#/$defs/Place"}}}},
+        "properties": {
+            "where": {"$ref": "#/$defs/a~1b"},
+            "from": {"$ref": "#/properties/where"},
+            "then": {"$ref": "#"},
+        },
+        "required": ["where"],
+        "$defs": {"a/b": place},
     }
-    tool = {"type": "function", "function": {"name": "go", "parameters": parameters}}
-    prepared = prepare(kinds=["json_schema"], tools=[tool], tool_choice="named", tool_name="go")
-    constraint = prepared.token_request.constraint
+    tool = {"type": "function", "function": {"name": "go/on", "parameters": parameters}}
+    other = {"type": "function", "function": {"name": "stop"}}
+    asked: dict[str, Any] = {"tools": [other, tool], "tool_choice": "required"}
+    constraint = prepare(kinds=["json_schema"], **asked).token_request.constraint
     assert constraint is not None
-    schema = json.loads(constraint.source)
-    arguments = schema["properties"]["arguments"]
-    assert arguments["properties"]["where"] == {"$ref": "#/$defs/go.Place"}
-    assert schema["$defs"]["go.Place"]["properties"]["in"] == {"$ref": "#/$defs/go.Place"}
+    check = jsonschema.Draft202012Validator(json.loads(constraint.source)).is_valid
+    told = {"where": {"in": {"in": {}}}, "from": {}, "then": {"where": {}, "then": {"where": {}}}}
+    assert check({"name": "go/on", "arguments": told})
+    assert not check({"name": "go/on", "arguments": {**told, "from": 1}})
+    assert not check({"name": "go/on", "arguments": {**told, "then": {"then": {"where": {}}}}})
+    call = {"name": "go/on", "arguments": {"where": {}}}
+    assert not check({"name": "go/on", "arguments": {**told, "then": call}})
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from xinfer.types.event import ToolCall
@@ -110,6 +110,20 @@ class Functions:
             return read_json(text)
         except BrokenCall:
             return text
+
+
+def local_references(schema: Any) -> Iterator[str]:
+    """What a JSON schema refers to in itself: `#/$defs/a`, or `#` for all of it."""
+    waiting = [schema]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Mapping):
+            reference = node.get("$ref")
+            if isinstance(reference, str) and reference.startswith("#"):
+                yield reference
+            waiting += node.values()
+        elif isinstance(node, list):
+            waiting += node
 
 
 def quoted(name: str) -> str:

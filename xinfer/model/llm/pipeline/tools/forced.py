@@ -10,11 +10,11 @@ from typing import Any
 from xinfer.errors import InvalidRequest
 from xinfer.model.llm.pipeline.forms import Node, exactly, sequence, valid
 from xinfer.model.llm.pipeline.tools.calls import (
-    DEFINITIONS,
     NAMED,
     BrokenCall,
     Functions,
     call_of,
+    local_references,
     quoted,
     read_json,
 )
@@ -99,7 +99,7 @@ def _schema(functions: Functions) -> dict[str, Any]:
             "type": "object",
             "properties": {
                 "name": {"const": name},
-                "arguments": _arguments(functions.schema(name), name, definitions),
+                "arguments": _arguments(functions.schema(name), definitions),
             },
             "required": ["name", "arguments"],
             "additionalProperties": False,
@@ -110,32 +110,27 @@ def _schema(functions: Functions) -> dict[str, Any]:
     return {**schema, "$defs": definitions} if definitions else schema
 
 
-def _arguments(
-    parameters: Mapping[str, Any], name: str, definitions: dict[str, Any]
-) -> dict[str, Any]:
-    """A function's schema as a part of one of several: what it defines moves to `definitions`."""
-    own = {key: value for key, value in parameters.items() if key not in DEFINITIONS}
-    for place in DEFINITIONS:
-        defined = parameters.get(place)
-        if isinstance(defined, Mapping):
-            for key, value in defined.items():
-                definitions[f"{name}.{key}"] = _moved(value, name)
-    moved: dict[str, Any] = _moved(own, name)
-    return moved
+def _arguments(parameters: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """A function's schema as a part of one of several; what refers to itself moves to
+    `definitions`, whole."""
+    if not any(local_references(parameters)):
+        return parameters
+    key = f"f{len(definitions)}"
+    root = f"#/$defs/{key}"
+    definitions[key] = _moved(parameters, root)
+    return {"$ref": root}
 
 
-def _moved(schema: Any, name: str) -> Any:
-    """With references that follow what the function's schema defines."""
+def _moved(schema: Any, root: str) -> Any:
+    """With references that follow the schema to its new place."""
     if isinstance(schema, list):
-        return [_moved(one, name) for one in schema]
+        return [_moved(one, root) for one in schema]
     if not isinstance(schema, Mapping):
         return schema
-    moved = {key: _moved(value, name) for key, value in schema.items()}
+    moved = {key: _moved(value, root) for key, value in schema.items()}
     reference = moved.get("$ref")
-    if isinstance(reference, str):
-        for place in DEFINITIONS:
-            if reference.startswith(f"#/{place}/"):
-                moved["$ref"] = f"#/$defs/{name}.{reference[len(place) + 3 :]}"
+    if isinstance(reference, str) and reference.startswith("#"):
+        moved["$ref"] = root + reference[1:]
     return moved
 
 

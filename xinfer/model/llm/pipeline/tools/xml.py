@@ -21,6 +21,7 @@ from xinfer.model.llm.pipeline.tools.calls import (
     SAYS_NOTHING,
     BrokenCall,
     Functions,
+    local_references,
     make_call,
 )
 from xinfer.model.llm.pipeline.tools.ends import MarkerEnd
@@ -29,6 +30,7 @@ from xinfer.model.llm.pipeline.tools.parser import MarkedParser
 from xinfer.types.event import ToolCall
 
 _END = "</tool_call>"
+_IN_DEFINITIONS = re.compile(rf"#/(?:{'|'.join(map(re.escape, DEFINITIONS))})/")
 
 
 class _TaggedParser(MarkedParser):
@@ -48,6 +50,8 @@ class _TaggedParser(MarkedParser):
         if not SAID_ONE_BY_ONE.issuperset(schema) or set(required) - set(properties):
             return None
         definitions = {key: schema[key] for key in DEFINITIONS if key in schema}
+        if not all(map(_IN_DEFINITIONS.match, local_references(schema))):
+            return None  # to what is not there in the schema of one argument
         parts = [*map(exactly, cls.before), *cls.named(name)]
         for key, value in properties.items():
             told = cls.told(key, value, definitions)

@@ -158,6 +158,10 @@ def test_a_form_that_cannot_tell_the_arguments_is_none() -> None:
     assert PARSERS["pythonic"].form(pattern, 1, "") is None
     assert PARSERS["hermes"].form(pattern, 1, "") is not None
     assert PARSERS["pythonic"].form(Functions(nested()), 1, "") is None
+    itself = Functions([function("f", a={"$ref": "#/properties/b"}, b={"type": "integer"})])
+    assert PARSERS["qwen3_coder"].form(itself, 1, "") is None
+    assert PARSERS["glm45"].form(itself, 1, "") is None
+    assert PARSERS["hermes"].form(itself, 1, "") is not None
 
 
 @pytest.mark.parametrize(("parser", "template"), [way for way in WAYS if way[0] in (
