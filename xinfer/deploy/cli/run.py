@@ -59,11 +59,28 @@ def run(
         converse(talk, uid)
         return
     if not sys.stdin.isatty():
-        piped = sys.stdin.read().strip()
+        piped = _piped().strip()
         prompt = "\n\n".join(part for part in (prompt, piped) if part)
     if not prompt:
         raise click.UsageError("there is nothing to answer: give a PROMPT, or text by a pipe.")
     answer_once(talk, prompt)
+
+
+def _piped() -> str:
+    """The text from the pipe.
+
+    Raises:
+        click.ClickException: it is none.
+    """
+    try:
+        text = sys.stdin.read()
+        text.encode()  # some locales let what is no text through, as what cannot be sent
+    except UnicodeError as error:
+        raise click.ClickException(
+            f"what comes by the pipe is not text in {sys.stdin.encoding}: {error.reason}. "
+            "Convert it, with iconv for example."
+        ) from None
+    return text
 
 
 def _split(words: Sequence[str]) -> tuple[str | None, list[str]]:

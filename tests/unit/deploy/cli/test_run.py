@@ -79,6 +79,21 @@ def test_text_from_a_pipe_stands_behind_the_prompt(
     assert "nothing to answer" in nothing.stderr
 
 
+@pytest.mark.parametrize("mode", ["utf-8:strict", "utf-8:surrogateescape"])
+def test_what_is_no_text_from_a_pipe_is_told_so(model: Any, mode: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "xinfer.deploy.cli", "run", "m", "--endpoint", model.url],
+        input=b"caf\xe9",
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": mode},
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert b"not text in utf-8" in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert model.bodies(CHAT) == []
+
+
 def test_system_pictures_and_thinking_go_along(
     model: Any, xinference: Callable[..., Result], tmp_path: Path
 ) -> None:
