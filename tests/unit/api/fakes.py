@@ -63,6 +63,7 @@ def deployment(
     encode: EncodeAbilities | None = None,
     media: bool = False,
     audio: bool = False,
+    logprobs: bool = True,
     tasks: frozenset[str] = frozenset(),
     details: dict[str, Any] | None = None,
     aliases: tuple[str, ...] = (),
@@ -79,7 +80,9 @@ def deployment(
     loaded = Loaded(
         context_length=2048,
         concurrency=4,
-        abilities=Abilities(encode=encode, media=media, audio=audio, tasks=tasks),
+        abilities=Abilities(
+            encode=encode, media=media, audio=audio, logprobs=logprobs, tasks=tasks
+        ),
         details=details or {},
     )
     ready = state is DeploymentState.READY

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.api.fakes import Api, Exchange, Script, answer
+from tests.unit.api.fakes import Api, Exchange, Script, answer, deployment
 from xinfer.errors import EngineFailed, RateLimited
 from xinfer.types.event import (
     Delta,
@@ -223,6 +223,7 @@ async def test_best_of_that_is_no_more_than_n_asks_for_nothing() -> None:
     [
         ({"n": 3, "best_of": 2}, "of at least 3"),
         ({"best_of": 2, "stream": True}, "does not go with `stream`"),
+        ({"best_of": 2, "echo": True}, "does not go with `echo`"),
         ({"best_of": 17}, "at most 16"),
         ({"best_of": 0}, "greater than or equal to 1"),
     ],
@@ -236,3 +237,13 @@ async def test_best_of_that_cannot_be_is_refused_by_name(
     assert refused.json()["error"]["param"] == "best_of"
     assert reason in refused.json()["error"]["message"]
     assert api.gateway.requests == []
+
+
+async def test_best_of_needs_an_engine_that_tells_log_probabilities() -> None:
+    api = Api(deployment(logprobs=False))
+    refused = await api.complete(best_of=2)
+    error = refused.json()["error"]
+    assert (refused.status_code, error["param"]) == (400, "best_of")
+    assert error["code"] == "unsupported_parameter"
+    assert api.gateway.requests == []
+    assert (await api.complete(n=2, best_of=2)).status_code == 200

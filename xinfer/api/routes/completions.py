@@ -22,6 +22,7 @@ from xinfer.core.gateway import (
     share,
     together,
 )
+from xinfer.errors import InvalidRequest
 from xinfer.types.event import Finished, Usage
 from xinfer.types.request import CompletionRequest
 
@@ -42,6 +43,8 @@ async def create_completion(request: Request, body: CompletionBody) -> Response:
     """Continue text; as server-sent events with `stream`."""
     call = begin(request, body, "generate")
     check_choices(call, "best_of" if body.chooses else "n", body.made)
+    if body.chooses:
+        _check_can_choose(call)
     prompts = [alike(prompt, body.made) for prompt in body.requests()]
     here = call.services
     if body.stream:
@@ -64,6 +67,22 @@ async def create_completion(request: Request, body: CompletionBody) -> Response:
         logprobs=body.logprobs is not None,
     )
     return json_answer(answer, call.headers)
+
+
+def _check_can_choose(call: Call) -> None:
+    """
+    Raises:
+        InvalidRequest: the engine does not tell which answers are likely.
+    """
+    loaded = call.services.table.status(call.uid).loaded
+    if loaded is not None and not loaded.abilities.logprobs:
+        raise InvalidRequest(
+            "`best_of` above `n` is not supported by the engine of this model: it tells no "
+            "log-probabilities, which say what is best. Leave `best_of` out, or launch the model "
+            "on another engine.",
+            code="unsupported_parameter",
+            param="best_of",
+        )
 
 
 async def _complete_all(call: Call, prompts: Prompts) -> list[list[Completion]]:

@@ -68,7 +68,7 @@ class CompletionBody(GenerationBody):
         """Answers that are made to each prompt.
 
         Raises:
-            InvalidRequest: `best_of` and `n`, or a stream, do not go together.
+            InvalidRequest: `best_of` and `n`, a stream, or an echo, do not go together.
         """
         told = self.n or 1
         made = self.best_of or told
@@ -82,6 +82,12 @@ class CompletionBody(GenerationBody):
             raise InvalidRequest(
                 "`best_of` above `n` does not go with `stream`: which answers are best is known "
                 "when all are there.",
+                param="best_of",
+            )
+        if made > told and self.echo:
+            raise InvalidRequest(
+                "`best_of` above `n` does not go with `echo`: the log-probabilities, which say "
+                "what is best, are not told of a prompt. Leave one of them out.",
                 param="best_of",
             )
         return made
