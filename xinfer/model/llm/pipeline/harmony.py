@@ -178,8 +178,10 @@ class HarmonyParser:
             parts = self._call(content)
         else:
             parts = self._take(at)
-            if self._function and self._one_call and self._told:
-                self.ended = True
+            if self._function:
+                if not self._told:
+                    parts = self._piece("{}")
+                self.ended = self._one_call
         end = next((end for end in _ENDS if self._held.startswith(end)), "")
         self._held = self._held[len(end) :]
         self._in_header = True

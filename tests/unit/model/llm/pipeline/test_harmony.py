@@ -102,6 +102,17 @@ def test_calls_are_told_in_pieces_where_that_is_asked_for() -> None:
     assert whole == 'look{"at": "the <sea>"}hear{}'
 
 
+@pytest.mark.parametrize("content", ["", " \n"])
+@pytest.mark.parametrize("growing", [False, True])
+def test_a_call_that_says_nothing_has_no_arguments(content: str, growing: bool) -> None:
+    bare = LOOK[: LOOK.index("{")] + content + "<|call|>"
+    _, text, calls, reason = joined(
+        answer(prepare(tools=TOOLS, call_deltas=growing), THOUGHT + bare + HEAR)
+    )
+    assert (text, reason) == ("", "tool_calls")
+    assert "".join(call.name + call.arguments for call in calls) == "look{}hear{}"
+
+
 @pytest.mark.parametrize("growing", [False, True])
 def test_where_calls_may_not_be_several_the_first_ends_the_answer(growing: bool) -> None:
     asked: dict[str, Any] = {"tools": TOOLS, "parallel_tool_calls": False}
