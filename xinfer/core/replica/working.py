@@ -43,7 +43,8 @@ class WorkBackend:
         self.threads = ThreadPoolExecutor(loaded.concurrency, thread_name_prefix="work")
         self._tasks = loaded.abilities.tasks
         self._ended: asyncio.Future[None] = self.loop.create_future()
-        self._active: set[Working] = set()
+        self._active: dict[str, _Together] = {}
+        """By their public id."""
         self._done: OrderedDict[str, None] = OrderedDict()
 
     def begin(self, number: int, message: Submit, size: int, channel: Channel) -> Working:
@@ -51,10 +52,14 @@ class WorkBackend:
 
     def enter(self, request: Working) -> None:
         """It has come; how much of it is done is told from now on."""
-        self._active.add(request)
+        self._active.setdefault(request.request_id, _Together()).working.add(request)
 
     def leave(self, request: Working) -> None:
-        self._active.discard(request)
+        together = self._active[request.request_id]
+        together.working.remove(request)
+        together.left += 1
+        if not together.working:
+            del self._active[request.request_id]
 
     def done(self, request: Working) -> None:
         """It has been answered whole."""
@@ -64,17 +69,18 @@ class WorkBackend:
             self._done.popitem(last=False)
 
     def progress(self, request_id: str) -> float | None:
-        for request in self._active:
-            if request.request_id == request_id:
-                return request.fraction
+        together = self._active.get(request_id)
+        if together is not None:
+            return together.fraction
         return 1.0 if request_id in self._done else None
 
     async def run(self) -> None:
         try:
             await self._ended
         finally:
-            for request in self._active:
-                request.stop()
+            for together in self._active.values():
+                for request in together.working:
+                    request.stop()
             await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
@@ -105,6 +111,21 @@ class WorkBackend:
         """Nothing can be computed any more."""
         if not self._ended.done():
             self._ended.set_exception(EngineFailed(f"The engine has failed for good: {error}"))
+
+
+class _Together:
+    """Requests of one public id, as those for the pictures of several prompts."""
+
+    def __init__(self) -> None:
+        self.working: set[Working] = set()
+        self.left = 0
+        """Those that have come and gone meanwhile."""
+
+    @property
+    def fraction(self) -> float:
+        """How much of all of them is done."""
+        done = self.left + sum(request.fraction for request in self.working)
+        return done / (self.left + len(self.working))
 
 
 class Working(ActiveRequest):

@@ -71,6 +71,25 @@ async def test_each_step_is_told_while_the_next_is_computed() -> None:
         assert await progress(peer, "slow") == 1.0
 
 
+async def test_progress_of_several_under_one_id_is_that_of_all_and_never_goes_back() -> None:
+    engine = StepEngine(gated=True)
+    async with served(engine) as replica:
+        peer = await Peer.of(replica)
+        for rid in (1, 2):
+            peer.submit(rid, drawing(), request_id="both")
+            await peer.event(rid, Accepted)
+        seen = [await progress(peer, "both")]
+        for step in range(6):
+            engine.release()
+            before, own = divmod(step, 3)
+            rid, last = before + 1, Advance(own + 1, 3)
+            await until(lambda rid=rid, last=last: last in made(peer, rid), "the step")  # type: ignore[misc]
+            if own == 2:
+                await peer.event(rid, Finished)
+            seen.append(await progress(peer, "both"))
+        assert seen == [pytest.approx(step / 6) for step in range(7)]
+
+
 @pytest.mark.parametrize("how", ["cancel", "lost link", "abort", "killed in the queue"])
 async def test_a_request_whose_client_has_gone_ends_with_its_step(how: str) -> None:
     engine = StepEngine(gated=True, steps=100)
