@@ -91,7 +91,8 @@ class Vision:
         spans, own, positions = [], [], []
         found = iter(places)
         for one, count in zip(prepared, counts, strict=True):
-            start, *_, last = islice(found, count)
+            own_places = list(islice(found, count))
+            start, last = own_places[0], own_places[-1]
             own.append(ids[start : last + 1])
             positions.append(self._own_positions(one, own[-1]))
             spans.append(Span(start, len(own[-1]), int(positions[-1].max()) + 1))

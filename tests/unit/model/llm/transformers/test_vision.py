@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -361,6 +362,22 @@ async def test_what_is_no_picture_is_refused_before_it_is_computed(seeing: Seein
         assert "has '<image>' in it" in sign.message
         last = refusal(Ask([BEGIN, ""], [ONE]))
         assert "ends with a picture" in last.message
+
+
+def test_a_picture_of_a_single_token_has_its_place(seeing: SeeingModel, tmp_path: Path) -> None:
+    small = shutil.copytree(seeing("qwen2_vl"), tmp_path / "small")
+    file = small / "preprocessor_config.json"
+    settings = json.loads(file.read_text())
+    settings["size"]["shortest_edge"] = 256
+    file.write_text(json.dumps(settings))
+    engine, _ = engine_for(small)
+    engine.load(lambda _: None)
+    try:
+        made = engine.media_prompt([BEGIN, END], [Media(png(noise(1, 16, 16)), "here")])
+    finally:
+        engine.close()
+    (span,) = made.media.layout.spans
+    assert (span.tokens, sum(token < 0 for token in made.ids)) == (1, 1)
 
 
 def test_the_text_that_a_picture_stands_in_has_the_models_sign_only_for_pictures(
