@@ -182,4 +182,6 @@ class Glm45Parser(_TaggedParser):
     def _parse(self, block: str) -> list[ToolCall]:
         body = self._body(block)
         name = body.partition("<arg_key>")[0]
+        if "<" in name:
+            raise BrokenCall
         return self._call(name.strip(), body[len(name) :])

@@ -176,5 +176,6 @@ NO_CALLS = [
     ("glm4", "search engines are useful"),
     ("glm4", "search\nis what I do"),
     ("glm45", "<tool_call>f<arg_key>a</arg_key></tool_call>"),
+    ("glm45", "<tool_call>f\n<x</tool_call>"),
 ]
 """Outputs in which something is missing or wrong: all of them stay as they are."""
