@@ -19,6 +19,8 @@ FRAMEWORKS := tests/frameworks/requirements.txt
 FRAMEWORKS_CONSTRAINTS := constraints/frameworks-py311.txt
 INSTALL := -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 PIP := $(BIN)/python $(INSTALL)
+# Most tests of whole servers wait; a file's tests share what they start.
+PARALLEL ?= -n 2 --dist loadfile
 
 # Run one named stage of an installation and print how long it took.
 stage = @start=$$(date +%s); printf '%s ...\n' '$(1)'; $(2) && printf '%s: %s s\n' '$(1)' $$(($$(date +%s) - start))
@@ -72,7 +74,7 @@ ui-test: $(VENV)/dev.stamp
 	npm --prefix ui test --silent
 
 test: lint docs ui-test browser frameworks $(VENV)/llama-cpp.stamp $(VENV)/torch.stamp
-	OMP_NUM_THREADS=1 XINFER_FRAMEWORKS=$(FRAMEWORKS_VENV) $(BIN)/python -m pytest -m 'not slow'
+	OMP_NUM_THREADS=1 XINFER_FRAMEWORKS=$(FRAMEWORKS_VENV) $(BIN)/python -m pytest -m 'not slow' $(PARALLEL)
 	$(MAKE) --no-print-directory test-vllm
 
 # LangChain and LlamaIndex, in an environment of their own: what they need does not go with what is
