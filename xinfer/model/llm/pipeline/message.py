@@ -34,6 +34,8 @@ class MessageParser:
         self._reasoning = reasoning
         self._tools = tools
         self._one_call = one_call
+        if tools is not None:
+            tools.once = one_call
         self._opened = 0
         """Calls that have been told of."""
         self.called = False

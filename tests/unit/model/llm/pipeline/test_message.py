@@ -12,6 +12,8 @@ from xinfer.errors import InvalidRequest
 from xinfer.model.engine import Logprob
 from xinfer.model.llm.echo import ByteTokenizer
 from xinfer.model.llm.pipeline import Output, Prepared, TextPipeline
+from xinfer.model.llm.pipeline.message import MessageParser
+from xinfer.model.llm.pipeline.tools import Functions, tool_parser
 from xinfer.types.event import ToolCall
 from xinfer.types.model import Abilities, Loaded, ModelSpec
 from xinfer.types.request import ChatRequest, Constraint, Sampling
@@ -141,6 +143,27 @@ def test_where_calls_may_not_be_several_the_first_ends_the_answer() -> None:
         assert made[-1].stopped
     ended = answer(prepare(tools=[WEATHER], parallel_tool_calls=False), CALL[:-12] + CALL)
     assert len(joined(ended)[2]) <= 1
+
+
+@pytest.mark.parametrize("growing", [True, False])
+@pytest.mark.parametrize("between", [" more", "\n", " more<tool"])
+def test_what_follows_the_first_call_is_lost_however_the_output_is_cut(
+    between: str, growing: bool
+) -> None:
+    output = f"Text {CALL}{between}{CALL} more"
+    for size in (1, 3, len(output)):
+        tools = tool_parser("hermes")(Functions([WEATHER]))
+        tools.growing = growing
+        parser = MessageParser(None, tools, one_call=True)
+        made = []
+        for at in range(0, len(output), size):
+            made.append(parser.feed(output[at : at + size]))
+            if parser.ended:
+                break
+        assert parser.ended
+        assert "".join(one.text for one in made) == "Text"
+        calls = [call for one in made for call in one.calls]
+        assert "".join(call.name + call.arguments for call in calls) == MADE.name + MADE.arguments
 
 
 @pytest.mark.parametrize("parallel", [True, False])

@@ -72,6 +72,8 @@ class ToolParser(ABC):
         """The form of a call of one function; None: it cannot be told."""
 
     growing = False
+    once = False
+    """What follows the first call belongs to nothing."""
     completed = 0
     """Calls that are complete."""
 
@@ -104,6 +106,8 @@ class ToolParser(ABC):
                 calls += self._grown(self._held)
                 break
             self._leave(end, told, calls)
+            if self.once and self.completed:
+                self._held = ""
         return Parsed("".join(told), tuple(calls))
 
     def finish(self) -> Parsed:
