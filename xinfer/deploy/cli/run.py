@@ -75,7 +75,7 @@ def _piped() -> str:
     try:
         text = sys.stdin.read()
         text.encode()  # some locales let what is no text through, as what cannot be sent
-    except UnicodeError as error:
+    except (UnicodeDecodeError, UnicodeEncodeError) as error:
         raise click.ClickException(
             f"what comes by the pipe is not text in {sys.stdin.encoding}: {error.reason}. "
             "Convert it, with iconv for example."
