@@ -40,6 +40,7 @@ async def with_media(request: Request, uid: str, chat: ChatRequest) -> ChatReque
     Raises:
         InvalidRequest: a URL is neither a data URL in base64 nor one that can be fetched, or the
             model takes no such media; names the part.
+        Unavailable: something is to be fetched, and the model is not ready.
         PayloadTooLarge: more is named by URL than is fetched for a request.
     """
     parts = list(_media_parts(chat.messages))
@@ -83,8 +84,8 @@ async def read_references(references: list[Reference], fetcher: Fetcher) -> list
 
 
 def _require_ability(table: RoutingTable, uid: str, reference: Reference, kind: str) -> None:
-    """Nothing is fetched for a model that cannot take it."""
-    loaded = table.status(uid).loaded
+    """Nothing is fetched for a model that is not ready, or cannot take it."""
+    loaded = table.require_ready(uid).loaded
     if loaded is None or _takes(loaded, kind):
         return
     others = [

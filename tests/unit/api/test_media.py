@@ -14,6 +14,7 @@ from tests.support.pictures import data_url, noise, png
 from tests.support.site import response, running_site
 from tests.unit.api.fakes import Api, Exchange, deployment
 from xinfer.api import media
+from xinfer.types.deployment import DeploymentState
 from xinfer.types.request import ChatRequest, Media
 
 pytestmark = pytest.mark.anyio
@@ -177,6 +178,17 @@ async def test_nothing_is_fetched_for_a_model_that_takes_no_pictures() -> None:
         assert answer.status_code == 400
         assert answer.json()["error"]["param"] == "messages[0].content[0]"
         assert "takes none" in answer.json()["error"]["message"]
+        assert site.connections == 0
+
+
+async def test_nothing_is_fetched_for_a_model_that_is_not_ready() -> None:
+    async with running_site(response(b"fetched")) as site:
+        loading = deployment(media=True, state=DeploymentState.LOADING)
+        api = Api(loading, fetch_private_networks=True)
+        part = picture(f"http://127.0.0.1:{site.port}/")
+        answer = await api.chat(messages=[{"role": "user", "content": [part]}])
+        assert answer.status_code == 503
+        assert answer.json()["error"]["code"] == "model_loading"
         assert site.connections == 0
 
 
