@@ -488,6 +488,24 @@ async def test_a_stream_tells_the_pieces_of_calls_as_they_come() -> None:
     assert [one["partial_json"] for one in deltas] == ['{"city":', ' "Köln"}', "{}"]
 
 
+async def test_the_last_piece_of_a_call_comes_before_the_text_that_came_with_it() -> None:
+    api = Api()
+    rest = (ToolCall("", '"Köln"}'), ToolCall("time", ""), ToolCall("", "{}"))
+    begun = (ToolCall("weather", ""), ToolCall("", '{"city":'))
+    script: Any = [
+        [MessageDelta(1, "", [1], (), "", begun)],
+        [MessageDelta(1, "And", [2], (), "", rest), Finished(1, "tool_calls", Usage(5, 9, 0, 0))],
+    ]
+    api.gateway.scripts = [script]
+    told = events((await create(api, tools=[WEATHER], stream=True)).text)
+    kinds = [one["content_block"]["type"] for name, one in told if name == "content_block_start"]
+    assert kinds == ["tool_use", "text", "tool_use"]
+    deltas = [one for name, one in told if name == "content_block_delta"]
+    pieces = [one["delta"].get("partial_json", one["delta"].get("text")) for one in deltas]
+    assert pieces == ['{"city":', '"Köln"}', "And", "{}"]
+    assert [one["index"] for one in deltas] == [0, 0, 1, 2]
+
+
 @pytest.mark.parametrize(
     ("choice", "wanted", "name"),
     [

@@ -422,6 +422,22 @@ async def test_a_stream_tells_the_pieces_of_calls_as_they_come(reason: str, stat
     ]
 
 
+async def test_the_last_piece_of_a_call_comes_before_the_text_that_came_with_it() -> None:
+    api = Api()
+    rest = (ToolCall("", '"Köln"}'), ToolCall("time", ""), ToolCall("", "{}"))
+    begun = (ToolCall("weather", ""), ToolCall("", '{"city":'))
+    script: Any = [
+        [MessageDelta(1, "", [1], (), "", begun)],
+        [MessageDelta(1, "And", [2], (), "", rest), Finished(1, "tool_calls", Usage(5, 9, 0, 0))],
+    ]
+    api.gateway.scripts = [script]
+    told = events((await create(api, tools=[WEATHER], stream=True)).text)
+    items = told[-1]["response"]["output"]
+    assert [one["type"] for one in items] == ["function_call", "message", "function_call"]
+    assert [one.get("arguments") for one in items] == ['{"city":"Köln"}', None, "{}"]
+    assert items[1]["content"][0]["text"] == "And"
+
+
 @pytest.mark.parametrize(
     ("choice", "wanted", "name"),
     [

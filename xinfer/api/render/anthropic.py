@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from xinfer.api.errors import anthropic_body
-from xinfer.api.render.calls import CallNames
+from xinfer.api.render.calls import CallNames, begun_before
 from xinfer.api.render.text import split_text
 from xinfer.core.gateway import Completion
 from xinfer.errors import XinferError
@@ -77,8 +77,10 @@ class MessageEvents:
 
     def message(self, event: MessageDelta) -> bytes:
         """Thoughts, text and calls."""
-        frame = self._reasoning(event.reasoning) + self.text(event.text)
-        return frame + b"".join([self._call(call) for call in event.calls])
+        before = begun_before(event.calls)
+        frame = b"".join([self._call(call) for call in event.calls[:before]])
+        frame += self._reasoning(event.reasoning) + self.text(event.text)
+        return frame + b"".join([self._call(call) for call in event.calls[before:]])
 
     def _reasoning(self, text: str) -> bytes:
         if not text:

@@ -26,6 +26,12 @@ class CallNames:
         return digest[:_ID_LENGTH]
 
 
+def begun_before(calls: Sequence[ToolCall]) -> int:
+    """How many pieces, at the beginning, are of a call that was begun before: they were made before
+    the text that comes with them."""
+    return next((number for number, call in enumerate(calls) if call.name), len(calls))
+
+
 def tool_calls(calls: Sequence[ToolCall], names: CallNames) -> list[dict[str, Any]]:
     """The `tool_calls` of a whole message."""
     return [

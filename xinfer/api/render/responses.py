@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from xinfer.api.errors import HTTP
-from xinfer.api.render.calls import CallNames
+from xinfer.api.render.calls import CallNames, begun_before
 from xinfer.api.render.logprobs import chat_logprobs, groups
 from xinfer.api.render.text import split_text
 from xinfer.api.schemas.responses import ResponsesBody
@@ -122,12 +122,14 @@ class ResponseEvents:
 
     def message(self, event: MessageDelta) -> bytes:
         """Thoughts, text and calls."""
-        frame = self._reasoning(event.reasoning)
+        before = begun_before(event.calls)
+        frame = b"".join([self._call(call) for call in event.calls[:before]])
+        frame += self._reasoning(event.reasoning)
         if event.logprobs:
             frame += self.tokens(event.text, event.logprobs)
         else:
             frame += self.text(event.text)
-        return frame + b"".join([self._call(call) for call in event.calls])
+        return frame + b"".join([self._call(call) for call in event.calls[before:]])
 
     def _reasoning(self, text: str) -> bytes:
         if not text:
