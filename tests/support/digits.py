@@ -36,13 +36,17 @@ def samples(spoken: Spoken) -> NDArray[np.int16]:
     return decode(media, rate=RATE, most_seconds=60, still_wanted=lambda: None)
 
 
-def conversation(seconds: float, *, pause: float = 1.5) -> tuple[bytes, list[str]]:
-    """A WAV file of so many seconds at least, and the words that are said in it."""
-    silence = np.zeros(int(pause * RATE), np.int16)
+def conversation(seconds: float, *, each: float = 30.0) -> tuple[bytes, list[str]]:
+    """A WAV file of so many seconds at least, and the words that are said in it: a few every
+    `each` seconds."""
     parts: list[NDArray[np.int16]] = []
     words: list[str] = []
-    while sum(map(len, parts)) < seconds * RATE:
-        for one in right("en"):
-            parts += [samples(one), silence]
-            words += one.said.split()
+    few = [one for one in right("en") if len(one.digits) <= 3]
+    while len(parts) * each < seconds:
+        one = few[len(parts) % len(few)]
+        part = np.zeros(int(each * RATE), np.int16)
+        said = samples(one)
+        part[: len(said)] = said
+        parts.append(part)
+        words += one.said.split()
     return wav(np.concatenate(parts)), words

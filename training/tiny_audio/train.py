@@ -34,6 +34,8 @@ from training.tiny_audio.words import WORDS
 MANNERS = 60
 """Ways in which each digit is spoken."""
 SILENT = 0.05
+_SHORT = 8.0
+"""Seconds."""
 
 
 class Stage(NamedTuple):
@@ -43,6 +45,9 @@ class Stage(NamedTuple):
     groups: int
     rate: float
     """Of learning, at its height."""
+    filled: float = 1.0
+    """Share of recordings that may be as long as they can; the others are short ones in windows
+    that are filled up."""
     decoder_only: bool = False
     """The encoder stays as it is."""
 
@@ -55,6 +60,7 @@ STAGES = (
     Stage(90, 6, (30, 30), 9, 1.2e-3, decoder_only=True),
     Stage(220, 12, (4, 8), 3, 1.5e-3, decoder_only=True),
     Stage(180, 6, (30, 30), 9, 8e-4),
+    Stage(260, 8, (30, 30), 3, 1.5e-3, filled=0.15, decoder_only=True),
 )
 
 
@@ -80,7 +86,8 @@ def draw(clips: Clips, stage: Stage, random: Random) -> list[Recording]:
             drawn.append(Recording(silence(random, seconds), random.choice(("en", "de")), []))
             continue
         # Speech may fill the recording or a part of it, as in windows that are filled up.
-        filled = seconds if random.random() < 0.5 else random.uniform(min(2.5, seconds), seconds)
+        most = seconds if random.random() < stage.filled else min(seconds, _SHORT)
+        filled = random.uniform(min(2.5, most), most)
         cut = random.random() < 0.3
         made = record(
             clips, random, seconds=filled, groups=random.randint(1, stage.groups), cut=cut

@@ -18,10 +18,12 @@ from xinfer.errors import InvalidRequest
 from xinfer.model.audio.languages import language_code, language_name
 from xinfer.model.audio.whisper.alignment import warp
 from xinfer.model.audio.whisper.rules import TimeRules
+from xinfer.model.audio.whisper.transcript import fitted
 from xinfer.model.audio.whisper.vocabulary import Vocabulary
 from xinfer.model.audio.whisper.windows import split
 from xinfer.model.catalog.entries import entries
 from xinfer.model.inspect.model import inspect_path
+from xinfer.types.product import Word
 
 FILES = next(entry for entry in entries("audio") if entry.name == "tiny-whisper").models()[0].path
 
@@ -133,6 +135,14 @@ def test_a_directory_without_whispers_tokens_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text(json.dumps({"version": "1.0", "model": model}))
     with pytest.raises(InvalidRequest, match="no Whisper model"):
         Vocabulary(str(tmp_path), SimpleNamespace(vocab_size=10))
+
+
+def test_words_stay_within_their_segment() -> None:
+    words = [Word(0.0, 1.2, " one"), Word(1.2, 3.5, " two")]
+    assert fitted(words, 1.0, 3.0) == (Word(1.0, 1.2, " one"), Word(1.2, 3.0, " two"))
+    elsewhere = fitted(words, 6.0, 8.0)
+    assert elsewhere == (Word(6.0, 7.0, " one"), Word(7.0, 8.0, " two"))
+    assert fitted([], 1.0, 2.0) == ()
 
 
 def test_the_cheapest_way_goes_through_what_costs_least() -> None:

@@ -162,7 +162,7 @@ class Transcriber:
                 own.append(word)
                 left -= count
             over = -left
-            words.append(tuple(own))
+            words.append(fitted(own, part.start, part.end))
         return words
 
     def _segments(
@@ -195,3 +195,25 @@ class Transcriber:
                 made.compression_ratio,
                 made.no_speech_prob,
             )
+
+
+def fitted(words: Sequence[Word], start: float, end: float) -> tuple[Word, ...]:
+    """Words within their segment, whose times the model wrote itself: cut off at its ends; or,
+    where attention saw them elsewhere, one after the other in equal parts."""
+    if not words:
+        return ()
+    if words[0].start >= end or words[-1].end <= start:
+        part = (end - start) / len(words)
+        return tuple(
+            Word(start + number * part, start + (number + 1) * part, one.text, one.probability)
+            for number, one in enumerate(words)
+        )
+    return tuple(
+        Word(
+            min(max(one.start, start), end),
+            min(max(one.end, start), end),
+            one.text,
+            one.probability,
+        )
+        for one in words
+    )
