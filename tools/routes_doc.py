@@ -38,7 +38,8 @@ PARTS = {
     "inference": (
         "Asking models",
         "[chat](chat.md), [structured output](structured-output.md), "
-        "[embeddings and rerank](retrieval.md), [speech](audio.md), [the other APIs](apis.md)",
+        "[embeddings and rerank](retrieval.md), [pictures](images.md), "
+        "[speech](audio.md), [the other APIs](apis.md)",
     ),
     "models": ("What is launched", "[the README](../README.md#list-chat-terminate)"),
     "management": (

@@ -25,12 +25,12 @@ SERVES = {
 }
 """What a page leaves running behind `&`: its module, and what it logs when it serves."""
 
-UIDS = ("guide", "near", "order", "ear", "my-chat", "my-embedding", "my-rerank")
+UIDS = ("guide", "near", "order", "ear", "hand", "my-chat", "my-embedding", "my-rerank")
 """Every model that a page launches on the server that is there."""
 
 
 class Reader:
-    """Stands in the repository, with the commands at hand and a home of his own."""
+    """Stands where the repository's recordings are, with the commands at hand and a home."""
 
     def __init__(self, directory: Path, server: Server) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -42,6 +42,7 @@ class Reader:
         self._directory = directory
         self._server = server
         self._left_running: list[tuple[subprocess.Popen[bytes], Path]] = []
+        (directory / "training").symlink_to(ROOT / "training")
         modules = {name: f"xinfer.deploy.{module}" for name, (module, _) in SERVES.items()}
         for name, module in {"xinference": "xinfer.deploy.cli", **modules}.items():
             command = directory / "bin" / name
@@ -67,7 +68,7 @@ class Reader:
         interpreter = {"bash": ["bash", "-euo", "pipefail", "-c"], "python": [sys.executable, "-c"]}
         done = subprocess.run(
             [*interpreter[block.language], code],
-            cwd=ROOT,
+            cwd=self._directory,
             env=self._environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -84,7 +85,7 @@ class Reader:
         with log.open("wb") as file:
             process = subprocess.Popen(
                 ["bash", "-euo", "pipefail", "-c", code],
-                cwd=ROOT,
+                cwd=self._directory,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
@@ -123,6 +124,7 @@ def reader(tmp_path: Path, server: Server) -> Iterator[Reader]:
 def test_every_block_of_the_tour_does_what_it_says(reader: Reader, server: Server) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("av")
+    pytest.importorskip("diffusers")
     follow_all(reader, TOUR)
     reader.all_ended()
     nothing_is_left(server)
