@@ -102,7 +102,8 @@ class TestOpenai:
         )
         assert isinstance(made, str)
         assert made.startswith(begins)
-        assert spoken.said in made
+        lines = [line for line in made.splitlines() if line.replace(" ", "").isalpha()]
+        assert " ".join(lines).removeprefix("WEBVTT ") == spoken.said
 
     def test_a_stream_ends_with_the_whole_text(self, sdk: openai.OpenAI) -> None:
         spoken = right("en")[0]
@@ -180,6 +181,7 @@ class TestXinference:
             client.get_model(SPEAKS).speech(TEXT, prompt_speech=wav(np.zeros(100, np.int16)))
 
 
+@pytest.mark.anyio
 async def test_the_asynchronous_client_does_both(server: Server) -> None:
     spoken = right("en")[0]
     async with AsyncClient(server.url) as client:
