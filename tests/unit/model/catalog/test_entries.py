@@ -21,7 +21,7 @@ FORMATS = {
     "LLM": {"pytorch", "ggufv2", "gptq", "awq", "fp8", "fp4", "bnb", ""},
     "embedding": {"pytorch", "ggufv2"},
     "rerank": {"pytorch", "ggufv2"},
-    "image": {""},
+    "image": {"", "diffusers"},
     "audio": {"", "pytorch", "ctranslate2"},
 }
 REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)

@@ -120,3 +120,15 @@ def test_damaged_files_are_named_and_other_peoples_code_is_not_run(
     (tmp_path / "code/unet/evil.py").write_text("raise SystemExit('it was run')")
     with pytest.raises(InvalidRequest, match="cannot load"):
         opened(tmp_path / "code").__enter__()
+
+
+def test_the_model_says_what_neither_request_nor_launch_does(
+    stable_diffusion: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "sd"
+    shutil.copytree(stable_diffusion, copy)
+    defaults = {"guidance_scale": 2.0, "num_inference_steps": 3, "unheard": 1}
+    (copy / "generation_config.json").write_text(json.dumps(defaults))
+    with opened(stable_diffusion) as plain, opened(copy) as made:
+        assert same(drawn(plain, steps=3, guidance=2.0)[0], drawn(made, steps=None)[0])
+        assert same(drawn(plain, steps=2, guidance=5.0)[0], drawn(made, steps=2, guidance=5.0)[0])
