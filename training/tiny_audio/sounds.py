@@ -40,7 +40,7 @@ def record(
     at = int(random.choice((0.02, random.uniform(0, 1.5))) * RATE)
     made: list[Digit] = []
     for _ in range(groups):
-        digits = [random.randrange(10) for _ in range(random.choice((1, 2, 3, 3, 4, 4, 5)))]
+        digits = [random.randrange(10) for _ in range(random.choice((1, 2, 3, 3, 4, 4, 5, 6, 8)))]
         for digit, clip, pause in zip(
             digits, *manner(clips[language], digits, random), strict=True
         ):

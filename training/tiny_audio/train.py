@@ -60,7 +60,8 @@ STAGES = (
     Stage(90, 6, (30, 30), 9, 1.2e-3, decoder_only=True),
     Stage(220, 12, (4, 8), 3, 1.5e-3, decoder_only=True),
     Stage(180, 6, (30, 30), 9, 8e-4),
-    Stage(260, 8, (30, 30), 3, 1.5e-3, filled=0.15, decoder_only=True),
+    Stage(600, 8, (30, 30), 3, 1.5e-3, filled=0.15, decoder_only=True),
+    Stage(1000, 8, (30, 30), 2, 1.5e-3, filled=0.05),
 )
 
 

@@ -44,7 +44,9 @@ def make(name: str, path: Path = MODEL, **options: Any) -> WhisperEngine | Faste
 
 @pytest.fixture(scope="module")
 def engines() -> Iterator[dict[str, WhisperEngine | FasterWhisperEngine]]:
-    made = {name: make(name) for name in NAMES}
+    # faster-whisper shows earlier text with its times, which tiny-whisper was not taught to read.
+    made = {name: make(name, condition_on_previous_text=False) for name in NAMES[1:]}
+    made[NAMES[0]] = make(NAMES[0])
     yield made
     for engine in made.values():
         engine.close()
