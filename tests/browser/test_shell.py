@@ -48,6 +48,7 @@ def test_every_page_fits_on_a_phone(browser: Browser, server: Server, checked: s
         locale="en-US", viewport={"width": 360, "height": 740}, has_touch=True
     )
     page = context.new_page()
+    long = server.launch("echo", model_uid="a-name-without-an-end-" * 4)
     try:
         for view in VIEWS:
             page.goto(f"{server.url}/#/{view}")
@@ -59,6 +60,7 @@ def test_every_page_fits_on_a_phone(browser: Browser, server: Server, checked: s
         expect(page.get_by_role("heading", name="Cluster")).to_be_visible()
     finally:
         context.close()
+        server.terminate(long)
 
 
 def test_the_keyboard_is_enough(page: Page, server: Server) -> None:

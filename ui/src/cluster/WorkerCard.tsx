@@ -100,7 +100,12 @@ function Models({ uids }: { uids: string[] }) {
         </Text>
       )}
       {[...counts].map(([uid, count]) => (
-        <Anchor key={uid} fz="sm" href={routeTo('running')}>
+        <Anchor
+          key={uid}
+          fz="sm"
+          href={routeTo('running')}
+          style={{ overflowWrap: 'anywhere' }}
+        >
           {count > 1 ? `${uid} × ${count}` : uid}
         </Anchor>
       ))}
