@@ -133,6 +133,8 @@ def test_what_is_recorded_is_written_down(page: Page, server: Server) -> None:
     asked = answer(page, "/v1/audio/transcriptions", json={"text": "beep"})
     page.goto(f"{server.url}/#/playground/played")
     page.get_by_role("button", name="Record", exact=True).click()
+    expect(page.get_by_role("button", name="Stop recording")).to_be_visible()
+    page.wait_for_timeout(700)  # what is recorded meanwhile is the sound
     page.get_by_role("button", name="Stop recording").click()
     expect(page.get_by_label("The sound")).to_be_visible()
     page.get_by_role("button", name="Transcribe").click()
