@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -51,10 +52,23 @@ def made(model: Path, **options: Any) -> VllmEngine:
     return VllmEngine(inspect_path(str(model)), parsed)  # type: ignore[arg-type]
 
 
+_others: set[int] = set()
+"""Processes of engines that other tests share."""
+
+
+@pytest.fixture(autouse=True)
+def apart() -> Iterator[None]:
+    _others.update(one.pid for one in children())
+    yield
+    _others.clear()
+
+
 def children() -> list[psutil.Process]:
-    """Processes of vLLM's that this one has started and that run."""
+    """Processes of vLLM's that a test of this file has started and that run."""
     found = psutil.Process().children(recursive=True)
-    return [one for one in found if "VLLM" in one.name() and _runs(one.pid)]
+    return [
+        one for one in found if "VLLM" in one.name() and one.pid not in _others and _runs(one.pid)
+    ]
 
 
 async def test_from_loading_to_the_death_of_its_processes(model: Path) -> None:
