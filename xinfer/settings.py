@@ -268,14 +268,15 @@ class Settings:
     stream_window: int = _setting(
         256,
         "XINFERENCE_STREAM_WINDOW",
-        "Events a replica may send on one request before the reader takes some.",
+        "Tokens, or pieces of a product, a replica may send on one request before the reader takes "
+        "some.",
         positive=True,
     )
     stream_backlog: int = _setting(
         1 << 20,
         "XINFERENCE_STREAM_BACKLOG",
         "Characters of one answer held back for a slow reader before its request is ended; "
-        "log-probabilities count by their size.",
+        "tokens and log-probabilities count by their size.",
     )
     resume_deadline: float = _setting(
         10.0,

@@ -54,6 +54,11 @@ class Delta(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
     text: str
     ids: list[int]
 
+    @property
+    def cost(self) -> int:
+        """The credit that it takes: by its tokens, as a delta may carry one or thousands."""
+        return max(1, len(self.ids))
+
 
 class TokenLogprob(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A token of the output and how likely it was, by natural logarithm."""

@@ -11,7 +11,8 @@ from xinfer.types.request import Request, TextRequest
 
 
 class Submit(msgspec.Struct, frozen=True, array_like=True, tag=0):
-    """A new request. `window` is the number of deltas the replica may send before a `Credit`."""
+    """A new request. `window` is its first credit: the tokens, or pieces of a product, that the
+    replica may send before a `Credit`."""
 
     rid: int
     request_id: str
@@ -30,10 +31,10 @@ class Cancel(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
 
 
 class Credit(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
-    """The reader took some: `deltas` more may be sent."""
+    """The reader took some: `amount` more may be sent."""
 
     rid: int
-    deltas: int
+    amount: int
 
 
 class Abort(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):

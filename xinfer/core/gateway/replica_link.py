@@ -100,10 +100,10 @@ class Attempt:
         events, self._events = self._events, []
         return events
 
-    def credit(self, deltas: int) -> None:
-        """Take note that `deltas` have been passed on, and tell the replica now and then: it has
-        room for more until then, and a frame for each would cost as much as the deltas."""
-        self._passed_on += deltas
+    def credit(self, amount: int) -> None:
+        """Take note of what has been passed on, and tell the replica now and then: it has room
+        for more until then, and a frame for each delta would cost as much as the deltas."""
+        self._passed_on += amount
         if self._passed_on >= self._link.credit_step:
             self._link.send(Credit(self._rid, self._passed_on))
             self._passed_on = 0

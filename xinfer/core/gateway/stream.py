@@ -87,7 +87,7 @@ class ResponseStream:
         batch: list[Delta | Finished] = []
         for event in await self._attempt.take():
             if isinstance(event, Delta):
-                self._owed += 1
+                self._owed += event.cost
                 if self._resumable:
                     self._ids += event.ids
                 batch.append(event)

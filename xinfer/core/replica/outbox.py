@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from xinfer.core.link import FrameTooLarge, Link, LinkClosed
+from xinfer.core.replica.backlog import Backlog, build_delta
 from xinfer.types.event import (
     Accepted,
     Computed,
@@ -15,9 +16,7 @@ from xinfer.types.event import (
     Event,
     Failed,
     Finished,
-    LogprobDelta,
     Made,
-    MessageDelta,
     Refused,
     Rows,
     Started,
@@ -26,8 +25,6 @@ from xinfer.types.event import (
 )
 from xinfer.types.failure import Failure
 from xinfer.types.link import Answer, FromReplica, Load, Step
-
-_LOGPROB_CHARACTERS = 16
 
 
 class Outbox:
@@ -76,7 +73,7 @@ class Outbox:
 
 
 class Channel:
-    """One request's way out. Without credit, deltas are merged and wait; the end waits too."""
+    """One request's way out. Without credit, deltas wait and are merged; the end waits too."""
 
     def __init__(
         self,
@@ -91,12 +88,7 @@ class Channel:
         self._credit = window
         self._max_backlog = max_backlog
         self._outbox = outbox
-        self._text: list[str] = []
-        self._ids: list[int] = []
-        self._logprobs: list[TokenLogprob] = []
-        self._reasoning: list[str] = []
-        self._calls: list[ToolCall] = []
-        self._held = 0
+        self._backlog = Backlog(rid)
         self._end: Finished | Failed | None = None
         self._closed = asyncio.Event()
         self.on_grant: Callable[[int], object] | None = None
@@ -133,58 +125,35 @@ class Channel:
         calls: Sequence[ToolCall] = (),
     ) -> bool:
         """Deliver output, or hold it. False: the reader is too slow, and the backlog is full."""
+        delta = build_delta(self.rid, text, ids, logprobs, reasoning, calls)
         if self._credit > 0:
-            self._credit -= 1
-            self._outbox.put(self._delta(text, ids, logprobs, reasoning, calls))
+            self._spend(delta)
             return True
-        self._text.append(text)
-        self._ids += ids
-        self._held += len(text)
-        if logprobs:
-            self._logprobs += logprobs
-            self._held += _characters(logprobs)
-        if reasoning:
-            self._reasoning.append(reasoning)
-            self._held += len(reasoning)
-        for call in calls:
-            self._calls.append(call)
-            self._held += len(call.name) + len(call.arguments)
-        return self._held <= self._max_backlog
+        self._backlog.add(delta)
+        return self._backlog.size <= self._max_backlog
 
     def end(self, event: Finished | Failed) -> None:
         """Send the end, after what is held. A failure does not wait for a slow reader."""
         self._end = event
-        if not self._text or isinstance(event, Failed):
+        if not self._backlog or isinstance(event, Failed):
             self._close(event)
 
-    def grant(self, deltas: int) -> None:
+    def grant(self, amount: int) -> None:
         """The reader took some."""
-        self._credit += deltas
+        self._credit += amount
         if self.on_grant is not None:
-            self.on_grant(deltas)
-        if self._text and self._credit > 0 and not self.closed:
-            self._credit -= 1
-            reasoning = "".join(self._reasoning)
-            text = "".join(self._text)
-            self._outbox.put(self._delta(text, self._ids, self._logprobs, reasoning, self._calls))
-            self._text, self._ids, self._logprobs, self._held = [], [], [], 0
-            self._reasoning, self._calls = [], []
-            if self._end is not None:
-                self._close(self._end)
+            self.on_grant(amount)
+        if self.closed:
+            return
+        while self._backlog and self._credit > 0:
+            self._spend(self._backlog.take())
+        if self._end is not None and not self._backlog:
+            self._close(self._end)
 
-    def _delta(
-        self,
-        text: str,
-        ids: list[int],
-        logprobs: Sequence[TokenLogprob],
-        reasoning: str,
-        calls: Sequence[ToolCall],
-    ) -> Delta:
-        if reasoning or calls:
-            return MessageDelta(self.rid, text, ids, tuple(logprobs), reasoning, tuple(calls))
-        if logprobs:
-            return LogprobDelta(self.rid, text, ids, tuple(logprobs))
-        return Delta(self.rid, text, ids)
+    def _spend(self, delta: Delta) -> None:
+        """Send it whole; what it takes beyond the credit is owed."""
+        self._credit -= delta.cost
+        self._outbox.put(delta)
 
     def _close(self, event: Event | None) -> None:
         if self.closed:
@@ -193,13 +162,3 @@ class Channel:
         if event is not None:
             self._outbox.put(event)
         self._on_close()
-
-
-def _characters(logprobs: Sequence[TokenLogprob]) -> int:
-    """The characters of text that these count as: about as many as their bytes in a frame."""
-    return sum(
-        _LOGPROB_CHARACTERS * (1 + len(one.top))
-        + len(one.token)
-        + sum(len(token) for token, _ in one.top)
-        for one in logprobs
-    )

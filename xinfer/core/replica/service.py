@@ -187,7 +187,7 @@ class Session:
         elif isinstance(message, Credit):
             request = self._requests.get(message.rid)
             if request is not None:
-                request.channel.grant(message.deltas)
+                request.channel.grant(message.amount)
         elif isinstance(message, Cancel):
             self._parts.pop(message.rid, None)
             request = self._requests.get(message.rid)

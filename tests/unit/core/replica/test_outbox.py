@@ -138,11 +138,11 @@ async def test_without_credit_deltas_merge_and_the_end_waits_for_them() -> None:
     await soon(way.channel.wait_closed())
 
 
-async def test_a_held_delta_takes_one_credit_and_leaves_the_rest_for_the_next() -> None:
+async def test_a_held_delta_takes_credit_by_its_tokens_and_leaves_the_rest_for_the_next() -> None:
     way = Way(window=0)
     way.channel.delta("a", [1])
     way.channel.delta("b", [2])
-    way.channel.grant(2)
+    way.channel.grant(3)
     way.channel.delta("c", [3])
     way.channel.delta("d", [4])
     await asyncio.sleep(0)
@@ -150,6 +150,34 @@ async def test_a_held_delta_takes_one_credit_and_leaves_the_rest_for_the_next() 
     way.channel.grant(1)
     await asyncio.sleep(0)
     assert way.wire.events[-1] == Delta(7, "d", [4])
+
+
+async def test_what_a_delta_takes_beyond_the_credit_is_owed() -> None:
+    way = Way(window=1)
+    way.channel.delta("abc", [1, 2, 3])
+    way.channel.delta("d", [4])
+    way.channel.grant(2)
+    await asyncio.sleep(0)
+    assert way.wire.events == [Delta(7, "abc", [1, 2, 3])]
+    way.channel.grant(1)
+    await asyncio.sleep(0)
+    assert way.wire.events == [Delta(7, "abc", [1, 2, 3]), Delta(7, "d", [4])]
+
+
+async def test_much_that_is_held_goes_in_parts_each_for_its_credit() -> None:
+    way = Way(window=0, max_backlog=10_000)
+    for token in range(200):
+        assert way.channel.delta("x", [token])
+    way.channel.end(END)
+    taken: list[int] = []
+    while not way.channel.closed:
+        way.channel.grant(64)
+        await asyncio.sleep(0)
+        new = [event for event in way.wire.events[len(taken) :] if isinstance(event, Delta)]
+        taken += [len(event.ids) for event in new]
+    assert taken == [64, 64, 64, 8]
+    ids = [id for event in way.wire.events if isinstance(event, Delta) for id in event.ids]
+    assert ids == list(range(200))
 
 
 async def test_credit_without_anything_held_is_kept() -> None:
@@ -161,7 +189,7 @@ async def test_credit_without_anything_held_is_kept() -> None:
 
 
 async def test_the_backlog_has_a_limit() -> None:
-    way = Way(window=0, max_backlog=5)
+    way = Way(window=0, max_backlog=9)
     assert way.channel.delta("12345", [1])
     assert not way.channel.delta("6", [2])
 
@@ -176,7 +204,7 @@ async def test_log_probabilities_go_and_merge_with_their_text() -> None:
     way.channel.delta("b", [2], (logprob(b"b"),))
     way.channel.delta("c", [3])
     way.channel.delta("d", [4], (logprob(b"d"),))
-    way.channel.grant(1)
+    way.channel.grant(3)
     way.channel.delta("e", [5])
     way.channel.grant(1)
     await asyncio.sleep(0)
@@ -205,7 +233,7 @@ async def test_thoughts_and_calls_go_and_merge_with_their_text() -> None:
     way.channel.delta("c", [3], (logprob(b"c"),))
     way.channel.delta("", [4], (), "", (call,))
     way.channel.delta("", [5], (), "", (other,))
-    way.channel.grant(1)
+    way.channel.grant(4)
     way.channel.delta("d", [6])
     way.channel.grant(1)
     await asyncio.sleep(0)
@@ -220,6 +248,12 @@ async def test_thoughts_and_calls_count_into_the_backlog() -> None:
     assert not Way(window=0, max_backlog=100).channel.delta("", [1], (), "a" * 101)
     call = ToolCall("f", "a" * 100)
     assert not Way(window=0, max_backlog=100).channel.delta("", [1], (), "", (call,))
+
+
+async def test_tokens_without_text_count_into_the_backlog() -> None:
+    way = Way(window=0, max_backlog=100)
+    assert way.channel.delta("", [1] * 25)
+    assert not way.channel.delta("", [1])
 
 
 async def test_log_probabilities_count_into_the_backlog() -> None:
@@ -241,7 +275,7 @@ async def test_a_backlog_of_log_probabilities_is_not_much_less_than_its_frame() 
 
 
 async def test_a_backlog_that_was_taken_does_not_count_any_more() -> None:
-    way = Way(window=0, max_backlog=5)
+    way = Way(window=0, max_backlog=9)
     assert way.channel.delta("12345", [1])
     way.channel.grant(1)
     assert way.channel.delta("12345", [2])

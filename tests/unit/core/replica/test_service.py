@@ -235,7 +235,7 @@ async def test_without_credit_text_is_merged_and_the_end_waits_while_others_go_o
 
 async def test_a_reader_too_slow_for_the_backlog_is_ended_and_others_go_on() -> None:
     engine = ScriptedEngine()
-    settings = dataclasses.replace(SETTINGS, stream_backlog=3)
+    settings = dataclasses.replace(SETTINGS, stream_backlog=15)
     async with served(engine, settings=settings) as replica:
         peer = await Peer.of(replica)
         peer.submit(1, window=0)
