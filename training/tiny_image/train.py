@@ -1,7 +1,7 @@
 """Train tiny-image into a directory: `python -m training.tiny_image.train OUT`.
 
 First an autoencoder, then, on what it makes of the pictures, the model that draws, together with
-its text encoder. One thread; some 10 minutes of a processor.
+its text encoder. One thread; some 20 minutes of a processor.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from training.tiny_image.model import autoencoder, scheduler, text_encoder, unet
 from training.tiny_image.shapes import pairs, render, scene
 from training.tiny_image.tokenizer import build_tokenizer
 
-PICTURES = 4_000
-AUTOENCODER_STEPS, AUTOENCODER_BATCH = 600, 16
-STEPS, BATCH = 2_500, 24
+PICTURES = 12_000
+AUTOENCODER_STEPS, AUTOENCODER_BATCH = 900, 16
+STEPS, BATCH = 10_000, 24
 EVERY = 500
 """Steps after which what has been learned is written."""
 _WITHOUT_WORDS = 0.1

@@ -19,7 +19,7 @@ pytestmark = [
     for module in ("torch", "transformers", "diffusers")
 ]
 
-ENOUGH = {"held_out": 0.55, "learned": 0.7}
+ENOUGH = {"held_out": 0.9, "learned": 0.9}
 """Share of the pictures that have to be right."""
 
 
@@ -59,7 +59,7 @@ def test_the_committed_score_is_that_of_the_committed_weights() -> None:
         assert committed[name]["right"] >= share * committed[name]["of"]
 
 
-def test_most_pairs_that_it_never_saw_are_drawn_right() -> None:
+def test_nine_of_ten_pairs_that_it_never_saw_are_drawn_right() -> None:
     found = score(WEIGHTS, held_out=True)
     assert found["of"] == 32
     assert found["right"] >= ENOUGH["held_out"] * found["of"]
