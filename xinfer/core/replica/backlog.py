@@ -9,6 +9,7 @@ from xinfer.types.event import Delta, LogprobDelta, MessageDelta, TokenLogprob, 
 
 _MERGED = 64
 """Tokens beyond which a delta that is held grows no more: the reader takes it as a whole."""
+_THOUGHTS, _TEXT, _CALLS = range(3)
 _ID_CHARACTERS = 4
 _LOGPROB_CHARACTERS = 16
 
@@ -26,7 +27,7 @@ class Backlog:
         return bool(self._held)
 
     def add(self, delta: Delta) -> None:
-        if not self._held or len(self._held[-1].ids) >= _MERGED:
+        if not self._held or not self._held[-1].takes(delta):
             self._held.append(_Merged())
         self._held[-1].add(delta)
         self.size += _size(delta)
@@ -39,16 +40,23 @@ class Backlog:
 
 
 class _Merged:
-    """Deltas that are to become one."""
+    """Deltas that are to become one, which has thoughts before text before calls."""
 
     def __init__(self) -> None:
         self.ids: list[int] = []
+        self._last = _THOUGHTS
         self._text: list[str] = []
         self._logprobs: list[TokenLogprob] = []
         self._reasoning: list[str] = []
         self._calls: list[ToolCall] = []
 
+    def takes(self, delta: Delta) -> bool:
+        """Whether it can go on with this one: it is not too long, and the order stays."""
+        said = _said(delta)
+        return len(self.ids) < _MERGED and (not said or said[0] >= self._last)
+
     def add(self, delta: Delta) -> None:
+        self._last = max([self._last, *_said(delta)])
         self.ids += delta.ids
         self._text.append(delta.text)
         if isinstance(delta, LogprobDelta):
@@ -82,6 +90,14 @@ def build_delta(
     if logprobs:
         return LogprobDelta(rid, text, ids, tuple(logprobs))
     return Delta(rid, text, ids)
+
+
+def _said(delta: Delta) -> list[int]:
+    """What there is in it, in order."""
+    if not isinstance(delta, MessageDelta):
+        return [_TEXT] if delta.text else []
+    parts = ((_THOUGHTS, delta.reasoning), (_TEXT, delta.text), (_CALLS, delta.calls))
+    return [kind for kind, part in parts if part]
 
 
 def _size(delta: Delta) -> int:
