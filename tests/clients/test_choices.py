@@ -9,6 +9,7 @@ import openai
 import pytest
 
 from tests.support.server import Server
+from tests.support.waiting import eventually
 
 MESSAGES: Any = [{"role": "user", "content": "Tell me something."}]
 
@@ -79,3 +80,50 @@ def test_completions_have_choices_and_the_best_of_them(client: openai.OpenAI, ui
 
     assert best.choices[0].text == max(four.choices, key=mean).text
     assert best.usage.completion_tokens == four.usage.completion_tokens
+
+
+@pytest.fixture(scope="module")
+def crowded(server: Server) -> Iterator[str]:
+    """Of 3 places, of which 2 are slots; its answers last until their clients go."""
+    yield server.launch(
+        model_uid="crowded", concurrency=2, max_queue=1, token_interval=0.05, context_length=4096
+    )
+    server.terminate("crowded")
+
+
+def test_a_stream_has_places_for_all_its_choices_or_is_refused_before_it_begins(
+    server: Server, client: openai.OpenAI, crowded: str
+) -> None:
+    def stream(count: int, text: str) -> openai.Stream[Any]:
+        made: openai.Stream[Any] = client.chat.completions.create(
+            model=crowded, messages=[{"role": "user", "content": text}], n=count, stream=True
+        )
+        return made
+
+    with pytest.raises(openai.BadRequestError) as never:
+        stream(4, "four")
+    assert never.value.param == "n"
+    assert "has 3 for requests" in never.value.message
+    with stream(1, "long " * 400):
+        with pytest.raises(openai.InternalServerError) as full:
+            stream(3, "three")
+        assert full.value.status_code == 503
+        assert full.value.code == "overloaded"
+        assert full.value.response.headers["retry-after"]
+        with stream(2, "two") as two:
+            next(iter(two))
+            with pytest.raises(openai.InternalServerError):
+                stream(1, "no place left")
+
+    def free() -> bool:
+        (replica,) = server.replicas(crowded)
+        return bool(replica["running"] + replica["waiting"] == 0)
+
+    eventually(free, 30, "the places of those who left")
+    ends = [
+        choice.index
+        for chunk in stream(3, "three")
+        for choice in chunk.choices
+        if choice.finish_reason
+    ]
+    assert sorted(ends) == [0, 1, 2]

@@ -22,6 +22,8 @@ class Submit(msgspec.Struct, frozen=True, array_like=True, tag=0):
     """Tokens of the output that its client has the text of: the answer goes on behind them."""
     tell_computed: bool = False
     """Whether to send `Computed`, where tokens are generated."""
+    held: bool = False
+    """Whether it only takes a place for now: it is prepared and computed after `Begin`."""
 
 
 class Cancel(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
@@ -90,8 +92,24 @@ class Follow(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=9):
     request_id: str
 
 
+class Begin(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=10):
+    """Compute the request that was only to take a place."""
+
+    rid: int
+
+
 ToReplica = (
-    Submit | Cancel | Credit | Abort | Inspect | Spell | Tokenize | Detokenize | Part | Follow
+    Submit
+    | Cancel
+    | Credit
+    | Abort
+    | Inspect
+    | Spell
+    | Tokenize
+    | Detokenize
+    | Part
+    | Follow
+    | Begin
 )
 
 

@@ -67,6 +67,8 @@ def deployment(
     tasks: frozenset[str] = frozenset(),
     details: dict[str, Any] | None = None,
     aliases: tuple[str, ...] = (),
+    max_queue: int = 100,
+    request_limits: int | None = None,
     **model: Any,
 ) -> DeploymentStatus:
     """A deployment whose replicas are all in its own state."""
@@ -96,7 +98,8 @@ def deployment(
             engine="echo",
             options={},
             replicas=replicas,
-            max_queue=100,
+            max_queue=max_queue,
+            request_limits=request_limits,
         ),
         state=state,
         replicas=tuple(
@@ -164,6 +167,17 @@ class FakeStream:
         raise StopAsyncIteration
 
 
+class FakePlace:
+    """What a request will play that has a place."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.left = False
+
+    def cancel(self) -> None:
+        self.left = True
+
+
 class FakeGateway:
     """Answers each request by the next script; an error as script refuses it."""
 
@@ -177,15 +191,35 @@ class FakeGateway:
         self.requests: list[Request] = []
         self.request_ids: list[str] = []
         self.streams: list[FakeStream] = []
+        self.places: list[FakePlace] = []
         self.waiting = asyncio.Event()
         self.opened = asyncio.Event()
         self.given_up = 0
         self.aborts: list[tuple[str, str]] = []
         self.abort_finds = True
 
+    async def reserve(
+        self, uid: str, request: Request, *, request_id: str, siblings: Siblings, held: bool
+    ) -> FakePlace:
+        self.places.append(FakePlace(await self._admit(uid, request, request_id)))
+        return self.places[-1]
+
     async def open(
-        self, uid: str, request: Request, *, request_id: str, siblings: Siblings | None = None
+        self,
+        uid: str,
+        request: Request,
+        *,
+        request_id: str,
+        siblings: Siblings | None = None,
+        reserved: FakePlace | None = None,
     ) -> FakeStream:
+        script = reserved.script if reserved else await self._admit(uid, request, request_id)
+        stream = FakeStream(script, siblings)
+        self.streams.append(stream)
+        self.opened.set()
+        return stream
+
+    async def _admit(self, uid: str, request: Request, request_id: str) -> Script:
         self.table.require_ready(uid)
         self.requests.append(request)
         self.request_ids.append(request_id)
@@ -199,20 +233,23 @@ class FakeGateway:
         script = self.scripts.pop(0) if self.scripts else answer("Hello", " there")
         if isinstance(script, XinferError):
             raise script
-        stream = FakeStream(script, siblings)
-        self.streams.append(stream)
-        self.opened.set()
-        return stream
+        return script
 
     async def complete(
-        self, uid: str, request: Request, *, request_id: str, siblings: Siblings | None = None
+        self,
+        uid: str,
+        request: Request,
+        *,
+        request_id: str,
+        siblings: Siblings | None = None,
+        reserved: FakePlace | None = None,
     ) -> Completion:
         text = ""
         logprobs: tuple[TokenLogprob, ...] = ()
         reasoning = ""
         calls: tuple[ToolCall, ...] = ()
         async with await self.open(
-            uid, request, request_id=request_id, siblings=siblings
+            uid, request, request_id=request_id, siblings=siblings, reserved=reserved
         ) as stream:
             async for batch in stream:
                 for event in batch:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.unit.api.fakes import Api, Exchange, Script, answer, deployment
-from xinfer.errors import EngineFailed, RateLimited
+from xinfer.errors import EngineFailed, RateLimited, Unavailable
+from xinfer.types.deployment import DeploymentStatus
 from xinfer.types.event import (
     Delta,
     Finished,
@@ -149,7 +150,7 @@ async def test_logprobs_stand_with_their_choices() -> None:
 @pytest.mark.parametrize("stream", [False, True])
 async def test_one_choice_that_fails_fails_the_request(stream: bool) -> None:
     api = Api()
-    api.gateway.scripts = [*scripts("a"), EngineFailed("It broke."), *scripts("c")]
+    api.gateway.scripts = [*scripts("a"), [EngineFailed("It broke.")], *scripts("c")]
     answered = await api.chat(n=3, stream=stream)
     assert "It broke." in answered.text
     if stream:
@@ -165,6 +166,54 @@ async def test_a_first_choice_that_is_refused_is_a_status(stream: bool) -> None:
     api.gateway.scripts = [RateLimited("Too many.")]
     assert (await api.chat(n=2, stream=stream)).status_code == 429
     assert len(api.gateway.requests) == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_choice_that_finds_no_place_is_a_status_and_gives_back_those_of_the_others(
+    stream: bool,
+) -> None:
+    api = Api()
+    full = Unavailable("It is busy.", retry_after=1.0)
+    for ask in (api.chat, api.complete):
+        api.gateway.scripts = [*scripts("a", "b"), full]
+        refused = await ask(n=3, stream=stream)
+        assert refused.status_code == 503
+        assert refused.headers["retry-after"] == "1"
+    assert [place.left for place in api.gateway.places] == [True] * 4
+    assert api.gateway.streams == []
+
+
+@pytest.mark.parametrize(
+    ("model", "most"),
+    [
+        (deployment(max_queue=2), 6),
+        (deployment(max_queue=2, replicas=2), 10),
+        (deployment(max_queue=100, request_limits=5), 5),
+    ],
+)
+async def test_more_choices_than_the_model_ever_has_places_for_are_refused_with_their_number(
+    model: DeploymentStatus, most: int
+) -> None:
+    api = Api(model)
+    for ask in (api.chat, api.complete):
+        assert (await ask(n=most)).status_code == 200
+        refused = await ask(n=most + 1)
+        assert refused.status_code == 400
+        assert refused.json()["error"]["param"] == "n"
+        assert f"this model has {most} for" in refused.json()["error"]["message"]
+    assert len(api.gateway.requests) == 2 * most
+
+
+async def test_prompts_of_one_request_do_not_take_each_others_places() -> None:
+    api = Api(deployment(max_queue=0))
+    api.gateway.admission = asyncio.Event()
+    asked = asyncio.create_task(api.complete(prompt=["x"] * 5, n=2))
+    await asyncio.wait_for(api.gateway.waiting.wait(), 30)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert len(api.gateway.requests) == 2  # for 4 places: the first of each prompt's two
+    api.gateway.admission.set()
+    assert len((await asked).json()["choices"]) == 10
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])

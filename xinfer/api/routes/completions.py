@@ -87,7 +87,8 @@ def _check_can_choose(call: Call) -> None:
 
 async def _complete_all(call: Call, prompts: Prompts) -> list[list[Completion]]:
     """The answers in the order of the prompts; the first error ends them all."""
-    gate = asyncio.Semaphore(max(1, PARALLEL // len(prompts[0])))
+    places = call.services.table.capacity(call.uid) or PARALLEL
+    gate = asyncio.Semaphore(max(1, min(PARALLEL, places) // len(prompts[0])))
 
     async def complete(requests: list[CompletionRequest]) -> list[Completion]:
         async with gate:

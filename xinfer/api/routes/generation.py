@@ -130,13 +130,22 @@ def require_ability(table: RoutingTable, uid: str, ability: str) -> DeploymentSt
 def check_choices(call: Call, field: str, count: int) -> None:
     """
     Raises:
-        InvalidRequest: more answers to a prompt than a request may ask for; names the field.
+        InvalidRequest: more answers to a prompt than a request may ask for, or than the model ever
+            has places for; names the field.
     """
     most = call.services.settings.max_choices
     if count > most:
         raise InvalidRequest(
             f"`{field}` is {count}; this server makes at most {most} answers to a prompt in one "
             "request. Send several requests.",
+            param=field,
+        )
+    places = call.services.table.capacity(call.uid)
+    if places is not None and count > places:
+        raise InvalidRequest(
+            f"`{field}` is {count}; each answer takes a place of its own, and this model has "
+            f"{places} for requests that run and that wait. Ask for at most as many, or give the "
+            "model more with PATCH or `xinference scale`: max_queue, request_limits or replicas.",
             param=field,
         )
 

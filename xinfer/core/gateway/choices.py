@@ -1,8 +1,10 @@
 """Several answers to one prompt: as many requests, of which the first computes it for the others.
 
-Each is a request like any other, to admission and to a replica that dies. The others are sent once
-the prompt of the first has been computed: by then an engine that reuses the beginnings of prompts
-has it, and the first answer is not held up by them.
+All of them have their places before the first answer begins, or none has: who finds no place is
+refused at once and waits for nothing, so that two that each have some of the room cannot wait for
+each other. Otherwise each is a request like any other, also to a replica that dies. The others are
+begun once the prompt of the first has been computed: by then an engine that reuses the beginnings
+of prompts has it, and the first answer is not held up by them.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from xinfer.types.request import TextRequest
 
 if TYPE_CHECKING:
     from xinfer.core.gateway.gateway import Completion, Gateway
+    from xinfer.core.gateway.replica_link import Attempt
 
 T = TypeVar("T")
 R = TypeVar("R", bound=TextRequest)
@@ -67,22 +70,24 @@ async def complete_choices(
     """
     if len(requests) == 1:
         return [await gateway.complete(uid, requests[0], request_id=request_id)]
-    siblings = Siblings()
+    async with _places(gateway, uid, requests, request_id) as (siblings, places):
 
-    async def complete(index: int, request: TextRequest) -> Completion:
-        if index:
-            await siblings.computed.wait()
-        return await gateway.complete(uid, request, request_id=request_id, siblings=siblings)
+        async def complete(index: int, request: TextRequest) -> Completion:
+            if index:
+                await siblings.computed.wait()
+            return await gateway.complete(
+                uid, request, request_id=request_id, siblings=siblings, reserved=places[index]
+            )
 
-    return await together(complete(index, request) for index, request in enumerate(requests))
+        return await together(complete(index, request) for index, request in enumerate(requests))
 
 
 @asynccontextmanager
 async def open_choices(
     gateway: Gateway, uid: str, requests: Sequence[TextRequest], *, request_id: str
 ) -> AsyncIterator[AsyncIterator[ChoiceEvents]]:
-    """The answers as they come, each up to its `Finished`; entered when the first request is with
-    its engine. Leaving it ends them all, and so does the first error.
+    """The answers as they come, each up to its `Finished`; entered when all requests have their
+    places and the first is with its engine. Leaving it ends them all, and so does the first error.
 
     Raises:
         XinferError: as `Gateway.open`.
@@ -92,21 +97,53 @@ async def open_choices(
         async with alone, aclosing(_events(0, alone)) as events:
             yield events
         return
+    async with _places(gateway, uid, requests, request_id) as (siblings, places):
+
+        async def begin(index: int) -> ResponseStream:
+            return await gateway.open(
+                uid,
+                requests[index],
+                request_id=request_id,
+                siblings=siblings,
+                reserved=places[index],
+            )
+
+        async def others(index: int) -> AsyncGenerator[ChoiceEvents, None]:
+            await siblings.computed.wait()
+            async with aclosing(_events(index, await begin(index))) as events:
+                async for event in events:
+                    yield event
+
+        first = await begin(0)
+        sources = [_events(0, first), *(others(index) for index in range(1, len(requests)))]
+        async with first, AsyncExitStack() as stack:
+            for source in sources:
+                await stack.enter_async_context(aclosing(source))
+            yield await stack.enter_async_context(aclosing(interleaved(sources)))
+
+
+@asynccontextmanager
+async def _places(
+    gateway: Gateway, uid: str, requests: Sequence[TextRequest], request_id: str
+) -> AsyncIterator[tuple[Siblings, list[Attempt]]]:
+    """Places for all, of which the first is computed already; given back in the end.
+
+    Raises:
+        XinferError: one of them has none.
+    """
     siblings = Siblings()
+    async with AsyncExitStack() as stack:
 
-    async def others(index: int) -> AsyncGenerator[ChoiceEvents, None]:
-        await siblings.computed.wait()
-        stream = await gateway.open(uid, requests[index], request_id=request_id, siblings=siblings)
-        async with aclosing(_events(index, stream)) as events:
-            async for event in events:
-                yield event
+        async def reserve(request: TextRequest, *, held: bool) -> Attempt:
+            attempt = await gateway.reserve(
+                uid, request, request_id=request_id, siblings=siblings, held=held
+            )
+            stack.callback(attempt.cancel)
+            return attempt
 
-    first = await gateway.open(uid, requests[0], request_id=request_id, siblings=siblings)
-    sources = [_events(0, first), *(others(index) for index in range(1, len(requests)))]
-    async with first, AsyncExitStack() as stack:
-        for source in sources:
-            await stack.enter_async_context(aclosing(source))
-        yield await stack.enter_async_context(aclosing(interleaved(sources)))
+        first = await reserve(requests[0], held=False)
+        others = await together(reserve(request, held=True) for request in requests[1:])
+        yield siblings, [first, *others]
 
 
 async def _events(index: int, stream: ResponseStream) -> AsyncGenerator[ChoiceEvents, None]:

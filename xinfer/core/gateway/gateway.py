@@ -82,11 +82,13 @@ class Gateway:
         *,
         request_id: str,
         siblings: Siblings | None = None,
+        reserved: Attempt | None = None,
     ) -> ResponseStream:
         """Send a request; returns when its engine has it, so the status is decided.
 
         Args:
             siblings: requests with the same prompt, this one among them.
+            reserved: what `reserve` gave for it.
 
         Raises:
             XinferError: no such model, none ready, refused by all replicas, or invalid.
@@ -102,8 +104,28 @@ class Gateway:
                 uid, request, request_id, losses, error, delivered, siblings=siblings
             )
 
-        attempt, started = await self._start(uid, request, request_id, losses, siblings=siblings)
+        attempt, started = await self._start(
+            uid, request, request_id, losses, siblings=siblings, reserved=reserved
+        )
         return ResponseStream(attempt, started, restart, resumable=_resumable(status, request))
+
+    async def reserve(
+        self, uid: str, request: TextRequest, *, request_id: str, siblings: Siblings, held: bool
+    ) -> Attempt:
+        """A place for a request; whoever gets it cancels it in the end.
+
+        Args:
+            siblings: as of `open`.
+            held: it is not computed before `open` or `complete` is called with it.
+
+        Raises:
+            XinferError: as `open`.
+        """
+        self.table.require_ready(uid)
+        attempt, _ = await self._submit(
+            uid, request, request_id, _Losses(), Attempt.accepted, siblings=siblings, held=held
+        )
+        return attempt
 
     def _goes_on(self, uid: str, before: DeploymentStatus) -> bool:
         """Whether it is still the same model, on the same engine with the same options."""
@@ -118,16 +140,18 @@ class Gateway:
         *,
         request_id: str,
         siblings: Siblings | None = None,
+        reserved: Attempt | None = None,
     ) -> Completion:
         """The whole answer; begun anew elsewhere when a replica dies or stops with it.
 
         Args:
             siblings: as of `open`.
+            reserved: as of `open`.
 
         Raises:
             XinferError: as `open`, and `ReplicaLost` when no replica was left in time.
         """
-        return await self._whole(uid, request, request_id, _collect, siblings)
+        return await self._whole(uid, request, request_id, _collect, siblings, reserved)
 
     async def encode(self, uid: str, request: EncodeRequest, *, request_id: str) -> Encoding:
         """Vectors or scores of all texts; begun anew elsewhere as in `complete`.
@@ -279,6 +303,7 @@ class Gateway:
         request_id: str,
         collect: Callable[[Attempt, Started], Awaitable[T]],
         siblings: Siblings | None = None,
+        reserved: Attempt | None = None,
     ) -> T:
         """What `collect` makes of the first attempt that ends well."""
         self.table.require_ready(uid)
@@ -286,8 +311,9 @@ class Gateway:
         error: XinferError | None = None
         while True:
             attempt, started = await self._start(
-                uid, request, request_id, losses, error, siblings=siblings
+                uid, request, request_id, losses, error, siblings=siblings, reserved=reserved
             )
+            reserved = None
             try:
                 return await collect(attempt, started)
             except XinferError as ended:
@@ -308,16 +334,51 @@ class Gateway:
         delivered: Sequence[int] = (),
         *,
         siblings: Siblings | None = None,
+        reserved: Attempt | None = None,
     ) -> tuple[Attempt, Started]:
-        """Try each ready replica once; after a loss also wait for one to come back.
+        """Have an engine take it, where it has a place or else anywhere.
 
         Args:
             error: why it has to be begun anew, or to go on elsewhere.
             delivered: tokens of the output that it goes on behind.
             siblings: as of `open`.
+            reserved: as of `open`.
+        """
+        if reserved is not None:
+            try:
+                return reserved, await reserved.started()
+            except XinferError as ended:
+                if not ended.recoverable:
+                    raise
+                if isinstance(ended, ReplicaLost):
+                    losses.add(ended)
+                error = ended
+        return await self._submit(
+            uid, request, request_id, losses, Attempt.started, error, delivered, siblings=siblings
+        )
+
+    async def _submit(
+        self,
+        uid: str,
+        request: Request,
+        request_id: str,
+        losses: _Losses,
+        arrival: Callable[[Attempt], Awaitable[T]],
+        error: XinferError | None = None,
+        delivered: Sequence[int] = (),
+        *,
+        siblings: Siblings | None = None,
+        held: bool = False,
+    ) -> tuple[Attempt, T]:
+        """Try each ready replica once; after a loss also wait for one to come back.
+
+        Args:
+            arrival: waits for what says that a replica has it, which is returned.
+            error: as of `_start`, like what follows.
+            held: as of `reserve`.
         """
         near = siblings.replica_id if siblings is not None else None
-        on_computed = siblings.on_computed if siblings is not None else None
+        on_computed = siblings.on_computed if siblings is not None and not held else None
         deadline = time.monotonic() + self._settings.resume_deadline
         tried: set[str] = set()
         reopened: set[str] = set()
@@ -336,12 +397,12 @@ class Gateway:
             except ReplicaLost as lost:
                 error = lost
                 continue
-            attempt = await link.submit(request, request_id, delivered, on_computed)
+            attempt = await link.submit(request, request_id, delivered, on_computed, held=held)
             try:
-                started = await attempt.started()
-                if siblings is not None:
+                arrived = await arrival(attempt)
+                if siblings is not None and not held:
                     siblings.begun(replica.replica_id)
-                return attempt, started
+                return attempt, arrived
             except XinferError as refusal:
                 if not refusal.recoverable:
                     raise

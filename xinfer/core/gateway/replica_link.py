@@ -7,17 +7,19 @@ import itertools
 import logging
 import math
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import msgspec
 
 from xinfer.core.link import FrameTooLarge, Link, LinkClosed, connect
 from xinfer.errors import PayloadTooLarge, ReplicaLost
 from xinfer.settings import Settings
-from xinfer.types.event import Computed, Event, Failed, Finished, Refused, Started
+from xinfer.types.event import Accepted, Computed, Event, Failed, Finished, Refused, Started
 from xinfer.types.link import (
     Abort,
     Aborted,
     Answer,
+    Begin,
     Cancel,
     Credit,
     Detokenize,
@@ -40,6 +42,7 @@ from xinfer.types.request import Request, TextRequest
 
 logger = logging.getLogger(__name__)
 
+E = TypeVar("E", Accepted, Started)
 
 _WHOLE = 1 << 20
 """Bytes up to which a request is sent at once."""
@@ -58,10 +61,16 @@ class Attempt:
     """One submission of a request to one replica: its events, until it ends or is lost."""
 
     def __init__(
-        self, link: ReplicaLink, rid: int, on_computed: Callable[[], None] | None = None
+        self,
+        link: ReplicaLink,
+        rid: int,
+        on_computed: Callable[[], None] | None = None,
+        *,
+        held: bool = False,
     ) -> None:
         self._link = link
         self._rid = rid
+        self._held = held
         self._on_computed = on_computed
         self._passed_on = 0
         self.sent = False
@@ -71,18 +80,32 @@ class Attempt:
         self._waiter: asyncio.Future[None] | None = None
         self._ended = False
 
+    async def accepted(self) -> Accepted:
+        """Wait until the replica has a place for the request.
+
+        Raises:
+            XinferError: as `started`.
+        """
+        return await self._first(Accepted)
+
     async def started(self) -> Started:
-        """Wait until the engine has the request.
+        """Wait until the engine has the request; one that was held is begun.
 
         Raises:
             XinferError: the refusal or failure that came instead; `ReplicaLost` when it died.
         """
+        if self._held and not self._ended:
+            self._held = False
+            self._link.send(Begin(self._rid))
+        return await self._first(Started)
+
+    async def _first(self, kind: type[E]) -> E:
         while True:
             events = await self.take()
             for position, event in enumerate(events):
                 if isinstance(event, (Refused, Failed)):
                     raise event.failure.error()
-                if isinstance(event, Started):
+                if isinstance(event, kind):
                     self._events[:0] = events[position + 1 :]
                     return event
 
@@ -183,18 +206,22 @@ class ReplicaLink:
         request_id: str,
         resume: Sequence[int] = (),
         on_computed: Callable[[], None] | None = None,
+        *,
+        held: bool = False,
     ) -> Attempt:
         """Send a request; what comes of it is in the attempt.
 
         Args:
             resume: as of `Submit`.
             on_computed: called once the prompt has been computed, or the request has ended.
+            held: it takes a place, and is computed once `Attempt.started` is waited for.
         """
         rid = next(self._numbers)
-        attempt = Attempt(self, rid, on_computed)
+        attempt = Attempt(self, rid, on_computed, held=held)
         window = self._settings.stream_window
         tell = on_computed is not None
-        message = self._encoder.encode(Submit(rid, request_id, request, window, list(resume), tell))
+        submit = Submit(rid, request_id, request, window, list(resume), tell, held)
+        message = self._encoder.encode(submit)
         self._attempts[rid] = attempt
         try:
             if len(message) <= self._whole:

@@ -100,6 +100,21 @@ class RoutingTable:
             return status
         raise not_ready(status)
 
+    def capacity(self, uid: str) -> int | None:
+        """Requests that all replicas together hold when all of them are ready, running and waiting;
+        None where it is not known yet.
+
+        Raises:
+            NotFound: there is none of this uid.
+        """
+        status = self.status(uid)
+        deployment, loaded = status.deployment, status.loaded
+        if loaded is None:
+            return None
+        places = deployment.replicas * loaded.concurrency + deployment.max_queue
+        limit = deployment.request_limits
+        return places if limit is None else min(places, limit)
+
     async def wait_for(
         self, predicate: Callable[[Snapshot], T | None], timeout: float | None = None
     ) -> T:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from abc import ABC, abstractmethod
 
@@ -11,6 +12,7 @@ from xinfer.core.replica.outbox import Channel
 from xinfer.errors import XinferError
 from xinfer.types.event import Accepted, Failed
 from xinfer.types.failure import Failure
+from xinfer.types.link import Submit
 
 logger = logging.getLogger(__name__)
 
@@ -21,11 +23,13 @@ class ActiveRequest(ABC):
     Its task ends when the engine holds nothing of it any more and its end has been sent.
     """
 
-    def __init__(self, number: int, request_id: str, channel: Channel) -> None:
+    def __init__(self, number: int, message: Submit, channel: Channel) -> None:
         self.number = number
         """Among all requests of the replica, whichever link they came by."""
-        self.request_id = request_id
+        self.request_id = message.request_id
         self.channel = channel
+        self._held = message.held
+        self._begun = asyncio.Event()
         self._accepted = False
         self._place: Place | None = None
 
@@ -33,15 +37,18 @@ class ActiveRequest(ABC):
         """Admit, prepare, compute, and wait until the engine has let go of the request."""
         logs.request_id.set(self.request_id)
         try:
-            place = admission.enter()
+            place = admission.enter(held=self._held)
         except XinferError as error:
             self._fail(error)
             return
         self._place = place
         try:
+            if self._held:
+                self._accept()
+                await self._begun.wait()
+                place.want_slot()
             await self._prepare()
-            self.channel.put(Accepted(self.channel.rid))
-            self._accepted = True
+            self._accept()
             await self._compute(await place.slot())
         except XinferError as error:
             self._fail(error)
@@ -72,6 +79,10 @@ class ActiveRequest(ABC):
     def on_engine_closed(self) -> None:
         """The engine holds nothing any more, and makes nothing more of it."""
 
+    def begin(self) -> None:
+        """It need not be held any more."""
+        self._begun.set()
+
     def end_with(self, error: XinferError) -> None:
         """End the request early, telling its client why. The task must be cancelled with it."""
         self._fail(error)
@@ -80,6 +91,11 @@ class ActiveRequest(ABC):
         """At once when the engine has let go, so that the load that goes with the end knows it."""
         if self._place is not None:
             self._place.leave()
+
+    def _accept(self) -> None:
+        if not self._accepted:
+            self._accepted = True
+            self.channel.put(Accepted(self.channel.rid))
 
     def _fail(self, error: BaseException) -> None:
         failure = Failure.of(error)

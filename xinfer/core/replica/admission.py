@@ -1,6 +1,7 @@
 """Admission: a fixed number of slots in the engine, and a bounded waiting room before it.
 
-The bound is the replica's own, so it holds however many API processes send requests.
+The bound is the replica's own, so it holds however many API processes send requests. A place can be
+held for a request that is to be computed later: it counts as one, and keeps no slot from others.
 """
 
 from __future__ import annotations
@@ -52,6 +53,14 @@ class Place:
                 )
             )
 
+    def want_slot(self) -> None:
+        """It was held, and is not any more: from now on it waits for its slot, or has one.
+
+        Raises:
+            Unavailable: the replica is draining.
+        """
+        self._admission._want_slot(self)
+
     def leave(self) -> None:
         """Give the place back; the next one waiting moves up. Harmless when repeated."""
         self._admission._leave(self)
@@ -73,16 +82,20 @@ class Admission:
         self.queue_timeout = queue_timeout
         self._running: set[Place] = set()
         self._waiting: OrderedDict[Place, None] = OrderedDict()
+        self._held: set[Place] = set()
         self._closed = False
 
     @property
     def load(self) -> Load:
         places = self.slots + self.max_queue
         capacity = places if self.limit is None else min(places, self.limit)
-        return Load(len(self._running), len(self._waiting), capacity)
+        return Load(len(self._running), len(self._waiting) + len(self._held), capacity)
 
-    def enter(self) -> Place:
+    def enter(self, *, held: bool = False) -> Place:
         """Take a place at once.
+
+        Args:
+            held: it is to have no slot before `Place.want_slot`.
 
         Raises:
             RateLimited: it has as many requests as its limit allows.
@@ -90,26 +103,25 @@ class Admission:
         """
         if self._closed:
             raise draining()
-        if self.limit is not None and len(self._running) + len(self._waiting) >= self.limit:
+        taken = len(self._running) + len(self._waiting) + len(self._held)
+        if self.limit is not None and taken >= self.limit:
             raise RateLimited(
                 "Rate limit reached for the model: it has as many requests at once, running and "
                 "waiting, as its request_limits allow. Try again shortly, "
                 "or raise request_limits with PATCH or `xinference scale`.",
                 retry_after=1.0,
             )
-        place = Place(self)
-        if len(self._running) < self.slots:
-            place._in_slot = True
-            self._running.add(place)
-        elif len(self._waiting) < self.max_queue:
-            place._turn = asyncio.get_running_loop().create_future()
-            self._waiting[place] = None
-        else:
+        if taken >= self.slots + self.max_queue:
             raise Unavailable(
                 f"The model is busy: {self.slots} requests run and {self.max_queue} wait, which is "
                 "all it takes. Try again shortly, or launch more replicas or a larger max_queue.",
                 retry_after=1.0,
             )
+        place = Place(self)
+        if held:
+            self._held.add(place)
+        else:
+            self._admit(place)
         return place
 
     def close(self) -> None:
@@ -121,7 +133,23 @@ class Admission:
                 place._turn.set_exception(draining())
                 place._turn.exception()  # the owner may have left already
 
+    def _want_slot(self, place: Place) -> None:
+        if self._closed:
+            raise draining()
+        self._held.remove(place)
+        self._admit(place)
+
+    def _admit(self, place: Place) -> None:
+        """Into a slot, or behind those who wait for one."""
+        if len(self._running) < self.slots:
+            place._in_slot = True
+            self._running.add(place)
+        else:
+            place._turn = asyncio.get_running_loop().create_future()
+            self._waiting[place] = None
+
     def _leave(self, place: Place) -> None:
+        self._held.discard(place)
         self._waiting.pop(place, None)
         if place not in self._running:
             return

@@ -118,7 +118,7 @@ class Encoding(ActiveRequest):
     def __init__(
         self, number: int, message: Submit, channel: Channel, backend: EncodeBackend
     ) -> None:
-        super().__init__(number, message.request_id, channel)
+        super().__init__(number, message, channel)
         self._request: Request | None = message.request
         self._backend = backend
         self._job: Job | None = None

@@ -97,7 +97,7 @@ class Generating(ActiveRequest):
         pipeline: TextPipeline,
         backend: TokenBackend,
     ) -> None:
-        super().__init__(number, message.request_id, channel)
+        super().__init__(number, message, channel)
         self._request: Request = message.request
         self._resume = message.resume
         self._tell_computed = message.tell_computed

@@ -20,6 +20,7 @@ from xinfer.types.failure import Failure
 from xinfer.types.link import (
     Abort,
     Aborted,
+    Begin,
     Cancel,
     Credit,
     Detokenize,
@@ -188,6 +189,10 @@ class Session:
             request = self._requests.get(message.rid)
             if request is not None:
                 request.channel.grant(message.amount)
+        elif isinstance(message, Begin):
+            request = self._requests.get(message.rid)
+            if request is not None:
+                request.begin()
         elif isinstance(message, Cancel):
             self._parts.pop(message.rid, None)
             request = self._requests.get(message.rid)

@@ -134,7 +134,7 @@ class Working(ActiveRequest):
     def __init__(
         self, number: int, message: Submit, channel: Channel, backend: WorkBackend
     ) -> None:
-        super().__init__(number, message.request_id, channel)
+        super().__init__(number, message, channel)
         self.fraction = 0.0
         """How much of it is done."""
         self._request: Request | None = message.request

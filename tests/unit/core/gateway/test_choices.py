@@ -17,6 +17,7 @@ from xinfer.errors import EngineFailed, Unavailable, XinferError
 from xinfer.model.engine import TokenEvent
 from xinfer.settings import Settings
 from xinfer.types.event import Delta, Finished, Usage
+from xinfer.types.link import Load
 from xinfer.types.model import Abilities, Loaded
 from xinfer.types.request import CompletionRequest, Sampling
 
@@ -147,15 +148,81 @@ async def test_one_that_fails_ends_all(whole: bool) -> None:
         assert set(engine.aborted) == {engine.submitted[0].id, engine.submitted[2].id}
 
 
-async def test_one_that_finds_no_room_fails_the_request() -> None:
-    engine = ScriptedEngine(concurrency=1)
-    async with served(engine, max_queue=0) as replica, gateway(replica, slots=1) as here:
-        task = asyncio.create_task(read(here, 2))
-        await engine.made(await engine.request(1), "a")
+@pytest.mark.parametrize("whole", [False, True])
+async def test_one_that_finds_no_place_fails_the_request_before_anything_is_answered(
+    whole: bool,
+) -> None:
+    engine = ScriptedEngine(concurrency=2)
+    async with served(engine, max_queue=0) as replica, gateway(replica) as here:
+        work = complete_choices(here, "m", requests(3), request_id="r") if whole else read(here, 3)
         with pytest.raises(Unavailable) as caught:
-            await soon(task)
+            await soon(work)
         assert caught.value.code == "overloaded"
-        await until(lambda: engine.aborted == [engine.submitted[0].id], "the end of the first")
+        assert caught.value.retry_after
+        await until(lambda: replica.admission.load == Load(0, 0, 2), "all places")
+        assert engine.aborted == [request.id for request in engine.submitted]
+
+
+async def test_all_have_their_places_before_the_first_answer_begins_and_others_run_meanwhile() -> (
+    None
+):
+    engine = ScriptedEngine(concurrency=3)
+    async with served(engine, max_queue=1) as replica, gateway(replica, slots=3) as here:
+        async with open_choices(here, "m", requests(3), request_id="r") as choices:
+            assert replica.admission.load == Load(1, 2, 4)
+            other = await soon(here.open("m", prompt("other"), request_id="other"))
+            with pytest.raises(Unavailable):
+                await soon(here.open("m", prompt("more"), request_id="more"))
+            first = await engine.request(1)
+            await engine.made(first, "a")
+            await soon(anext(choices))
+            await engine.request(3)
+            async with other:
+                pass
+            await engine.request(4)
+        await until(lambda: replica.admission.load == Load(0, 0, 4), "all places")
+
+
+async def test_more_than_there_are_slots_run_in_turns() -> None:
+    async with served(echo(concurrency=1), max_queue=3) as replica, gateway(replica) as here:
+        for _ in range(2):
+            assert (await soon(read(here, 4)))[:4] == ["hello"] * 4
+            work = complete_choices(here, "m", requests(4), request_id="r")
+            assert [one.text for one in await soon(work)] == ["hello"] * 4
+        assert replica.admission.load == Load(0, 0, 4)
+
+
+async def test_those_that_each_have_a_part_of_the_room_do_not_wait_for_each_other() -> None:
+    """From two API processes, so that they come in any order."""
+    async with (
+        served(echo(concurrency=2), max_queue=2) as replica,
+        gateway(replica) as here,
+        gateway(replica) as there,
+    ):
+        for _ in range(20):
+            ends = await soon(asyncio.gather(read(here, 3), read(there, 3), return_exceptions=True))
+            for end in ends:
+                if isinstance(end, BaseException):
+                    assert isinstance(end, Unavailable)
+                else:
+                    assert end[:3] == ["hello"] * 3
+            await until(lambda: replica.admission.load == Load(0, 0, 4), "all places")
+        assert (await soon(read(here, 3)))[:3] == ["hello"] * 3
+
+
+async def test_a_place_that_is_lost_with_its_replica_is_taken_on_another() -> None:
+    dying, other = ScriptedEngine(2, abilities=RESUMES), ScriptedEngine(2, abilities=RESUMES)
+    async with served(dying) as one, served(other) as two, gateway(one, two, slots=2) as here:
+        task = asyncio.create_task(read(here, 2))
+        await until(lambda: dying.submitted or other.submitted, "the first")
+        if not dying.submitted:
+            dying, other, one, two = other, dying, two, one
+        await until(lambda: one.admission.load == Load(1, 1, 6), "the place of the second")
+        one.kill()
+        await other.made(await other.request(1), "a", "stop")
+        await other.made(await other.request(2), "b", "stop")
+        assert (await soon(task))[:2] == ["a", "b"]
+        assert len(dying.submitted) == 1
 
 
 @pytest.mark.parametrize("whole", [False, True])

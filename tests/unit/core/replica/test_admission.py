@@ -183,6 +183,58 @@ async def test_leaving_twice_gives_one_place_back() -> None:
         admission.enter()
 
 
+async def test_a_held_place_counts_and_keeps_no_slot_from_others() -> None:
+    admission = Admission(1, 1, 60.0)
+    held = admission.enter(held=True)
+    assert admission.load == Load(0, 1, 2)
+    running = admission.enter()
+    assert await soon(running.slot()) == 0.0
+    assert admission.load == Load(1, 1, 2)
+    for holding in (False, True):
+        with pytest.raises(Unavailable):
+            admission.enter(held=holding)
+    running.leave()
+    held.want_slot()
+    assert await soon(held.slot()) == 0.0
+    assert admission.load == Load(1, 0, 2)
+    held.leave()
+    assert admission.load == Load(0, 0, 2)
+
+
+async def test_a_held_place_waits_its_turn_once_it_wants_a_slot() -> None:
+    admission = Admission(1, 2, 60.0)
+    running, held = admission.enter(), admission.enter(held=True)
+    held.want_slot()
+    turn = asyncio.create_task(held.slot())
+    behind, its_turn = await queued(admission)
+    assert admission.load == Load(1, 2, 3)
+    running.leave()
+    await soon(turn)
+    held.leave()
+    await soon(its_turn)
+    behind.leave()
+
+
+async def test_a_held_place_is_given_back_without_a_slot_and_counts_into_the_limit() -> None:
+    admission = Admission(4, 4, 60.0, limit=1)
+    held = admission.enter(held=True)
+    with pytest.raises(RateLimited):
+        admission.enter()
+    held.leave()
+    admission.enter()
+
+
+async def test_draining_gives_a_held_place_no_slot() -> None:
+    admission = Admission(1, 1, 60.0)
+    held = admission.enter(held=True)
+    admission.close()
+    with pytest.raises(Unavailable) as refused:
+        held.want_slot()
+    assert refused.value.code == "draining"
+    held.leave()
+    assert admission.load == Load(0, 0, 2)
+
+
 @given(st.integers(1, 3), st.integers(0, 3), st.lists(st.integers(0, 9), max_size=60))
 def test_no_sequence_of_events_breaks_the_bound_or_strands_anyone(
     slots: int, max_queue: int, choices: list[int]
@@ -191,15 +243,19 @@ def test_no_sequence_of_events_breaks_the_bound_or_strands_anyone(
         admission = Admission(slots, max_queue, 60.0)
         inside: list[asyncio.Task[None]] = []
 
-        async def visit(leave: asyncio.Event) -> None:
-            held = sum(numbers(admission))
+        async def visit(leave: asyncio.Event, held: bool) -> None:
+            taken = sum(numbers(admission))
             try:
-                place = admission.enter()
+                place = admission.enter(held=held)
             except Unavailable:
-                assert held == slots + max_queue
+                assert taken == slots + max_queue
                 return
-            assert held < slots + max_queue
+            assert taken < slots + max_queue
             try:
+                if held:
+                    await asyncio.sleep(0)
+                    await asyncio.sleep(0)
+                    place.want_slot()
                 await place.slot()
                 await leave.wait()
             finally:
@@ -209,7 +265,7 @@ def test_no_sequence_of_events_breaks_the_bound_or_strands_anyone(
         for choice in choices:
             if choice < 5:
                 exits.append(asyncio.Event())
-                inside.append(asyncio.create_task(visit(exits[-1])))
+                inside.append(asyncio.create_task(visit(exits[-1], held=choice > 2)))
             elif exits and choice < 8:
                 exits.pop(0).set()
             elif inside:
@@ -218,7 +274,7 @@ def test_no_sequence_of_events_breaks_the_bound_or_strands_anyone(
                 await asyncio.sleep(0)
             running, waiting = numbers(admission)
             assert running <= slots
-            assert waiting <= max_queue
+            assert running + waiting <= slots + max_queue
         for leave in exits:
             leave.set()
         for end in await asyncio.gather(*inside, return_exceptions=True):
