@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import msgspec
+
 from xinfer.model.inspect.ggml import TENSOR_TYPES
 from xinfer.model.inspect.gguf import GgufMetadata
 from xinfer.model.inspect.gguf_shape import gguf_shape
@@ -225,6 +227,29 @@ def estimate(
         overhead=buffers,
         accelerator_overhead=RESERVE + buffers,
         divides=True,
+    )
+
+
+def estimate_on_torch(
+    model: ModelSpec, tokens: int, *, device: str, dtype: str, accelerated: bool
+) -> Memory:
+    """What one replica takes that PyTorch computes as a whole on one device.
+
+    Args:
+        tokens: that are computed at once.
+        device: the option of the launch; auto is an accelerator where there is one.
+        dtype: the option; auto is float32 on processors, elsewhere that of the files.
+        accelerated: whether PyTorch can compute on an accelerator here.
+    """
+    if dtype == "auto" and (device == "cpu" or not accelerated):
+        dtype = "float32"
+    width = {"auto": 0, "float32": 4}.get(dtype, 2)
+    memory = estimate(model, context=tokens, tokens_at_once=tokens)
+    return msgspec.structs.replace(
+        memory,
+        weights=int(width * 1e9 * (model.size_in_billions or 0)) or memory.weights,
+        divides=False,
+        processors_only=device == "cpu",
     )
 
 

@@ -12,7 +12,8 @@ def torch_accelerators() -> frozenset[str]:
     found = find_spec("torch")
     if found is None or found.origin is None:
         return frozenset()
-    names = {file.name for file in (Path(found.origin).parent / "lib").iterdir()}
+    libraries = Path(found.origin).parent / "lib"
+    names = {file.name for file in libraries.iterdir()} if libraries.is_dir() else set()
     kinds = {
         "cuda": any(name.startswith("libtorch_cuda.") for name in names),
         "rocm": any(name.startswith("libtorch_hip.") for name in names),

@@ -1,15 +1,55 @@
-"""Where PyTorch computes, and what it says of a lack of memory. Imports it when called."""
+"""Where PyTorch computes and in what precision, and what it says of a lack of memory.
+
+It is imported when it is called: that takes seconds, and wakes drivers.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 from xinfer.errors import InvalidRequest, Unavailable
 
+_NO_MEMORY = re.compile(
+    r"(can't allocate memory|not enough memory|out of memory|ALLOC_FAILED|bad_alloc)", re.I
+)
+"""In the words of a RuntimeError: PyTorch has a class of its own for accelerators only."""
 
-def choose_device(wanted: str) -> str:
-    """cuda, mps or cpu; `auto` is the first of these that is there.
+
+class Place(NamedTuple):
+    """Where and in what precision a model is computed."""
+
+    device: str
+    """As PyTorch names it: cpu, cuda, cuda:1, mps, …"""
+    dtype: Any
+    """A torch.dtype, or auto for that of the files."""
+
+
+def choose_place(device: str, dtype: str) -> Place:
+    """By options of a launch and by what there is.
+
+    Args:
+        device: as of `choose_device`.
+        dtype: a name of PyTorch's; `auto` is float32 on processors, elsewhere that of the files.
+
+    Raises:
+        InvalidRequest: as `choose_device`.
+    """
+    import torch
+
+    chosen = choose_device(device)
+    if dtype != "auto":
+        return Place(chosen, getattr(torch, dtype))
+    return Place(chosen, torch.float32 if chosen == "cpu" else "auto")
+
+
+def choose_device(wanted: str, *, param: str = "device") -> str:
+    """The device of this name; `auto` is the first that is there of cuda, mps and cpu.
+
+    Args:
+        param: the option that names it, for the error.
 
     Raises:
         InvalidRequest: PyTorch finds no such device here.
@@ -21,14 +61,27 @@ def choose_device(wanted: str) -> str:
         there.insert(0, "mps")
     if torch.cuda.is_available():
         there.insert(0, "cuda")
-    device = there[0] if wanted == "auto" else wanted
-    if device not in there:
+    if wanted == "auto":
+        return there[0]
+    try:
+        torch.empty(0, device=wanted)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0].rstrip(". ")
         raise InvalidRequest(
-            f"PyTorch finds no device {device} here; it has {', '.join(there)}. Give one of these, "
-            "or leave device out.",
-            param="device",
-        )
-    return device
+            f"There is no device {wanted!r} here for PyTorch {torch.__version__}: {reason}. It has "
+            f"{', '.join(there)}: give one of these, or leave {param} out.",
+            param=param,
+        ) from error
+    return wanted
+
+
+def is_no_memory(error: BaseException) -> bool:
+    """Whether memory was asked for that there is not."""
+    import torch
+
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(str(error)))
 
 
 @contextmanager
@@ -41,17 +94,9 @@ def memory_errors(what: str) -> Iterator[None]:
     Raises:
         Unavailable: instead of PyTorch's own errors; its code is no_capacity.
     """
-    import torch
-
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise _no_memory(what) from error
-    except RuntimeError as error:  # of processors' memory there is no class of its own
-        if "not enough memory" in str(error) or "out of memory" in str(error):
-            raise _no_memory(what) from error
-        raise
-
-
-def _no_memory(what: str) -> Unavailable:
-    return Unavailable(f"There is not enough memory {what}", code="no_capacity")
+    except (RuntimeError, MemoryError) as error:
+        if not is_no_memory(error):
+            raise
+        raise Unavailable(f"There is not enough memory {what}", code="no_capacity") from error

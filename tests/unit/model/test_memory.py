@@ -181,3 +181,25 @@ def test_a_model_of_which_nothing_is_known_takes_nothing_but_the_reserve() -> No
     assert memory.estimate(ModelSpec(name="m"), 8192) == Memory(
         accelerator_overhead=RESERVE, divides=True
     )
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "accelerated", "weights"),
+    [
+        ("auto", "auto", False, 4e9),  # float32 on processors
+        ("cpu", "auto", True, 4e9),
+        ("auto", "auto", True, 2e9),  # as the files are
+        ("auto", "float32", True, 4e9),
+        ("cpu", "bfloat16", False, 2e9),
+    ],
+)
+def test_weights_on_pytorch_are_as_wide_as_they_are_computed(
+    device: str, dtype: str, accelerated: bool, weights: float
+) -> None:
+    spec = ModelSpec(
+        name="m", type="audio", format="pytorch", size_in_billions=1.0, size_bytes=2_000_000_000
+    )
+    found = memory.estimate_on_torch(spec, 500, device=device, dtype=dtype, accelerated=accelerated)
+    assert found.weights == weights
+    assert found.processors_only is (device == "cpu")
+    assert not found.divides

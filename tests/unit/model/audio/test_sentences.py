@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from xinfer.model.audio.speech.sentences import sentences
+from xinfer.model.audio.speaking.sentences import sentences
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("av")
 
 from tests.support.sounds import RATE, pitch_of, tone
-from xinfer.model.audio.speech.tempo import with_tempo
+from xinfer.model.audio.speaking.tempo import with_tempo
 
 
 @pytest.mark.parametrize("speed", [0.25, 0.7, 1.5, 4.0])

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from typing import Any
+
+import msgspec
 
 from xinfer.errors import Cancelled, InvalidRequest, Unavailable
 from xinfer.model.audio.decode import Samples
+from xinfer.model.audio.engine import AudioEngine
 from xinfer.model.audio.faster_whisper.options import FasterWhisperOptions
 from xinfer.model.audio.languages import language_code
 from xinfer.model.audio.pieces import pieces
-from xinfer.model.audio.torch_place import undivided
 from xinfer.model.audio.transcribing import (
     NO_SPEECH,
     RATE,
@@ -24,55 +24,46 @@ from xinfer.model.audio.transcribing import (
     heard_tokens,
     temperatures,
 )
-from xinfer.model.engine import EngineOptions, Support
 from xinfer.model.memory import estimate
 from xinfer.model.work_engine import Report
 from xinfer.types.event import Usage
-from xinfer.types.model import Abilities, EngineStats, Loaded, Memory, ModelSpec, Progress
-from xinfer.types.product import Advance, Heard, Product, Segment, Word
+from xinfer.types.model import Abilities, Loaded, Memory, ModelSpec, Progress
+from xinfer.types.product import Advance, Heard, Segment, Word
 from xinfer.types.request import TranscribeRequest, WorkRequest
 
-PACKAGES = ("av", "ctranslate2", "faster_whisper")
 _WINDOW = 1500
 """Positions of a window, for the estimate."""
 _KEPT_PROMPT = 1000
 """Characters of what was said in one piece that help with the next."""
 
 
-class FasterWhisperEngine:
+class FasterWhisperEngine(AudioEngine[FasterWhisperOptions]):
     """Windows of 30 seconds one after the other; a cancel takes effect behind the running one."""
 
+    packages = ("av", "ctranslate2", "faster_whisper")
+    options_class = FasterWhisperOptions
+
     def __init__(self, spec: ModelSpec, options: FasterWhisperOptions) -> None:
-        self._spec = spec
-        self._options = options
+        super().__init__(spec, options)
         self._model: Any = None
         self._languages: tuple[str, ...] = ()
-        self._closing = threading.Event()
-        self._running = 0
 
     @classmethod
-    def support(cls, spec: ModelSpec) -> Support:
+    def _refusal(cls, spec: ModelSpec) -> str:
         if spec.type != "audio" or spec.format != "ctranslate2":
-            return Support(False, "it runs Whisper models in CTranslate2's format only")
-        missing = [package for package in PACKAGES if find_spec(package) is None]
-        if missing:
-            return Support(False, f"{', '.join(missing)} is not installed", "audio")
-        return Support(True)
+            return "it runs Whisper models in CTranslate2's format only"
+        return ""
 
     @classmethod
-    def options(cls) -> type[EngineOptions]:
-        return FasterWhisperOptions
-
-    @classmethod
-    def accelerators(cls) -> frozenset[str] | None:
-        if any(find_spec(package) is None for package in PACKAGES):
-            return None
+    def _accelerators(cls) -> frozenset[str]:
         return frozenset({"cuda"})
 
     @classmethod
     def estimate(cls, spec: ModelSpec, options: FasterWhisperOptions) -> Memory:
         memory = estimate(spec, context=_WINDOW, tokens_at_once=_WINDOW * options.concurrency)
-        return undivided(memory)
+        return msgspec.structs.replace(
+            memory, divides=False, processors_only=options.device == "cpu"
+        )
 
     def load(self, progress: Callable[[Progress], None]) -> Loaded:
         from xinfer.model.audio.faster_whisper.watched import WatchedModel
@@ -112,21 +103,12 @@ class FasterWhisperEngine:
             request, languages=self._languages, translates=self._languages != ("en",)
         )
 
-    def work(self, request: WorkRequest, report: Report) -> Usage:
+    def _work(self, request: WorkRequest, told: Report) -> Usage:
         assert isinstance(request, TranscribeRequest)
-
-        def told(product: Product) -> None:
-            if self._closing.is_set():
-                raise Cancelled("The model was unloaded.")
-            report(product)
-
-        self._running += 1
         try:
             samples = hear(request, told, most_seconds=self._options.max_seconds)
             written = self._write(request, samples, told)
             return Usage(heard_tokens(len(samples)), written)
-        except MemoryError:
-            raise
         except RuntimeError as error:
             if "out of memory" not in str(error):
                 raise
@@ -135,8 +117,6 @@ class FasterWhisperEngine:
                 "model with another compute_type, or on another device.",
                 code="no_capacity",
             ) from error
-        finally:
-            self._running -= 1
 
     def _write(self, request: TranscribeRequest, samples: Samples, told: Report) -> int:
         """Report what is heard; the number of tokens that it has."""
@@ -196,11 +176,7 @@ class FasterWhisperEngine:
         )
         return segments, info
 
-    def stats(self) -> EngineStats:
-        return EngineStats(running=self._running)
-
-    def close(self) -> None:
-        self._closing.set()
+    def _release(self) -> None:
         self._model = None
 
 

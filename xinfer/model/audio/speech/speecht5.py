@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xinfer.errors import InvalidRequest
-from xinfer.model.audio.torch_place import Place
+from xinfer.model.torch_device import Place
 
 _LONGEST = 400
 
@@ -39,6 +39,7 @@ class SpeechT5Speaker:
         model = SpeechT5ForTextToSpeech.from_pretrained(
             path, dtype=place.dtype, local_files_only=True
         )
+        self.device = place.device
         self._model: Any = model.to(place.device).eval()
         made = SpeechT5HifiGan.from_pretrained(beside, dtype=place.dtype, local_files_only=True)
         self._vocoder: Any = made.to(place.device).eval()

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xinfer.errors import InvalidRequest
-from xinfer.model.audio.torch_place import Place
+from xinfer.model.torch_device import Place
 
 _LONGEST = 500
 
@@ -24,6 +24,7 @@ class VitsSpeaker:
         from transformers import VitsModel, VitsTokenizer
 
         model = VitsModel.from_pretrained(path, dtype=place.dtype, local_files_only=True)
+        self.device = place.device
         self._model: Any = model.to(place.device).eval()
         self._tokenizer: Any = VitsTokenizer.from_pretrained(path, local_files_only=True)
         if getattr(self._tokenizer, "is_uroman", False):

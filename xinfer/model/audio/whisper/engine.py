@@ -2,70 +2,62 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from importlib.util import find_spec
 
 from xinfer.errors import Cancelled, InvalidRequest
-from xinfer.model.audio.torch_place import LESS_AT_ONCE, choose_place, undivided
+from xinfer.model.audio.engine import AudioEngine
 from xinfer.model.audio.transcribing import check_transcription, hear
 from xinfer.model.audio.whisper.options import WhisperOptions
 from xinfer.model.audio.whisper.transcript import Transcriber
 from xinfer.model.audio.whisper.vocabulary import Vocabulary
-from xinfer.model.engine import EngineOptions, Support
-from xinfer.model.memory import estimate
+from xinfer.model.memory import estimate_on_torch
 from xinfer.model.torch_build import torch_accelerators
-from xinfer.model.torch_device import memory_errors
+from xinfer.model.torch_device import choose_place, memory_errors
 from xinfer.model.work_engine import Report
 from xinfer.types.event import Usage
-from xinfer.types.model import Abilities, EngineStats, Loaded, Memory, ModelSpec, Progress
-from xinfer.types.product import Product
+from xinfer.types.model import Abilities, Loaded, Memory, ModelSpec, Progress
 from xinfer.types.request import TranscribeRequest, WorkRequest
 
-PACKAGES = ("av", "torch", "transformers")
 ARCHITECTURE = "WhisperForConditionalGeneration"
+_LESS_AT_ONCE = "Launch the model with fewer requests at once (concurrency), or on another device."
 _WINDOW = 1500
 """Positions of a window, for the estimate."""
 
 
-class WhisperEngine:
+class WhisperEngine(AudioEngine[WhisperOptions]):
     """Windows of 30 seconds one after the other; a cancel takes effect with the next token."""
 
+    packages = ("av", "torch", "transformers")
+    options_class = WhisperOptions
+
     def __init__(self, spec: ModelSpec, options: WhisperOptions) -> None:
-        self._spec = spec
-        self._options = options
+        super().__init__(spec, options)
         self._transcriber: Transcriber | None = None
         self._vocabulary: Vocabulary | None = None
-        self._closing = threading.Event()
-        self._running = 0
 
     @classmethod
-    def support(cls, spec: ModelSpec) -> Support:
+    def _refusal(cls, spec: ModelSpec) -> str:
         if spec.type != "audio" or "audio2text" not in spec.abilities:
-            return Support(False, "it runs audio models that write speech down only")
+            return "it runs audio models that write speech down only"
         if spec.format not in ("", "pytorch"):
-            return Support(False, "it runs models in Hugging Face's format (pytorch) only")
+            return "it runs models in Hugging Face's format (pytorch) only"
         if spec.architecture not in ("", ARCHITECTURE) or spec.family != "whisper":
-            return Support(False, "it runs models of the Whisper family only")
-        missing = [package for package in PACKAGES if find_spec(package) is None]
-        if missing:
-            return Support(False, f"{', '.join(missing)} is not installed", "audio")
-        return Support(True)
+            return "it runs models of the Whisper family only"
+        return ""
 
     @classmethod
-    def options(cls) -> type[EngineOptions]:
-        return WhisperOptions
-
-    @classmethod
-    def accelerators(cls) -> frozenset[str] | None:
-        if any(find_spec(package) is None for package in PACKAGES):
-            return None
+    def _accelerators(cls) -> frozenset[str]:
         return torch_accelerators()
 
     @classmethod
     def estimate(cls, spec: ModelSpec, options: WhisperOptions) -> Memory:
-        memory = estimate(spec, context=_WINDOW, tokens_at_once=_WINDOW * options.concurrency)
-        return undivided(memory)
+        return estimate_on_torch(
+            spec,
+            _WINDOW * options.concurrency,
+            device=options.device,
+            dtype=options.torch_dtype,
+            accelerated=bool(cls.accelerators()),
+        )
 
     def load(self, progress: Callable[[Progress], None]) -> Loaded:
         import torch
@@ -74,7 +66,7 @@ class WhisperEngine:
         torch.set_num_threads(self._options.threads)
         place = choose_place(self._options.device, self._options.torch_dtype)
         progress(Progress(0.1, "loading"))
-        with memory_errors(f"for {self._spec.path}. {LESS_AT_ONCE}"):
+        with memory_errors(f"for {self._spec.path}. {_LESS_AT_ONCE}"):
             model = WhisperForConditionalGeneration.from_pretrained(
                 self._spec.path, dtype=place.dtype, local_files_only=True
             )
@@ -118,28 +110,14 @@ class WhisperEngine:
                 param="timestamp_granularities[]",
             )
 
-    def work(self, request: WorkRequest, report: Report) -> Usage:
+    def _work(self, request: WorkRequest, told: Report) -> Usage:
         assert isinstance(request, TranscribeRequest)
+        samples = hear(request, told, most_seconds=self._options.max_seconds)
+        transcriber = self._transcriber
+        if transcriber is None:
+            raise Cancelled("The model was unloaded.")
+        with memory_errors(f"to write this recording down. {_LESS_AT_ONCE}"):
+            return transcriber.write(samples, request, told)
 
-        def told(product: Product) -> None:
-            if self._closing.is_set():
-                raise Cancelled("The model was unloaded.")
-            report(product)
-
-        self._running += 1
-        try:
-            samples = hear(request, told, most_seconds=self._options.max_seconds)
-            transcriber = self._transcriber
-            if transcriber is None:
-                raise Cancelled("The model was unloaded.")
-            with memory_errors(f"to write this recording down. {LESS_AT_ONCE}"):
-                return transcriber.write(samples, request, told)
-        finally:
-            self._running -= 1
-
-    def stats(self) -> EngineStats:
-        return EngineStats(running=self._running)
-
-    def close(self) -> None:
-        self._closing.set()
+    def _release(self) -> None:
         self._transcriber = None

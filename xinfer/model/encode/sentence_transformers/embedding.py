@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from xinfer.errors import InvalidRequest
 from xinfer.model.encode.sentence_transformers import sparse
-from xinfer.model.encode.sentence_transformers.device import Place
 from xinfer.model.encode.tokens import Tokens
 from xinfer.model.encode_engine import EmbedResult, Encoded, Item, Pair
+from xinfer.model.torch_device import Place
 from xinfer.types.model import EncodeAbilities, ModelSpec
 
 if TYPE_CHECKING:

@@ -13,22 +13,20 @@ from numpy.typing import NDArray
 from xinfer.errors import Cancelled, EngineFailed, InvalidRequest, XinferError
 from xinfer.model.encode.batches import refusal
 from xinfer.model.encode.files import is_language_model, with_facts
-from xinfer.model.encode.sentence_transformers.device import (
-    Place,
-    built_for,
-    choose_place,
-    memory_errors,
-)
 from xinfer.model.encode.sentence_transformers.model import EncodeModel
 from xinfer.model.encode.sentence_transformers.options import SentenceTransformersOptions
 from xinfer.model.encode.sentence_transformers.padding import features, padded_groups
 from xinfer.model.encode_engine import Encoded, Item, Result
 from xinfer.model.engine import EngineOptions, Support
-from xinfer.model.memory import estimate
+from xinfer.model.memory import estimate_on_torch
+from xinfer.model.torch_build import torch_accelerators
+from xinfer.model.torch_device import Place, choose_place, memory_errors
 from xinfer.types.model import Abilities, EngineStats, Loaded, Memory, ModelSpec, Progress
 
 TYPES = ("embedding", "rerank")
 PACKAGES = ("torch", "transformers", "sentence_transformers")
+_LESS_AT_ONCE = "Launch the model with a smaller batch_tokens or max_tokens, or on another device."
+_TOO_MANY = f"to compute so many tokens at once. {_LESS_AT_ONCE}"
 
 
 class SentenceTransformersEngine:
@@ -73,21 +71,27 @@ class SentenceTransformersEngine:
     def accelerators(cls) -> frozenset[str] | None:
         if any(find_spec(package) is None for package in PACKAGES):
             return None
-        return built_for()
+        return torch_accelerators()
 
     @classmethod
     def estimate(cls, spec: ModelSpec, options: SentenceTransformersOptions) -> Memory:
         tokens = options.tokens_at_once(accelerator=options.device != "cpu")
-        return estimate(spec, context=tokens, tokens_at_once=tokens)
+        return estimate_on_torch(
+            spec,
+            tokens,
+            device=options.device,
+            dtype=options.dtype,
+            accelerated=bool(torch_accelerators()),
+        )
 
     def load(self, progress: Callable[[Progress], None]) -> Loaded:
         import torch
 
         options = self._options
         torch.set_num_threads(options.threads)
-        place = self._place = choose_place(options)
+        place = self._place = choose_place(options.device, options.dtype)
         progress(Progress(0.1, "loading"))
-        with memory_errors(f"for {self._spec.path}"):
+        with memory_errors(f"for {self._spec.path}. {_LESS_AT_ONCE}"):
             model = self._model = self._load_model(place)
         longest = options.max_tokens or model.longest
         if longest > model.longest:
@@ -172,7 +176,7 @@ class SentenceTransformersEngine:
         import torch
 
         assert self._place is not None
-        with torch.inference_mode(), memory_errors("to compute so many tokens at once"):
+        with torch.inference_mode(), memory_errors(_TOO_MANY):
             made = features(items, padding=model.tokens.padding, second_type=model.second_type)
             made = {name: tensor.to(self._place.device) for name, tensor in made.items()}
             return [tensor.float().cpu().numpy() for tensor in model.compute(made)]

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from xinfer.errors import InvalidRequest
 from xinfer.model.encode.sentence_transformers.cross_encoder import pairs_only
-from xinfer.model.encode.sentence_transformers.device import Place
 from xinfer.model.encode.tokens import Tokens
 from xinfer.model.encode_engine import Encoded, Item, RankResult
+from xinfer.model.torch_device import Place
 from xinfer.types.model import EncodeAbilities, ModelSpec
 
 if TYPE_CHECKING:

@@ -14,10 +14,11 @@ from xinfer.errors import EngineFailed, XinferError
 from xinfer.model.llm.scheduling.computer import Choice, Outcome, Uncomputable
 from xinfer.model.llm.scheduling.scheduler import Chunk, Sequence
 from xinfer.model.llm.transformers.attention import NAME, Piece, SlotCache, Step
-from xinfer.model.llm.transformers.failures import first_line, is_no_memory
+from xinfer.model.llm.transformers.failures import first_line
 from xinfer.model.llm.transformers.model import HfModel
 from xinfer.model.llm.transformers.sampler import Chooser, choose, log_probabilities, resolve
 from xinfer.model.llm.transformers.vision import Vision
+from xinfer.model.torch_device import is_no_memory
 
 if TYPE_CHECKING:
     from xinfer.model.llm.constraint.compiler import ConstraintCompiler

@@ -20,9 +20,10 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from xinfer.errors import InvalidRequest, Unavailable, XinferError
-from xinfer.model.llm.transformers.failures import first_line, is_no_memory
+from xinfer.model.llm.transformers.failures import first_line
 from xinfer.model.llm.transformers.options import TransformersOptions
 from xinfer.model.llm.transformers.quantization import bitsandbytes_config
+from xinfer.model.torch_device import choose_device, choose_place, is_no_memory
 from xinfer.types.model import LoraAdapter
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,8 @@ class HfModel:
             Unavailable: there is no memory for it.
         """
         self.path = path
-        self.device = _device(options.device)
+        place = choose_place(options.device, options.torch_dtype)
+        self.device, self.dtype = torch.device(place.device), place.dtype
         torch.set_num_threads(options.threads)
         transformers.logging.disable_progress_bar()
         self.config = _read(
@@ -54,7 +56,6 @@ class HfModel:
             path,
             "configuration",
         )
-        self.dtype = _dtype(options.torch_dtype, self.device)
         self.model = self._load(options, code)
         self.model.requires_grad_(False)
         self.model.eval()
@@ -213,21 +214,13 @@ def _is_about_attention(error: Exception) -> bool:
     return "attn_implementation" in text or "flashattention" in text or "flash_attn" in text
 
 
-def _device(name: str) -> torch.device:
-    if name != "auto":
-        return _named_device(name, "device")
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
 def _device_map(given: str | dict[str, int | str]) -> str | dict[str, int | str]:
     """As it was given, its devices checked."""
     if given in _PLANS:
         return given
     if isinstance(given, str):
         try:
-            _named_device(given, "device_map")
+            choose_device(given, param="device_map")
         except InvalidRequest as error:
             plans = ", ".join(_PLANS)
             raise InvalidRequest(
@@ -237,27 +230,9 @@ def _device_map(given: str | dict[str, int | str]) -> str | dict[str, int | str]
             ) from error
     else:
         for device in {*given.values()} - {"disk"}:
-            _named_device(f"cuda:{device}" if isinstance(device, int) else device, "device_map")
+            name = f"cuda:{device}" if isinstance(device, int) else device
+            choose_device(name, param="device_map")
     return given
-
-
-def _named_device(name: str, option: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InvalidRequest(
-            f"There is no device {name!r} here for PyTorch {torch.__version__}: "
-            f"{first_line(error)}",
-            param=option,
-        ) from error
-    return device
-
-
-def _dtype(name: str, device: torch.device) -> Any:
-    if name == "auto":
-        return torch.float32 if device.type == "cpu" else "auto"
-    return getattr(torch, name)
 
 
 def _generation_config(path: Path) -> dict[str, Any]:

@@ -163,11 +163,10 @@ def test_prompts_and_lengths_of_vectors_are_those_of_the_models_files(tmp_path: 
     assert raised.value.param == "max_tokens"
 
 
-def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+def test_a_device_that_is_not_there_is_named() -> None:
     with (
-        pytest.raises(InvalidRequest, match="finds no device cuda here") as raised,
-        opened(PATH, "embedding", device="cuda"),
+        pytest.raises(InvalidRequest, match="There is no device 'mps' here") as raised,
+        opened(PATH, "embedding", device="mps"),
     ):
         pass
     assert raised.value.param == "device"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib.machinery import ModuleSpec
-from pathlib import Path
 
 import pytest
 
@@ -54,25 +52,6 @@ def test_what_is_not_installed_is_said_to_be(monkeypatch: pytest.MonkeyPatch, ki
     assert support.reason == "torch is not installed"
     assert support.extra == kind
     assert SentenceTransformersEngine.accelerators() is None
-
-
-@pytest.mark.parametrize(
-    ("version", "kinds"),
-    [
-        ("cuda: Optional[str] = None\nhip: Optional[str] = None\n", set()),
-        ("cuda: Optional[str] = '12.8'\nhip: Optional[str] = None\n", {"cuda"}),
-        ("cuda = None\nhip = '6.4.43482'\n", {"rocm"}),
-    ],
-)
-def test_accelerators_are_those_that_pytorch_was_built_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, kinds: set[str]
-) -> None:
-    (tmp_path / "version.py").write_text(version)
-    found = ModuleSpec("torch", None, origin=str(tmp_path / "__init__.py"))
-    module = "xinfer.model.encode.sentence_transformers.device"
-    monkeypatch.setattr(f"{module}.find_spec", lambda name: found)
-    monkeypatch.setattr(f"{module}.sys.platform", "linux")
-    assert SentenceTransformersEngine.accelerators() == kinds
 
 
 def test_asking_loads_none_of_its_libraries() -> None:

@@ -1,4 +1,4 @@
-"""What the engine asks of a model that speaks."""
+"""What an engine asks of a model that speaks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 class Speaker(Protocol):
     """A loaded model. Called from one thread at a time."""
 
+    device: str
+    """Where it is computed: cpu, cuda, …"""
     sample_rate: int
     longest: int
     """Characters that it speaks at once."""

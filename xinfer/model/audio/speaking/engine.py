@@ -1,0 +1,133 @@
+"""Text to speech on any library: a sentence at a time, each a sound as soon as it is made."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xinfer.errors import Cancelled, InvalidRequest
+from xinfer.model.audio.engine import AudioEngine, Options
+from xinfer.model.audio.speaking.sentences import sentences
+from xinfer.model.audio.speaking.speaker import Speaker
+from xinfer.model.audio.speaking.tempo import FASTEST, SLOWEST, with_tempo
+from xinfer.model.work_engine import Report
+from xinfer.types.event import Usage
+from xinfer.types.model import Abilities, Loaded, ModelSpec, Progress
+from xinfer.types.product import Advance, Sound
+from xinfer.types.request import SpeechRequest, WorkRequest
+
+MAX_TEXT = 20_000
+"""Characters."""
+
+
+class SpeakingEngine(AudioEngine[Options]):
+    """One request at a time: models keep what they are told of speed and chance."""
+
+    def __init__(self, spec: ModelSpec, options: Options) -> None:
+        super().__init__(spec, options)
+        self._speaker: Speaker | None = None
+
+    def load(self, progress: Callable[[Progress], None]) -> Loaded:
+        progress(Progress(0.1, "loading"))
+        speaker = self._speaker = self._load_speaker()
+        progress(Progress(1.0, "loading"))
+        return Loaded(
+            context_length=MAX_TEXT,
+            concurrency=1,
+            abilities=Abilities(cancel="step", tasks=frozenset({"text2audio"})),
+            backend=speaker.device,
+            details={
+                "voices": list(speaker.voices),
+                "sample_rate": speaker.sample_rate,
+                **self._details(),
+            },
+        )
+
+    @abstractmethod
+    def _load_speaker(self) -> Speaker:
+        """As `Engine.load`."""
+
+    @abstractmethod
+    def _details(self) -> dict[str, object]:
+        """Additional facts of the loaded model."""
+
+    def check(self, request: WorkRequest) -> None:
+        if not isinstance(request, SpeechRequest):
+            raise InvalidRequest(
+                "This model speaks; the request is for one that draws or writes speech down.",
+                param="model",
+            )
+        speaker = self._speaker
+        voices = speaker.voices if speaker is not None else ()
+        if request.voice and request.voice not in voices:
+            raise InvalidRequest(
+                f"`voice`: the model has no voice {request.voice[:50]!r}. "
+                + (
+                    f"It has: {', '.join(voices)}."
+                    if voices
+                    else "It has one voice, without a name: leave `voice` empty."
+                ),
+                param="voice",
+            )
+        if request.reference is not None or request.reference_text:
+            raise InvalidRequest(
+                "This model does not clone voices: leave prompt_speech, prompt_latent and "
+                "prompt_text out.",
+                param="prompt_speech",
+            )
+        if request.instructions:
+            raise InvalidRequest(
+                "This model takes no instructions on how to speak: leave `instructions` out.",
+                param="instructions",
+            )
+        if not SLOWEST <= request.speed <= FASTEST:
+            raise InvalidRequest(
+                f"`speed`: {request.speed:g} is not between {SLOWEST} and {FASTEST:g}.",
+                param="speed",
+            )
+        if not request.text.strip() or len(request.text) > MAX_TEXT:
+            raise InvalidRequest(
+                f"`input`: expected text of 1 to {MAX_TEXT} characters.", param="input"
+            )
+
+    def _work(self, request: WorkRequest, told: Report) -> Usage:
+        assert isinstance(request, SpeechRequest)
+        speaker = self._speaker
+        if speaker is None:
+            raise Cancelled("The model was unloaded.")
+        self._speak(speaker, request, told)
+        return Usage(len(request.text))
+
+    def _speak(self, speaker: Speaker, request: SpeechRequest, told: Report) -> None:
+        pieces = sentences(request.text, longest=speaker.longest)
+        voice = request.voice or (speaker.voices[0] if speaker.voices else "")
+        own = request.speed if speaker.own_speed else 1.0
+        said = False
+        for number, piece in enumerate(pieces):
+            still_wanted = partial(told, Advance(number, len(pieces)))
+            still_wanted()
+            samples = to_samples(speaker.speak(piece, voice, own, still_wanted))
+            said = said or len(samples) > 0
+            if not speaker.own_speed:
+                samples = with_tempo(samples, speaker.sample_rate, request.speed)
+            if len(samples):
+                told(Sound(samples.astype("<i2").tobytes(), speaker.sample_rate))
+        if not said:
+            raise InvalidRequest(
+                "`input`: there is nothing in this text that the model can say: it knows none of "
+                "its characters.",
+                param="input",
+            )
+
+    def _release(self) -> None:
+        self._speaker = None
+
+
+def to_samples(sound: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Of 16 bits; what is beyond -1 and 1 is cut off."""
+    whole = np.nan_to_num(sound) * 32767
+    return np.clip(np.rint(whole), -32768, 32767).astype(np.int16)
