@@ -123,3 +123,96 @@ def make_speecht5(path: Path) -> Path:
         embedding = np.random.default_rng(seed).standard_normal(8).astype(np.float32)
         np.save(path / "voices" / f"{voice}.npy", embedding)
     return path
+
+
+PRESETS = ("v2/en_speaker_1", "v2/de_speaker_0")
+"""Of Bark, as they are told: English ones first."""
+
+
+def make_bark(path: Path) -> Path:
+    """A Bark model with two voices, some 200 kB; a quarter of a second of sound at most."""
+    import torch
+    from transformers import BarkConfig, BarkModel, BertTokenizer, EncodecConfig
+
+    path.mkdir(parents=True)
+    torch.manual_seed(0)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *".,?!'", *letters]
+    words += [f"##{one}" for one in letters]
+    meanings, codes = 20, 8  # tokens of each kind
+    sizes: dict[str, float] = {
+        "num_layers": 1,
+        "num_heads": 2,
+        "hidden_size": 16,
+        "block_size": 128,
+    }
+    sizes["initializer_range"] = 0.5  # so that what it says depends on what it is given
+    config = BarkConfig(
+        semantic_config={**sizes, "input_vocab_size": 100, "output_vocab_size": 24},
+        coarse_acoustics_config={**sizes, "input_vocab_size": 44, "output_vocab_size": 44},
+        fine_acoustics_config={
+            **sizes,
+            "input_vocab_size": codes + 1,
+            "output_vocab_size": codes,
+            "n_codes_total": 4,
+        },
+        codec_config=EncodecConfig(
+            sampling_rate=RATE,
+            hidden_size=8,
+            num_filters=4,
+            upsampling_ratios=[8, 8],
+            num_lstm_layers=1,
+            codebook_size=codes,
+        ).to_dict(),
+    )
+    model = BarkModel(config)
+    with torch.no_grad():  # loud enough to be more than rounding
+        for layer in model.codec_model.quantizer.layers:
+            layer.codebook.embed.normal_(0, 3)
+    model.save_pretrained(path)
+    chances = {
+        "semantic_config": {
+            "do_sample": True,
+            "eos_token_id": meanings,
+            "max_input_semantic_length": 64,
+            "max_new_tokens": 20,
+            "semantic_infer_token": 99,
+            "semantic_vocab_size": meanings,
+            "text_encoding_offset": 24,
+            "text_pad_token": 98,
+        },
+        "coarse_acoustics_config": {
+            "do_sample": True,
+            "coarse_infer_token": 41,
+            "coarse_semantic_pad_token": 40,
+            "max_coarse_history": 24,
+            "max_coarse_input_length": 32,
+            "sliding_window_len": 12,
+        },
+        "fine_acoustics_config": {
+            "max_fine_history_length": 16,
+            "max_fine_input_length": 32,
+            "n_fine_codebooks": 4,
+            "temperature": 0.5,
+        },
+        "sample_rate": RATE,
+        "codebook_size": codes,
+    }
+    (path / "generation_config.json").write_text(json.dumps(chances))
+    (path / "vocab.txt").write_text("\n".join(words))
+    BertTokenizer(str(path / "vocab.txt")).save_pretrained(path)
+    listed: dict[str, object] = {"repo_or_path": "suno/bark"}
+    folder = path / "speaker_embeddings" / "v2"
+    folder.mkdir(parents=True)
+    for seed, name in enumerate(reversed(PRESETS)):
+        random = np.random.default_rng(seed)
+        parts = {
+            "semantic_prompt": random.integers(0, meanings, 16),
+            "coarse_prompt": random.integers(0, codes, (2, 24)),
+            "fine_prompt": random.integers(0, codes, (4, 24)),
+        }
+        for part, tokens in parts.items():
+            np.save(path / "speaker_embeddings" / f"{name}_{part}.npy", tokens)
+        listed[name] = {part: f"speaker_embeddings/{name}_{part}.npy" for part in parts}
+    (path / "speaker_embeddings_path.json").write_text(json.dumps(listed))
+    return path

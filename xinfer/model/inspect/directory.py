@@ -35,6 +35,8 @@ from xinfer.model.inspect.weights import Weights, find_weights
 from xinfer.types.model import EncodeSpec, ModelSpec
 
 _CONFIG, _MISTRAL = "config.json", "params.json"
+_VOICES = {"BarkModel": ("speaker_embeddings/",), "SpeechT5ForTextToSpeech": ("voices/",)}
+"""Folders with the voices of models that speak."""
 
 
 def inspect_directory(files: Listing, *, name: str) -> ModelSpec:
@@ -62,6 +64,7 @@ def inspect_directory(files: Listing, *, name: str) -> ModelSpec:
     tokenizer = files.json(f"{folder}tokenizer_config.json")
     names = _weights_of_modules(files, modules, weights)
     head = architecture(config)
+    folders = [*(one.folder for one in modules if one.folder), *_VOICES.get(head, ())]
     dimensions, encode = _encode(kind, config, head, modules, files)
     return ModelSpec(
         name=name,
@@ -77,7 +80,7 @@ def inspect_directory(files: Listing, *, name: str) -> ModelSpec:
         abilities=_abilities(kind, config, tokenizer, files),
         languages=_languages(card),
         size_bytes=sum(files.size(one) for one in names),
-        files=tuple(needed_files(files, names, [one.folder for one in modules if one.folder])),
+        files=tuple(needed_files(files, names, folders)),
         architecture=head,
         shape=config_shape(config, weights.tensors, sense_bytes(weights.tensors)),
         encode=encode,

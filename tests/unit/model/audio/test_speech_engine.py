@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,26 +12,37 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("av")
 
-from tests.support.speech_models import RATE, VOICES, make_speecht5, make_vits
+from tests.support.speech_models import (
+    PRESETS,
+    RATE,
+    VOICES,
+    make_bark,
+    make_speecht5,
+    make_vits,
+)
 from xinfer.errors import Cancelled, InvalidRequest
 from xinfer.model.audio.speech.engine import SpeechEngine
 from xinfer.model.audio.speech.options import SpeechOptions
 from xinfer.model.inspect.model import inspect_path
-from xinfer.types.model import Loaded
+from xinfer.types.model import Loaded, ModelSpec
 from xinfer.types.product import Advance, Product, Sound
 from xinfer.types.request import Media, SpeechRequest, TranscribeRequest
 
 # Transformers' own VITS is made with it.
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
 
+PARTS = ("semantic_prompt", "coarse_prompt", "fine_prompt")
 TEXT = "A sentence of words. And one more of them, no?"
 
 
 class Model:
     """A loaded engine and what it makes."""
 
-    def __init__(self, path: Path) -> None:
-        self.engine = SpeechEngine(inspect_path(str(path)), SpeechOptions(n_threads=1))
+    def __init__(self, path: Path, **options: float) -> None:
+        self.engine = SpeechEngine(
+            inspect_path(str(path)),
+            SpeechOptions(n_threads=1, **options),  # type: ignore[arg-type]
+        )
         self.loaded: Loaded = self.engine.load(lambda _: None)
 
     def sounds(self, text: str = TEXT, **more: object) -> list[np.ndarray]:
@@ -54,6 +66,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Model
         "vits": Model(make_vits(path / "vits")),
         "voices": Model(make_vits(path / "voices", speakers=3)),
         "speecht5": Model(make_speecht5(path / "speecht5")),
+        "bark": Model(make_bark(path / "bark")),
     }
     yield made
     for model in made.values():
@@ -64,13 +77,13 @@ def length(sounds: list[np.ndarray]) -> int:
     return sum(map(len, sounds))
 
 
-@pytest.mark.parametrize("name", ["vits", "voices", "speecht5"])
+@pytest.mark.parametrize("name", ["vits", "voices", "speecht5", "bark"])
 def test_each_sentence_is_a_sound_as_soon_as_it_is_made(
     models: dict[str, Model], name: str
 ) -> None:
     sounds = models[name].sounds()
     assert len(sounds) == 2
-    assert all(len(one) > 1000 and one.any() for one in sounds)
+    assert all(one.any() for one in sounds)
 
 
 @pytest.mark.parametrize("name", ["vits", "speecht5"])
@@ -83,16 +96,19 @@ def test_twice_as_fast_takes_about_half_the_time(models: dict[str, Model], name:
         )
 
 
+@pytest.mark.parametrize("name", ["vits", "bark"])
 def test_the_same_request_sounds_the_same_and_another_seed_otherwise(
-    models: dict[str, Model],
+    models: dict[str, Model], name: str
 ) -> None:
-    first, again = models["vits"].sounds(), models["vits"].sounds()
+    first, again = models[name].sounds(), models[name].sounds()
     assert all(np.array_equal(one, two) for one, two in zip(first, again, strict=True))
-    other = models["vits"].sounds(seed=7)
+    other = models[name].sounds(seed=7)
     assert length(other) != length(first) or not np.array_equal(other[0], first[0])
 
 
-@pytest.mark.parametrize(("name", "voices"), [("voices", ("0", "1", "2")), ("speecht5", VOICES)])
+@pytest.mark.parametrize(
+    ("name", "voices"), [("voices", ("0", "1", "2")), ("speecht5", VOICES), ("bark", PRESETS)]
+)
 def test_voices_are_told_differ_and_the_first_is_the_default(
     models: dict[str, Model], name: str, voices: tuple[str, ...]
 ) -> None:
@@ -146,20 +162,27 @@ def test_a_cancel_ends_it_behind_the_sentence_that_is_spoken(models: dict[str, M
     assert sum(isinstance(one, Sound) for one in made) == 1
 
 
-def test_speecht5_ends_in_the_midst_of_a_sentence(models: dict[str, Model]) -> None:
-    looks = 0
+@pytest.mark.parametrize("name", ["speecht5", "bark"])
+def test_a_cancel_ends_it_at_any_step_of_a_sentence(models: dict[str, Model], name: str) -> None:
+    request = SpeechRequest(text="word " * 12)
+    made: list[Product] = []
+    models[name].engine.work(request, made.append)
+    steps = sum(isinstance(one, Advance) for one in made)
+    assert steps > 20
+    for last in (2, steps // 3, steps // 2, steps):
+        looks = 0
 
-    def report(product: Product) -> None:
-        nonlocal looks
-        assert isinstance(product, Advance)
-        looks += 1
-        if looks == 20:
-            raise Cancelled("gone")
+        def report(product: Product, last: int = last) -> None:
+            nonlocal looks
+            assert isinstance(product, Advance)
+            looks += 1
+            if looks == last:
+                raise Cancelled("gone")
 
-    with pytest.raises(Cancelled):
-        models["speecht5"].engine.work(SpeechRequest(text="word " * 60), report)
-    assert looks == 20
-    assert models["speecht5"].sounds("go on.")
+        with pytest.raises(Cancelled):
+            models[name].engine.work(request, report)
+        assert looks == last
+    assert models[name].sounds("go on.")
 
 
 def test_speecht5_says_what_it_lacks(tmp_path: Path) -> None:
@@ -175,3 +198,94 @@ def test_speecht5_says_what_it_lacks(tmp_path: Path) -> None:
     elsewhere = SpeechOptions(n_threads=1, vocoder=str(tmp_path))
     with pytest.raises(InvalidRequest, match="vocoder"):
         SpeechEngine(inspect_path(str(path)), elsewhere).load(lambda _: None)
+
+
+class TestBark:
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        return make_bark(tmp_path / "bark")
+
+    def test_its_chances_are_options(self, path: Path) -> None:
+        model = Model(path, text_temperature=0, waveform_temperature=0)
+        greedy, again = model.sounds(seed=1), model.sounds(seed=2)
+        # What is left to chance is the finest codes: the length is that of the tokens before.
+        assert list(map(len, greedy)) == list(map(len, again))
+        ends = Model(path, min_eos_p=1e-9)
+        assert length(ends.sounds()) < length(greedy)
+
+    def test_a_model_without_presets_speaks_in_a_voice_by_chance(self, path: Path) -> None:
+        (path / "speaker_embeddings_path.json").unlink()
+        model = Model(path)
+        assert model.loaded.details["voices"] == []
+        assert model.sounds()
+
+    def test_presets_that_are_not_whole_are_not_told(self, path: Path) -> None:
+        (path / "speaker_embeddings" / f"{PRESETS[0]}_fine_prompt.npy").unlink()
+        assert Model(path).loaded.details["voices"] == [PRESETS[1]]
+
+    @pytest.mark.parametrize(
+        ("damaged", "reason"),
+        [
+            (b"no array", "Cannot read"),
+            (np.zeros(4, np.int64), "2 dimensions"),
+            (np.zeros((4, 4), np.float32), "whole numbers"),
+            (np.full((4, 4), 8, np.int64), "from 0 to 7"),
+        ],
+    )
+    def test_a_damaged_preset_fails_those_who_ask_for_it(
+        self, path: Path, damaged: bytes | np.ndarray, reason: str
+    ) -> None:
+        file = path / "speaker_embeddings" / f"{PRESETS[0]}_fine_prompt.npy"
+        if isinstance(damaged, bytes):
+            file.write_bytes(damaged)
+        else:
+            np.save(file, damaged)
+        model = Model(path)
+        refusal = model.refusal(voice=PRESETS[0])
+        assert reason in refusal.message
+        assert refusal.param == "voice"
+        assert model.sounds(voice=PRESETS[1])
+
+    @pytest.mark.parametrize(
+        ("index", "reason"),
+        [
+            ("[", "Cannot read the list of voices"),
+            ('{"v": {"semantic_prompt": "a.npy"}}', "Cannot read the list of voices"),
+            (json.dumps({"v": dict.fromkeys(PARTS, "../../../etc/passwd")}), "outside of the"),
+            (json.dumps({"v": dict.fromkeys(PARTS, "/etc/passwd")}), "outside of the"),
+        ],
+    )
+    def test_a_list_of_presets_that_cannot_be_is_refused(
+        self, path: Path, index: str, reason: str
+    ) -> None:
+        (path / "speaker_embeddings_path.json").write_text(index)
+        with pytest.raises(InvalidRequest, match=reason):
+            Model(path)
+
+    def test_without_what_says_how_to_generate_it_is_refused(self, path: Path) -> None:
+        (path / "generation_config.json").unlink()
+        with pytest.raises(InvalidRequest, match=r"generation_config\.json"):
+            Model(path)
+
+    def test_a_part_with_more_tokens_than_it_reads_is_refused(
+        self, models: dict[str, Model]
+    ) -> None:
+        assert "64 at once" in models["bark"].refusal("a" * 70).message
+
+    def test_its_voices_are_among_the_files_that_are_needed(self, path: Path) -> None:
+        files = inspect_path(str(path)).files
+        assert f"speaker_embeddings/{PRESETS[0]}_coarse_prompt.npy" in files
+
+    def test_memory_is_said_to_be_more_than_the_weights(self) -> None:
+        spec = ModelSpec(
+            name="b",
+            type="audio",
+            format="pytorch",
+            architecture="BarkModel",
+            abilities=("text2audio",),
+            size_bytes=4_000_000_000,
+        )
+        assert SpeechEngine.support(spec).ok
+        memory = SpeechEngine.estimate(spec, SpeechOptions())
+        assert memory.weights == 4_000_000_000
+        assert memory.overhead >= 400_000_000

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from xinfer.model.audio.speaking.engine import SpeakingEngine
 from xinfer.model.audio.speaking.speaker import Speaker
 from xinfer.model.audio.speech.options import SpeechOptions
@@ -12,10 +14,12 @@ from xinfer.model.work_engine import Report
 from xinfer.types.model import Memory, ModelSpec
 from xinfer.types.request import SpeechRequest
 
-VITS, SPEECHT5 = "VitsModel", "SpeechT5ForTextToSpeech"
+VITS, SPEECHT5, BARK = "VitsModel", "SpeechT5ForTextToSpeech", "BarkModel"
 _LESS = "Launch the model in another torch_dtype, or on another device."
 _TOKENS = 500
 """Of a sentence, for the estimate."""
+_BARK_SHARE = 10
+"""Of Bark's weights, what its caches and the attention of its 1024 positions come to at most."""
 
 
 class SpeechEngine(SpeakingEngine[SpeechOptions]):
@@ -30,9 +34,9 @@ class SpeechEngine(SpeakingEngine[SpeechOptions]):
             return "it runs audio models that speak only"
         if spec.format not in ("", "pytorch"):
             return "it runs models in Hugging Face's format (pytorch) only"
-        if spec.architecture not in (VITS, SPEECHT5):
+        if spec.architecture not in (VITS, SPEECHT5, BARK):
             known = spec.architecture or spec.family or "this model"
-            return f"it runs VITS, MMS and SpeechT5, not {known}"
+            return f"it runs VITS, MMS, SpeechT5 and Bark, not {known}"
         return ""
 
     @classmethod
@@ -45,12 +49,20 @@ class SpeechEngine(SpeakingEngine[SpeechOptions]):
 
     @classmethod
     def estimate(cls, spec: ModelSpec, options: SpeechOptions) -> Memory:
-        return estimate_on_torch(
+        memory = estimate_on_torch(
             spec,
             _TOKENS,
             device=options.device,
             dtype=options.torch_dtype,
             accelerated=bool(cls.accelerators()),
+        )
+        if spec.architecture != BARK:
+            return memory
+        buffers = memory.weights // _BARK_SHARE
+        return msgspec.structs.replace(
+            memory,
+            overhead=memory.overhead + buffers,
+            accelerator_overhead=memory.accelerator_overhead + buffers,
         )
 
     def _load_speaker(self) -> Speaker:
@@ -67,6 +79,10 @@ class SpeechEngine(SpeakingEngine[SpeechOptions]):
             from xinfer.model.audio.speech.speecht5 import SpeechT5Speaker
 
             return SpeechT5Speaker(path, place, vocoder=options.vocoder, voices=options.voices)
+        if self._spec.architecture == BARK:
+            from xinfer.model.audio.speech.bark import BarkSpeaker
+
+            return BarkSpeaker(path, place, options)
         from xinfer.model.audio.speech.vits import VitsSpeaker
 
         return VitsSpeaker(path, place)
