@@ -157,6 +157,31 @@ class TestOpenai:
             sdk.audio.speech.create(model=SPEAKS, voice="alloy", input=TEXT)
 
 
+def test_a_voice_of_piper_is_launched_by_its_file(
+    server: Server, sdk: openai.OpenAI, tmp_path: Path
+) -> None:
+    pytest.importorskip("piper")
+    pytest.importorskip("onnx")
+    from tests.support import piper_voices
+
+    path = piper_voices.make_piper(
+        tmp_path / "hums.onnx", phoneme_type="text", phoneme_id_map=piper_voices.LETTERS
+    )
+    uid = server.launch(str(path), model_type="audio", n_threads=1)
+    try:
+        made = sdk.audio.speech.create(
+            model=uid, voice="", input="go on", response_format="wav", speed=2
+        )
+        with pytest.raises(openai.BadRequestError, match="one voice, without a name"):
+            sdk.audio.speech.create(model=uid, voice="alloy", input="go on")
+    finally:
+        server.terminate(uid)
+    with wave.open(io.BytesIO(made.content)) as file:
+        assert file.getframerate() == piper_voices.RATE
+        # Of each letter two numbers, and three around them.
+        assert file.getnframes() == (2 * 5 + 3) * piper_voices.STEP // 2
+
+
 class TestXinference:
     def test_transcriptions_and_translations(self, client: Any) -> None:
         handle = client.get_model(HEARS)

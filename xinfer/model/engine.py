@@ -35,6 +35,7 @@ BUILTIN: dict[str, str] = {
         "xinfer.model.encode.sentence_transformers.engine:SentenceTransformersEngine"
     ),
     "vllm-pooling": "xinfer.model.encode.vllm.engine:VllmPoolingEngine",
+    "piper": "xinfer.model.audio.piper.engine:PiperEngine",
     "faster-whisper": "xinfer.model.audio.faster_whisper.engine:FasterWhisperEngine",
     "transformers-speech": "xinfer.model.audio.speech.engine:SpeechEngine",
     "transformers-whisper": "xinfer.model.audio.whisper.engine:WhisperEngine",

@@ -41,6 +41,7 @@ LIBRARIES = (
     Library(("diffusers",), "image", ("diffusers",)),
     Library(("av",), "audio", ("transformers-whisper", "transformers-speech")),
     Library(("faster-whisper",), "audio", ("faster-whisper",)),
+    Library(("piper-tts",), "piper", ("piper",)),
 )
 _COMPILED = {"xllamacpp": "xllamacpp", "llama-cpp-python": "llama_cpp"}
 """Modules that need libraries of the system, and are quick to load."""

@@ -27,6 +27,8 @@ from xinfer.types.deployment import LaunchSpec
 from xinfer.types.model import ModelSpec, Source
 
 UNREACHABLE = "hub_unreachable"
+VOICES = "piper"
+"""Family of models of which several may lie together."""
 _SHOWN = 5
 
 
@@ -50,7 +52,7 @@ def find_forms(spec: LaunchSpec, around: Surroundings) -> Forms:
     if spec.model_path is not None:
         return _at_model_path(spec, spec.model_path, named)
     if isinstance(named, PathName):
-        return Forms(spec, inspect_variants(named.path, param="model_name"))
+        return Forms(spec, _one_voice(inspect_variants(named.path, param="model_name")))
     if isinstance(named, RepositoryName):
         if hub is not None and named.hub not in (None, hub):
             raise InvalidRequest(
@@ -59,7 +61,8 @@ def find_forms(spec: LaunchSpec, around: Surroundings) -> Forms:
                 param="download_hub",
             )
         spec = with_tag(spec, named.tag)
-        return Forms(spec, _of_repository(spec, named, named.hub or hub, around.hubs))
+        found = _of_repository(spec, named, named.hub or hub, around.hubs)
+        return Forms(spec, _one_voice(found))
     return _of_catalogue(spec, named, hub, around)
 
 
@@ -113,7 +116,8 @@ def _at_model_path(spec: LaunchSpec, path: str, named: ModelName) -> Forms:
             param="model_path",
         )
     name = named.name if isinstance(named, CatalogueName) else spec.model_name
-    models = [msgspec.structs.replace(model, name=name) for model in inspect_variants(path)]
+    found = _one_voice(inspect_variants(path), param="model_path")
+    models = [msgspec.structs.replace(model, name=name) for model in found]
     return Forms(with_tag(spec, named.tag), models)
 
 
@@ -139,6 +143,23 @@ def _of_repository(
             f"{named.repo} has no model in a file {named.file}.",
             code="model_not_found",
             param="model_name",
+        )
+    return models
+
+
+def _one_voice(models: list[ModelSpec], *, param: str = "model_name") -> list[ModelSpec]:
+    """The forms of a model, of which voices are none: each is a model of its own.
+
+    Raises:
+        InvalidRequest: there are several; names them.
+    """
+    voices = [one for one in models if one.family == VOICES]
+    if len(voices) > 1:
+        files = ", ".join(one.files[0] for one in voices[:_SHOWN])
+        raise InvalidRequest(
+            f"There are {len(voices)} voices: {files}{', …' if len(voices) > _SHOWN else ''}. "
+            "Name the file of one, behind its directory or repository.",
+            param=param,
         )
     return models
 

@@ -33,6 +33,8 @@ _REPO = re.compile(r"([A-Za-z0-9][\w.-]{0,95}/)?[A-Za-z0-9][\w.-]{0,95}", re.ASC
 _REVISION = re.compile(r"[A-Za-z0-9][\w./-]{0,199}", re.ASCII)
 _TAG = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
 _SIZE = re.compile(r"(\d+(?:[._]\d+)?)b", re.ASCII | re.IGNORECASE)
+_FILES = (".gguf", ".onnx")
+"""Endings of files that are a model each."""
 _EXPECTED = (
     "Expected owner/name, with hf: or ms: before it for one hub alone, "
     ":QUANTIZATION or @REVISION behind it."
@@ -102,7 +104,7 @@ def is_path(name: str) -> bool:
         os.path.isabs(name)
         or name.startswith(("~", "./", "../", ".\\", "..\\"))
         or name in {".", ".."}
-        or name.lower().endswith(".gguf")
+        or name.lower().endswith(_FILES)
     )
 
 
@@ -121,7 +123,7 @@ def short_name(name: str) -> str:
         own = (parsed.file or parsed.repo).rpartition("/")[2]
     else:
         own = os.path.abspath(os.path.expanduser(parsed.path)).rpartition("/")[2]
-    return own[: -len(".gguf")] if own.lower().endswith(".gguf") else own
+    return own.rpartition(".")[0] if own.lower().endswith(_FILES) else own
 
 
 def parse_hub(name: str | None) -> str | None:
@@ -206,7 +208,7 @@ def _page(page: str) -> tuple[str | None, str | None]:
         revision, _, file = rest.partition("/")
         is_whole = bool(file) == (kind != "tree")
         return (revision if is_whole and _REVISION.fullmatch(revision) else None), file or None
-    return ("", page) if page.lower().endswith(".gguf") else (None, None)
+    return ("", page) if page.lower().endswith(_FILES) else (None, None)
 
 
 def _no_repository(name: str) -> InvalidRequest:

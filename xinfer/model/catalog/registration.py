@@ -121,7 +121,7 @@ def check_name(name: str) -> None:
         reason = f"contains {', '.join(map(ascii, wrong[:5]))}"
     elif not 0 < len(name) <= MAX_NAME:
         reason = f"has {len(name)} characters"
-    elif not name[0].isalnum() or name.lower().endswith(".gguf"):
+    elif not name[0].isalnum() or name.lower().endswith((".gguf", ".onnx")):
         reason = f"would be taken for a path: {name!r}"
     else:
         return

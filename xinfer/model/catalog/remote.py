@@ -17,7 +17,8 @@ from xinfer.model.inspect.files import inspect_files
 from xinfer.settings import Settings
 from xinfer.types.model import ModelSpec, Source
 
-GGUF = "ggufv2"
+ONE_OF_MANY = ("ggufv2", "onnx")
+"""Formats of which a repository holds several models, a file each."""
 
 
 class RemoteModels:
@@ -82,8 +83,8 @@ def _forms(files: ModelFiles, source: Source) -> list[ModelSpec]:
 
 
 def _of(model: ModelSpec, source: Source) -> ModelSpec:
-    """A form with the repository that it comes from; of .gguf files, it is some of many."""
-    files = model.files if model.format == GGUF else source.files
+    """A form with the repository that it comes from, of which it may be some files of many."""
+    files = model.files if model.format in ONE_OF_MANY else source.files
     return msgspec.structs.replace(
         model,
         path="",

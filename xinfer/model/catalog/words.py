@@ -44,6 +44,7 @@ _ENGINES = {
     "huggingface": _TRANSFORMERS,
     "faster_whisper": ("faster-whisper",),
     "ctranslate2": ("faster-whisper",),
+    "piper-tts": ("piper",),
     "sentence-transformers": ("sentence_transformers",),
     "flag": ("sentence_transformers",),
     "vllm": ("vllm", "vllm-pooling"),

@@ -6,6 +6,7 @@ from xinfer.model.files import ModelFiles
 from xinfer.model.inspect.directory import inspect_directory
 from xinfer.model.inspect.gguf_model import gguf_variants
 from xinfer.model.inspect.json_files import Listing
+from xinfer.model.inspect.piper import piper_variants
 from xinfer.types.model import ModelSpec
 
 
@@ -23,14 +24,14 @@ def inspect_files(files: ModelFiles, *, name: str) -> list[ModelSpec]:
         NotFound, Unavailable, Forbidden: as of `ModelFiles`.
     """
     listing = Listing(files)
-    variants = gguf_variants(listing, name=name)
+    variants = gguf_variants(listing, name=name) or piper_variants(listing)
     if variants and not _is_directory_model(listing):
         return variants
     return [inspect_directory(listing, name=name), *variants]
 
 
 def _is_directory_model(files: Listing) -> bool:
-    """Whether beside .gguf files there is a model in another format."""
+    """Whether beside models that are a file each there is one in another format."""
     return any(name in files for name in ("config.json", "modules.json", "model_index.json")) and (
         "model_index.json" in files or any(_is_weights(name) for name in files.by_name)
     )

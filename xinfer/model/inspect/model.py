@@ -11,12 +11,15 @@ from xinfer.errors import InvalidRequest, NotFound
 from xinfer.model.files import LocalFiles
 from xinfer.model.inspect.files import inspect_files
 from xinfer.model.inspect.gguf_model import GGUF_FORMAT, describe_gguf
+from xinfer.model.inspect.json_files import Listing
 from xinfer.model.inspect.parts import is_piece, model_name, piece_refusal, read_parts
+from xinfer.model.inspect.piper import ENDING, ONNX_FORMAT, piper_voice
 from xinfer.types.model import ModelSpec
 
 
 def inspect_path(path: str, *, param: str = "model_path") -> ModelSpec:
-    """What lies at `path`: a .gguf file, or a directory with exactly one model in it.
+    """What lies at `path`: a .gguf file, a voice of Piper in .onnx, or a directory with exactly one
+    model in it.
 
     A model split into parts is named by its first one. Symbolic links are resolved.
 
@@ -53,6 +56,8 @@ def inspect_variants(path: str, *, param: str = "model_path") -> list[ModelSpec]
         if is_piece(resolved.name):
             raise piece_refusal(str(resolved))
         # A pipe, say, would be waited for without end.
+        if resolved.suffix == ENDING and resolved.is_file():
+            return [_voice_at(resolved)]
         if resolved.suffix.lower() != ".gguf" or not resolved.is_file():
             raise InvalidRequest(
                 f"{resolved} is not a model: expected a .gguf file, or the directory of a model."
@@ -89,12 +94,22 @@ def _in_directory(directory: Path) -> list[ModelSpec]:
 
 
 def _located(model: ModelSpec, directory: Path) -> ModelSpec:
-    if model.format != GGUF_FORMAT:
+    if model.format not in (GGUF_FORMAT, ONNX_FORMAT):
         return msgspec.structs.replace(model, path=str(directory), hub="local")
     file = directory / model.files[0]
     return msgspec.structs.replace(
         model, name=model_name(file), path=str(file.resolve(strict=True)), hub="local"
     )
+
+
+def _voice_at(graph: Path) -> ModelSpec:
+    if not Path(f"{graph}.json").is_file():
+        raise InvalidRequest(
+            f"A voice of Piper is two files, and {graph.name}.json is not beside {graph}. Copy or "
+            "download it too."
+        )
+    model = piper_voice(Listing(LocalFiles(graph.parent)), graph.name)
+    return _located(model, graph.parent)
 
 
 def _at_file(file: Path) -> ModelSpec:
