@@ -73,8 +73,12 @@ def test_the_command_line_trusts_the_certificate_of_its_own_machine(
     trusted = command("list", "-e", server[0], XINFERENCE_SSL_CERTFILE=certificate.cert)
     assert (trusted.returncode, "echo" in trusted.stdout) == (0, True), trusted.stderr
     stranger = command("list", "-e", server[0])
-    assert stranger.returncode == 1
+    assert (stranger.returncode, stranger.stderr.count("\n")) == (1, 1)
     assert "certificate verify failed" in stranger.stderr
+    assert "Name the certificate that is to be trusted: --ssl-certfile FILE." in stranger.stderr
+    plain = command("list", "-e", server[0].replace("https:", "http:"))
+    assert (plain.returncode, plain.stderr.count("\n")) == (1, 1)
+    assert "If it speaks HTTPS, give its address as https://…" in plain.stderr
     missing = command("list", "-e", server[0], XINFERENCE_SSL_CERTFILE="/no/such.crt")
     assert (missing.returncode, missing.stderr.count("\n")) == (1, 1)
 

@@ -116,14 +116,20 @@ def read_response(call: Call[T], response: httpx.Response) -> T:
 
 def response_error(doing: str, response: httpx.Response) -> APIError:
     """The error that a response with a status of 400 or more means."""
+    status = f"HTTP {response.status_code} {response.reason_phrase}"
     try:
         answer = response.json()
     except ValueError:
         answer = response.text
+        if response.headers.get("Content-Type", "").startswith("text/html"):
+            answer = (
+                f"{response.url} answers with a page ({status}), as a proxy does or a server of "
+                "another kind"
+            )
     detail, code = _explain(answer)
     return APIError(
         doing,
-        detail or f"HTTP {response.status_code} {response.reason_phrase}",
+        detail or status,
         status=response.status_code,
         code=code,
         request_id=response.headers.get("X-Request-Id"),

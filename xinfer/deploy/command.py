@@ -14,6 +14,7 @@ from xinfer.core import logs
 from xinfer.deploy.cluster_token import NoToken
 from xinfer.deploy.config import BadConfig
 from xinfer.deploy.listen import CannotListen, is_loopback
+from xinfer.deploy.variables import without_effect
 from xinfer.errors import XinferError
 from xinfer.settings import LOG_LEVELS, Settings
 
@@ -33,9 +34,26 @@ _FOR_CHILDREN = {
 Serve = Callable[[argparse.Namespace, Settings], int]
 
 
-def make_parser(name: str, description: str) -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """Tells what is wrong with a command line in one line, with the option that comes near."""
+
+    def error(self, message: str) -> NoReturn:
+        _, unknown, word = message.partition("unrecognized arguments: ")
+        if unknown:
+            from difflib import get_close_matches  # costs memory, which a server is to spare
+
+            word = word.split()[0]
+            near = get_close_matches(word, self._option_string_actions, 1)
+            message = f"there is no option or argument {word}"
+            message += f"; did you mean {near[0]}?" if near else "."
+        elif not message.endswith("."):
+            message += "."
+        self.exit(2, f"{self.prog}: {message} See `{self.prog} --help`.\n")
+
+
+def make_parser(name: str, description: str) -> Parser:
     """A parser with the options that every server command has."""
-    parser = argparse.ArgumentParser(prog=name, description=description)
+    parser = Parser(prog=name, description=description)
     parser.add_argument("--log-level", type=str.upper, choices=LOG_LEVELS)
     parser.add_argument("-v", "--version", action="version", version=f"xinfer {__version__}")
     return parser
@@ -105,6 +123,8 @@ def run(parser: argparse.ArgumentParser, argv: list[str], serve: Serve) -> NoRet
     # Children get what they need of it by pipe.
     os.environ.pop("XINFERENCE_CLUSTER_TOKEN", None)
     logs.configure(settings, "launcher")
+    for line in without_effect(os.environ):
+        logger.warning("%s", line)
     files = system.raise_open_files_limit()
     if 0 < files < _MIN_OPEN_FILES:
         sys.exit(

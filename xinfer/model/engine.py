@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from difflib import get_close_matches
 from importlib.metadata import entry_points
 from typing import Any, Protocol, cast, runtime_checkable
 
 import msgspec
 
 from xinfer.errors import InvalidRequest
+from xinfer.types.deployment import LaunchSpec
 from xinfer.types.failure import Failure
 from xinfer.types.model import EngineStats, Loaded, Memory, ModelSpec, Progress
 from xinfer.types.request import Constraint, Media, Sampling
@@ -267,9 +269,11 @@ def parse_options(engine: type[Engine], name: str, options: dict[str, Any]) -> E
     known = kind.__struct_fields__
     unknown = sorted(set(options) - set(known))
     if unknown:
+        near = get_close_matches(unknown[0], [*known, *LaunchSpec.__struct_fields__], 1)
         raise InvalidRequest(
             f"Engine {name} has no option {', '.join(map(repr, unknown))}. "
-            f"Its options: {', '.join(known) or 'none'}.",
+            + (f"Did you mean {near[0]!r}? " if near else "")
+            + f"Its options: {', '.join(known) or 'none'}.",
             param=unknown[0],
         )
     for key, value in options.items():

@@ -43,7 +43,8 @@ def test_a_port_in_use_ends_it_with_what_to_do() -> None:
         (["-p", "http"], "'http' is no number from 0 to 65535"),
         (["--api-workers", "0"], "'0' is no number from 1 to 64"),
         (["--log-level", "loud"], "LOUD"),
-        (["--colour"], "--colour"),
+        (["--colour"], "there is no option or argument --colour."),
+        (["--modle", "m"], "there is no option or argument --modle; did you mean --model?"),
     ],
 )
 def test_a_bad_argument_is_named_with_what_is_expected(
@@ -52,7 +53,11 @@ def test_a_bad_argument_is_named_with_what_is_expected(
     with pytest.raises(SystemExit) as exit_:
         local.run(arguments)
     assert exit_.value.code == 2
-    assert complaint in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert complaint in said
+    assert said.startswith("xinference-local: ")
+    assert said.endswith(" See `xinference-local --help`.\n")
+    assert said.count("\n") == 1
 
 
 def test_a_bad_setting_ends_it_naming_the_variable() -> None:

@@ -97,3 +97,17 @@ def test_a_bad_value_is_refused_by_the_options_name() -> None:
     with pytest.raises(InvalidRequest, match="'size' of engine sized") as caught:
         parse_options(Sized, "sized", {"name": "x", "size": "big"})
     assert caught.value.param == "size"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "near"),
+    [("sise", " Did you mean 'size'?"), ("n_gp", " Did you mean 'n_gpu'?"), ("q", "")],
+)
+def test_an_unknown_option_is_told_with_what_comes_near_of_the_engine_or_the_launch(
+    wrong: str, near: str
+) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        parse_options(Sized, "sized", {wrong: 1})
+    assert refused.value.message == (
+        f"Engine sized has no option {wrong!r}.{near} Its options: size, name."
+    )

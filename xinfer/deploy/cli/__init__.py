@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
 import click
 
 from xinfer import __version__
+from xinfer.deploy.cli.absent import ABSENT, absent
+from xinfer.deploy.cli.usage import WrongUsage, did_you_mean, told_in_one_line
 
 _COMMANDS = {
     "launch": "xinfer.deploy.cli.launch:launch",
@@ -42,12 +45,33 @@ class _LazyGroup(click.Group):
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in ABSENT:
+            return absent(cmd_name)
         if cmd_name not in _COMMANDS:
             return None
         module, attribute = _COMMANDS[cmd_name].split(":")
         command = getattr(import_module(module), attribute)
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            raise WrongUsage(
+                f"There is no command {name!r}.{did_you_mean(name, _COMMANDS)} "
+                "See `xinference --help`."
+            )
+        return super().resolve_command(ctx, args)
+
+    def make_context(self, *args: Any, **more: Any) -> click.Context:
+        with told_in_one_line():
+            return super().make_context(*args, **more)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with told_in_one_line():
+            return super().invoke(ctx)
 
 
 @click.group(

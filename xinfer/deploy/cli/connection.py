@@ -69,11 +69,27 @@ def model_uid_option(function: Callable[..., Any]) -> Callable[..., Any]:
 def explain(error: APIError) -> str:
     """What went wrong and what to do about it."""
     if error.status == 401:
-        return f"{error.detail}\nPass a key with --api-key (-ak) or XINFERENCE_API_KEY."
+        return f"{error.detail} Pass the right one with --api-key (-ak) or XINFERENCE_API_KEY."
     return error.detail
 
 
+def _what_to_do(detail: str) -> str:
+    """About a server that cannot be spoken with, by how that failed."""
+    if "WRONG_VERSION_NUMBER" in detail:
+        return "It speaks HTTP and not HTTPS: give its address as http://…"
+    if "CERTIFICATE_VERIFY_FAILED" in detail:
+        return "Name the certificate that is to be trusted: --ssl-certfile FILE."
+    if "Server disconnected" in detail:
+        return "If it speaks HTTPS, give its address as https://…"
+    return (
+        "Start a server with `xinference-local`, or give the address of a running one with "
+        "--endpoint (-e) or XINFERENCE_ENDPOINT."
+    )
+
+
 def _connect(endpoint: str, api_key: str | None, certificate: str | None) -> Client:
+    # OpenAI's clients take the address with it.
+    endpoint = endpoint.rstrip("/").removesuffix("/v1")
     https = endpoint.lower().startswith("https:")
     transport = _trusting(certificate) if certificate and https else None
     try:
@@ -98,10 +114,7 @@ def _told_in_one_line() -> Iterator[None]:
     try:
         yield
     except APIConnectionError as error:
-        raise click.ClickException(
-            f"{error.detail}. Start a server with `xinference-local`, or give the address of a "
-            "running one with --endpoint (-e) or XINFERENCE_ENDPOINT."
-        ) from error
+        raise click.ClickException(f"{error.detail}. {_what_to_do(error.detail)}") from error
     except APIError as error:
         raise click.ClickException(explain(error)) from error
     except UnsupportedModelError as error:

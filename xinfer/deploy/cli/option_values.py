@@ -37,14 +37,14 @@ def model_size(text: str) -> int | str:
 
 
 def gpu_count(text: str) -> int | str | None:
-    """A number, "auto", or None for `none`.
+    """A number, "auto", or None for `none` (`null`, as it is called over HTTP).
 
     Raises:
         click.BadParameter: it is none of these.
     """
     if text == "auto":
         return text
-    if text.lower() == "none":
+    if text.lower() in ("none", "null"):
         return None
     if _INTEGER.fullmatch(text):
         return int(text)

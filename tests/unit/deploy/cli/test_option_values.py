@@ -53,7 +53,9 @@ def test_sizes(text: str, size: int | str) -> None:
     assert model_size(text) == size
 
 
-@pytest.mark.parametrize(("text", "count"), [("2", 2), ("auto", "auto"), ("none", None)])
+@pytest.mark.parametrize(
+    ("text", "count"), [("2", 2), ("auto", "auto"), ("none", None), ("null", None)]
+)
 def test_gpu_counts(text: str, count: int | str | None) -> None:
     assert gpu_count(text) == count
 
