@@ -89,7 +89,11 @@ _OPTIONS = (
     ),
     click.option("--model-path", "--model_path", "-mp", help="Path on the server of its files."),
     click.option("--download-hub", help="Only this hub: huggingface or modelscope."),
-    click.option("--enable-thinking", is_flag=True, default=None, help="Think before answering."),
+    click.option(
+        "--enable-thinking/--disable-thinking",
+        default=None,
+        help="Whether it thinks before answering where a request does not say so.",
+    ),
     click.option(
         "--enable-virtual-env/--disable-virtual-env",
         default=None,

@@ -16,8 +16,9 @@ _WORDS = {"true": True, "false": False, "none": None}
 
 
 def typed(text: str) -> Any:
-    """The number, truth value, None, or list or object of JSON that `text` spells; else itself."""
-    if text[:1] in ("[", "{"):
+    """The number, truth value, None, or list, object or string of JSON that `text` spells; else
+    itself. So a text that looks like a number is given in quotes of JSON."""
+    if text[:1] in ("[", "{", '"'):
         with suppress(json.JSONDecodeError):
             return json.loads(text)
     if text.lower() in _WORDS:

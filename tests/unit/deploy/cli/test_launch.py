@@ -140,6 +140,22 @@ def test_every_flag_reaches_the_server(ready: Any, xinference: Callable[..., Res
 
 
 @pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ([], {}),
+        (["--enable-thinking"], {"enable_thinking": True}),
+        (["--disable-thinking"], {"enable_thinking": False}),
+    ],
+)
+def test_whether_to_think_is_said_only_where_it_was_asked(
+    ready: Any, xinference: Callable[..., Result], flags: list[str], said: dict[str, bool]
+) -> None:
+    assert xinference("launch", "-n", "m", *flags).exit_code == 0
+    (body,) = ready.bodies(LAUNCH)
+    assert {key: body[key] for key in body if key == "enable_thinking"} == said
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["-n", "m", "--n-ctx"], "Option --n-ctx needs a value"),

@@ -32,7 +32,9 @@ from xinfer.deploy.cli.option_values import (
         ("1.2.3", "1.2.3"),
         ("[1, 2.5]", [1, 2.5]),
         ('{"a": "/b"}', {"a": "/b"}),
+        ('"8"', "8"),
         ("[not json", "[not json"),
+        ('"', '"'),
         ("", ""),
     ],
 )
