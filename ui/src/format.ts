@@ -12,6 +12,15 @@ export function formatTime(seconds: number, language: string): string {
   return format.format(seconds * 1000)
 }
 
+/** Billions of parameters as a person reads them: 7 B, 33 M. */
+export function formatParameters(billions: number | string, language: string): string {
+  const value = Number(formatSize(billions))
+  const format = new Intl.NumberFormat(language, { maximumSignificantDigits: 4 })
+  // Half a billion is called 0.5 B, and not 500 M.
+  if (value >= 0.1) return `${format.format(value)} B`
+  return value >= 0.001 ? `${format.format(value * 1e3)} M` : `${format.format(value * 1e6)} K`
+}
+
 /** A size in billions of parameters as text: 0.5 for `0_5`. */
 export function formatSize(size: number | string): string {
   return String(size).replace('_', '.')
@@ -28,4 +37,20 @@ export function formatDuration(seconds: number, language: string): string {
   const [unit, length] = UNITS_OF_TIME.find(([, one]) => seconds >= 1.5 * one) ?? ['second', 1]
   const style = { style: 'unit', unit, unitDisplay: 'short', maximumFractionDigits: 0 } as const
   return new Intl.NumberFormat(language, style).format(seconds / length)
+}
+
+/** Seconds into a recording: 1:02.5. */
+export function formatClock(seconds: number): string {
+  const tenths = Math.round(seconds * 10)
+  const minutes = Math.floor(tenths / 600)
+  return `${minutes}:${((tenths % 600) / 10).toFixed(1).padStart(4, '0')}`
+}
+
+/** The name of a language of this code, in the language `own`. */
+export function nameOfLanguage(code: string, own: string): string {
+  try {
+    return new Intl.DisplayNames(own, { type: 'language' }).of(code) ?? code
+  } catch {
+    return code // One of a kind that browsers do not know.
+  }
 }

@@ -1,19 +1,38 @@
 import { postJson, request } from './http'
 
-export async function transcribe(
-  body: { model: string; language?: string },
-  audio: Blob,
-  signal: AbortSignal,
-): Promise<string> {
-  const form = new FormData()
-  for (const [name, value] of Object.entries(body)) form.append(name, value)
-  form.append('response_format', 'json')
-  form.append('file', audio, 'audio.wav')
-  const response = await request('v1/audio/transcriptions', { method: 'POST', body: form, signal })
-  const { text } = (await response.json()) as { text: string }
-  return text
+export interface Segment {
+  /** Seconds. */
+  start: number
+  end: number
+  text: string
 }
 
-export async function speak(body: Record<string, unknown>, signal: AbortSignal): Promise<Blob> {
-  return (await postJson('v1/audio/speech', body, signal)).blob()
+export interface Transcript {
+  text: string
+  /** Where times were asked for. */
+  segments?: Segment[]
+}
+
+/** `path` is that of transcriptions, or of translations into English. */
+export async function transcribe(
+  path: string,
+  body: Record<string, string>,
+  audio: File,
+  signal: AbortSignal,
+  id: string,
+): Promise<Transcript> {
+  const form = new FormData()
+  for (const [name, value] of Object.entries(body)) form.append(name, value)
+  form.append('file', audio, audio.name)
+  const headers = { 'X-Request-Id': id }
+  const response = await request(`v1/${path}`, { method: 'POST', body: form, headers, signal })
+  return (await response.json()) as Transcript
+}
+
+export async function speak(
+  body: Record<string, unknown>,
+  signal: AbortSignal,
+  id: string,
+): Promise<Blob> {
+  return (await postJson('v1/audio/speech', body, signal, id)).blob()
 }

@@ -41,8 +41,14 @@ export async function getJson<T>(path: string, signal?: AbortSignal): Promise<T>
   return (await response.json()) as T
 }
 
-export function postJson(path: string, body: unknown, signal?: AbortSignal): Promise<Response> {
-  return sendJson('POST', path, body, signal)
+/** `id` is the name that the request is to have on the server. */
+export function postJson(
+  path: string,
+  body: unknown,
+  signal?: AbortSignal,
+  id?: string,
+): Promise<Response> {
+  return sendJson('POST', path, body, signal, id)
 }
 
 export function sendJson(
@@ -50,10 +56,11 @@ export function sendJson(
   path: string,
   body: unknown,
   signal?: AbortSignal,
+  id?: string,
 ): Promise<Response> {
   return request(path, {
     method,
-    headers: { 'Content-Type': 'application/json' },
+    headers: { 'Content-Type': 'application/json', ...(id ? { 'X-Request-Id': id } : {}) },
     body: JSON.stringify(body),
     signal,
   })

@@ -39,6 +39,15 @@ export interface Instance {
   replica_statuses: ReplicaStatus[]
 }
 
+/** What an engine says of the model that it has loaded; each says what it has. */
+export interface EngineDetails {
+  /** Width and height of a picture where a request does not say. */
+  size?: [number, number]
+  schedulers?: string[]
+  languages?: string[]
+  voices?: string[]
+}
+
 export interface Replica extends ReplicaStatus {
   pid: number | null
   restarts: number
@@ -96,6 +105,11 @@ const instancePath = (uid: string) => `v1/models/${encodeURIComponent(uid)}`
 
 export function listInstances(signal?: AbortSignal): Promise<Instance[]> {
   return getJson('v1/models/instances', signal)
+}
+
+export async function getEngineDetails(uid: string, signal?: AbortSignal): Promise<EngineDetails> {
+  const model = await getJson<{ engine_details: EngineDetails }>(instancePath(uid), signal)
+  return model.engine_details
 }
 
 export function getProgress(uid: string, signal?: AbortSignal): Promise<Progress> {

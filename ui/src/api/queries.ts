@@ -1,12 +1,22 @@
 import { QueryClient, keepPreviousData, useQuery } from '@tanstack/react-query'
+import { useEffect, useState } from 'react'
 
 import { askEngines, listCatalogue, listEngines } from './catalogue'
 import { getCluster, listEvents } from './cluster'
-import { getLogs, getProgress, listInstances, listReplicas, previewLaunch } from './instances'
+import {
+  getEngineDetails,
+  getLogs,
+  getProgress,
+  listInstances,
+  listReplicas,
+  previewLaunch,
+} from './instances'
 import type { Instance, LaunchRequest, Status } from './instances'
+import { getRequestProgress } from './progress'
 
 const SETTLING_MS = 1_000
 const SETTLED_MS = 5_000
+const WORKING_MS = 500
 
 export function createQueryClient(): QueryClient {
   // The server may well run on a machine without a network: ask it even when "offline".
@@ -48,6 +58,32 @@ export function useProgress(uid: string) {
     queryKey: ['progress', uid],
     queryFn: ({ signal }) => getProgress(uid, signal),
     refetchInterval: SETTLING_MS,
+  })
+}
+
+/** How far the request `id` is, from 0 to 1; 0 while nobody knows. */
+export function useRequestProgress(id: string): number {
+  // Just after it was sent the server may not know of it, and many are done before it is asked.
+  const [asked, setAsked] = useState(false)
+  useEffect(() => {
+    const timer = setTimeout(() => setAsked(true), WORKING_MS)
+    return () => clearTimeout(timer)
+  }, [])
+  const { data } = useQuery({
+    queryKey: ['request progress', id],
+    queryFn: ({ signal }) => getRequestProgress(id, signal),
+    enabled: asked,
+    refetchInterval: WORKING_MS,
+  })
+  return data ?? 0
+}
+
+export function useEngineDetails(instance: Instance) {
+  return useQuery({
+    // A model of the same uid may be another one after a while.
+    queryKey: ['engine details', instance.model_uid, instance.instance_created_ts],
+    queryFn: ({ signal }) => getEngineDetails(instance.model_uid, signal),
+    staleTime: Infinity,
   })
 }
 

@@ -28,7 +28,7 @@ export function AdvancedOptions({ engine, options, values, wrong, onChange }: Pr
       <summary>{t('form.advanced')}</summary>
       <Stack mt="xs">
         {options.length > 0 && (
-          <Fieldset legend={t('form.advanced.engine', { engine })}>
+          <Fieldset mx={0} legend={t('form.advanced.engine', { engine })}>
             <SimpleGrid cols={{ base: 1, xs: 2 }}>
               {options.map((option) => (
                 <EngineOptionInput key={option.name} option={option} {...common(option.name)} />
@@ -36,7 +36,7 @@ export function AdvancedOptions({ engine, options, values, wrong, onChange }: Pr
             </SimpleGrid>
           </Fieldset>
         )}
-        <Fieldset legend={t('form.advanced.launch')}>
+        <Fieldset mx={0} legend={t('form.advanced.launch')}>
           <SimpleGrid cols={{ base: 1, xs: 2 }}>
             {LAUNCH_FIELDS.map((field) => (
               <LaunchFieldInput key={field.name} field={field} {...common(field.name)} />

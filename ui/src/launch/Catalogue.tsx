@@ -1,5 +1,6 @@
 import { Button, Checkbox, Group, NativeSelect, SimpleGrid, Stack, Text, TextInput } from '@mantine/core'
 import { useDeferredValue, useMemo, useState } from 'react'
+import type { ReactNode } from 'react'
 
 import type { CatalogueModel } from '../api/catalogue'
 import { useI18n } from '../i18n'
@@ -14,7 +15,7 @@ const PAGE = 30
 interface Props {
   models: CatalogueModel[]
   /** Said where there are none. */
-  empty: string
+  empty: ReactNode
   onChoose: (model: CatalogueModel) => void
 }
 
@@ -56,7 +57,9 @@ export function Catalogue({ models, empty, onChoose }: Props) {
         />
       </Group>
       <Text role="status" fz="sm" c="dimmed">
-        {found.length === 0 ? empty : t('catalogue.count', { count: found.length })}
+        {found.length === 0 && empty}
+        {found.length === 1 && t('catalogue.count.one')}
+        {found.length > 1 && t('catalogue.count', { count: found.length })}
       </Text>
       <SimpleGrid cols={{ base: 1, xs: 2, md: 3 }}>
         {found.slice(0, limit).map((model) => (

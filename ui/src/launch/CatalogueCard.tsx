@@ -2,7 +2,7 @@ import { Badge, Group, Text, UnstyledButton } from '@mantine/core'
 import { useId } from 'react'
 
 import type { CatalogueModel } from '../api/catalogue'
-import { formatSize } from '../format'
+import { formatParameters, formatSize, nameOfLanguage } from '../format'
 import { useI18n } from '../i18n'
 import classes from './CatalogueCard.module.css'
 import { isCached } from './selection'
@@ -12,7 +12,7 @@ export function CatalogueCard({ model, onChoose }: { model: CatalogueModel; onCh
   const about = useId()
   const context = model.context_length ?? model.max_tokens
   const facts = [
-    ...sizes(model).map((size) => t('catalogue.size', { size })),
+    ...sizes(model).map((size) => formatParameters(size, language)),
     model.dimensions && t('catalogue.dimensions', { count: model.dimensions }),
     context && t('catalogue.context', { tokens: context.toLocaleString(language) }),
   ].filter(Boolean)
@@ -29,7 +29,7 @@ export function CatalogueCard({ model, onChoose }: { model: CatalogueModel; onCh
         )}
       </Group>
       <Text id={about} fz="sm" c="dimmed" lineClamp={3}>
-        {model.model_description}
+        {model.model_description || languages(model, language)}
       </Text>
       <Group gap={6} mt="auto">
         {!model.is_builtin && (
@@ -57,6 +57,12 @@ export function CatalogueCard({ model, onChoose }: { model: CatalogueModel; onCh
 
 function formats(model: CatalogueModel): string[] {
   return [...new Set(model.model_specs.flatMap((spec) => spec.model_format || []))]
+}
+
+/** For models that nobody describes: what languages they know. */
+function languages(model: CatalogueModel, own: string): string {
+  const codes = model.model_lang ?? model.language ?? []
+  return new Intl.ListFormat(own).format(codes.map((code) => nameOfLanguage(code, own)))
 }
 
 function sizes(model: CatalogueModel): string[] {

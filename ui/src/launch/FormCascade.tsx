@@ -2,6 +2,7 @@ import { Loader, NativeSelect, NumberInput, SimpleGrid, Text, TextInput } from '
 
 import type { EngineAnswers } from '../api/catalogue'
 import { useCluster } from '../api/queries'
+import { formatParameters } from '../format'
 import { useI18n } from '../i18n'
 import { AUTOMATIC, choicesOf, choose, STEPS } from './cascade'
 import type { Draft } from './draft'
@@ -16,7 +17,7 @@ interface Props {
 
 /** Engine, format, size and quantisation, each by those before; then where, how often, how called. */
 export function FormCascade({ answers = {}, asking, draft, onChange }: Props) {
-  const { t } = useI18n()
+  const { t, language } = useI18n()
   const choices = choicesOf(answers, draft.form)
   return (
     <>
@@ -39,7 +40,7 @@ export function FormCascade({ answers = {}, asking, draft, onChange }: Props) {
               { value: AUTOMATIC[step], label: t('form.automatic') },
               ...choices[step].map((value) => ({
                 value,
-                label: step === 'size' ? t('form.sizeInBillions', { size: value }) : value,
+                label: step === 'size' ? formatParameters(value, language) : value,
               })),
             ]}
           />

@@ -1,10 +1,10 @@
-import { Skeleton, Stack, Tabs } from '@mantine/core'
+import { Anchor, Skeleton, Stack, Tabs } from '@mantine/core'
 import { useMemo, useState } from 'react'
 
 import type { CatalogueModel } from '../api/catalogue'
 import { useCatalogue } from '../api/queries'
 import { useI18n } from '../i18n'
-import { go } from '../route'
+import { go, routeTo } from '../route'
 import { ErrorAlert } from '../shell/ErrorAlert'
 import { PageTitle } from '../shell/PageTitle'
 import { Catalogue } from './Catalogue'
@@ -39,7 +39,7 @@ export function LaunchPage({ model }: { model: string | null }) {
             {catalogue.data && (
               <Catalogue
                 models={shown}
-                empty={t(one === 'custom' ? 'catalogue.none.custom' : 'catalogue.none')}
+                empty={one === 'custom' && shown.length === 0 ? <NoneOfYours /> : t('catalogue.none')}
                 onChoose={({ model_name }: CatalogueModel) => go('launch', model_name)}
               />
             )}
@@ -52,5 +52,14 @@ export function LaunchPage({ model }: { model: string | null }) {
         onClose={() => go('launch')}
       />
     </Stack>
+  )
+}
+
+function NoneOfYours() {
+  const { t } = useI18n()
+  return (
+    <>
+      {t('catalogue.none.custom')} <Anchor href={routeTo('register')}>{t('catalogue.register')}</Anchor>
+    </>
   )
 }

@@ -35,7 +35,10 @@ const HELP: Partial<Record<LaunchField['kind'], MessageKey>> = {
   adapters: 'form.nameValue',
   list: 'form.commas',
   integers: 'form.commas',
+  json: 'form.json',
 }
+
+const LONG: LaunchField['kind'][] = ['lines', 'pairs', 'adapters', 'json']
 
 export function LaunchFieldInput({ field, ...props }: Props & { field: LaunchField }) {
   const { t } = useI18n()
@@ -47,7 +50,7 @@ export function LaunchFieldInput({ field, ...props }: Props & { field: LaunchFie
   }
   if (field.kind === 'boolean') return <Choice {...common} {...props} choices={['true', 'false']} />
   if (field.kind === 'choice') return <Choice {...common} {...props} choices={field.choices ?? []} />
-  if (field.kind === 'lines' || field.kind === 'pairs' || field.kind === 'adapters') {
+  if (LONG.includes(field.kind)) {
     return (
       <Textarea
         {...common}
@@ -82,7 +85,7 @@ function Line({ onChange, ...props }: Common & { placeholder?: string }) {
   )
 }
 
-function Choice({ choices, unset, onChange, ...props }: Common & { choices: string[]; unset?: string }) {
+function Choice({ choices, unset, onChange, ...props }: Common & { choices: readonly string[]; unset?: string }) {
   const { t, label } = useI18n()
   const names: Record<string, MessageKey> = { true: 'form.yes', false: 'form.no' }
   return (

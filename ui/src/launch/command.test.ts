@@ -37,11 +37,29 @@ it('quotes what a shell would take apart', () => {
   )
 })
 
-it('has no command for what the command cannot say, and a request for everything', () => {
-  const launch = { model_name: 'm', enable_thinking: false }
-  expect(toCommand(launch, HERE)).toBeNull()
-  expect(toCurl(launch, HERE)).toBe(
-    "curl http://127.0.0.1:9997/v1/models \\\n  -H 'Content-Type: application/json' \\\n" +
-      `  -d '{"model_name":"m","enable_thinking":false}'`,
+it('says whether to think, either way', () => {
+  expect(toCommand({ model_name: 'm', enable_thinking: false }, HERE)).toBe(
+    'xinference launch --model-name m --disable-thinking',
+  )
+})
+
+it.each(['8', '-1.5', '.5e3', 'true', 'None', '[1]', '{}', '"a"'])(
+  'marks the text %s as one, which the command would take for something else',
+  (text) => {
+    expect(toCommand({ model_name: 'm', draft: text }, HERE)).toBe(
+      `xinference launch --model-name m --draft '${JSON.stringify(text)}'`,
+    )
+  },
+)
+
+it('is a request, too', () => {
+  expect(toCurl({ model_name: 'm', n_ctx: 512 }, HERE)).toBe(
+    `curl http://127.0.0.1:9997/v1/models \\
+  -H "Authorization: Bearer $XINFERENCE_API_KEY" \\
+  -H 'Content-Type: application/json' \\
+  -d '{
+  "model_name": "m",
+  "n_ctx": 512
+}'`,
   )
 })

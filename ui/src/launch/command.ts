@@ -1,5 +1,6 @@
 import type { LaunchRequest } from '../api/instances'
-import { curlCommand, quote } from '../shell/curl'
+import { quote } from '../shell/quote'
+import { snippet } from '../snippets/snippet'
 
 const FLAGS: Record<string, string> = {
   model_name: '--model-name',
@@ -18,12 +19,8 @@ const FLAGS: Record<string, string> = {
 }
 const DEFAULT_ENDPOINT = 'http://127.0.0.1:9997'
 
-/**
- * The command that asks the server at `endpoint` for this launch, in words of a POSIX shell; null
- * where the command has no words for it.
- */
-export function toCommand(launch: LaunchRequest, endpoint: string): string | null {
-  if (launch.enable_thinking === false) return null
+/** The command that asks the server at `endpoint` for this launch, in words of a POSIX shell. */
+export function toCommand(launch: LaunchRequest, endpoint: string): string {
   const words = ['xinference', 'launch']
   if (endpoint !== DEFAULT_ENDPOINT) words.push('--endpoint', endpoint)
   for (const [name, value] of Object.entries(launch)) words.push(...wordsOf(name, value))
@@ -53,15 +50,24 @@ function wordsOf(name: string, value: unknown): string[] {
         one.local_path,
       ])
     case 'enable_thinking':
-      return ['--enable-thinking']
+      return [value ? '--enable-thinking' : '--disable-thinking']
   }
-  const flag = FLAGS[name] ?? `--${name}`
-  return [flag, typeof value === 'object' ? JSON.stringify(value) : String(value)]
+  const flag = FLAGS[name]
+  return flag ? [flag, String(value)] : [`--${name}`, spelled(value)]
 }
+
+/** A value as the command reads those of flags that it does not know: by what they look like. */
+function spelled(value: unknown): string {
+  if (typeof value === 'string') return TYPED.test(value) ? JSON.stringify(value) : value
+  return typeof value === 'object' ? JSON.stringify(value) : String(value)
+}
+
+/** Texts that would be read as something else: a number, a truth value, none, or JSON. */
+const TYPED = /^([[{"].*|true|false|none|[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?)$/is
 
 /** The same launch as a request of curl. */
 export function toCurl(launch: LaunchRequest, endpoint: string): string {
-  return curlCommand(`${endpoint}/v1/models`, launch)
+  return snippet('curl', `${endpoint}/v1`, { path: 'models', body: launch })
 }
 
 interface Adapters {

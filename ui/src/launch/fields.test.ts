@@ -24,6 +24,7 @@ it('says what was filled in, each field as the server takes it', () => {
     peft_model_config: 'polite=/p.gguf',
     enable_thinking: 'false',
     worker_ip: '  ',
+    replica_config: '[{"devices": []}]',
     n_ctx: '512',
     load_in_bits: '8',
     use_mmap: 'true',
@@ -38,6 +39,7 @@ it('says what was filled in, each field as the server takes it', () => {
     virtual_env_packages: ['peft==0.17', 'einops'],
     peft_model_config: { lora_list: [{ lora_name: 'polite', local_path: '/p.gguf' }] },
     enable_thinking: false,
+    replica_config: [{ devices: [] }],
     n_ctx: 512,
     load_in_bits: 8,
     use_mmap: true,
@@ -54,6 +56,7 @@ it.each([
   ['max_queue', 'many'],
   ['envs', 'NOTHING'],
   ['split', '[1'],
+  ['replica_config', '[{'],
 ])('refuses %s when it is %s', (name, text) => {
   expect(() => withFields({ model_name: 'm' }, { [name]: text }, OPTIONS)).toThrow(
     new FieldError(name),

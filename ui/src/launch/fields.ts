@@ -1,20 +1,32 @@
 import type { EngineOption } from '../api/catalogue'
 import type { LaunchRequest } from '../api/instances'
+import { MODEL_TYPES } from '../api/model-types'
 import type { MessageKey } from '../i18n/en'
 
 /** How a field's text is read: `list` by commas, `lines` and `pairs` (`KEY=VALUE`) by line. */
-type Kind = 'text' | 'integer' | 'integers' | 'list' | 'lines' | 'pairs' | 'adapters' | 'choice' | 'boolean'
+type Kind =
+  | 'text'
+  | 'integer'
+  | 'integers'
+  | 'list'
+  | 'lines'
+  | 'pairs'
+  | 'adapters'
+  | 'choice'
+  | 'boolean'
+  | 'json'
 
 export interface LaunchField {
   name: string
   kind: Kind
   label: MessageKey
-  choices?: string[]
+  choices?: readonly string[]
   placeholder?: string
 }
 
 /** What a launch may say beside the model's form and its number: every field of the server's. */
 export const LAUNCH_FIELDS: LaunchField[] = [
+  { name: 'model_type', kind: 'choice', label: 'field.model_type', choices: MODEL_TYPES },
   { name: 'model_path', kind: 'text', label: 'field.model_path', placeholder: '/models/mine' },
   {
     name: 'download_hub',
@@ -26,11 +38,18 @@ export const LAUNCH_FIELDS: LaunchField[] = [
   { name: 'worker_ip', kind: 'text', label: 'field.worker_ip' },
   { name: 'gpu_idx', kind: 'integers', label: 'field.gpu_idx', placeholder: '0,1' },
   { name: 'worker_labels', kind: 'pairs', label: 'field.worker_labels', placeholder: 'zone=a' },
+  {
+    name: 'replica_config',
+    kind: 'json',
+    label: 'field.replica_config',
+    placeholder: '[{"devices": [{"worker_ip": "10.0.0.2", "gpu_idx": [0]}]}]',
+  },
   { name: 'priority', kind: 'integer', label: 'field.priority', placeholder: '0' },
   { name: 'max_queue', kind: 'integer', label: 'field.max_queue' },
   { name: 'request_limits', kind: 'integer', label: 'field.request_limits' },
   { name: 'enable_thinking', kind: 'boolean', label: 'field.enable_thinking' },
   { name: 'reasoning_content', kind: 'boolean', label: 'field.reasoning_content' },
+  { name: 'reasoning_parser', kind: 'text', label: 'field.reasoning_parser' },
   { name: 'tool_call_parser', kind: 'text', label: 'field.tool_call_parser' },
   { name: 'tool_call_deltas', kind: 'boolean', label: 'field.tool_call_deltas' },
   { name: 'trust_remote_code', kind: 'boolean', label: 'field.trust_remote_code' },
@@ -79,6 +98,8 @@ export function readField(field: LaunchField, text: string): unknown {
       }
     case 'boolean':
       return text === 'true'
+    case 'json':
+      return json(field.name, text)
     default:
       return text.trim()
   }

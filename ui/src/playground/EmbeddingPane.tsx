@@ -67,7 +67,7 @@ function Similarities({ texts, dimensions, similarities }: Result) {
       aria-label={t('embedding.table')}
       tabIndex={0}
     >
-      <Table withTableBorder withColumnBorders>
+      <Table withTableBorder withColumnBorders bg="var(--mantine-color-body)">
         <Table.Caption>{t('embedding.caption', { dimensions })}</Table.Caption>
         <Table.Thead>
           <Table.Tr>

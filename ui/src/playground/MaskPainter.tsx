@@ -1,10 +1,13 @@
-import { Button, Group, Slider, Text } from '@mantine/core'
-import { useEffect, useImperativeHandle, useRef, useState } from 'react'
-import type { PointerEvent, Ref } from 'react'
+import { Button, FileInput, Group, Slider, Stack, Switch, Text, VisuallyHidden } from '@mantine/core'
+import { useId, useImperativeHandle, useRef, useState } from 'react'
+import type { Ref } from 'react'
 
 import { useI18n } from '../i18n'
+import { ErrorAlert } from '../shell/ErrorAlert'
+import { clear, paintMask, toMask } from './mask'
 import classes from './MaskPainter.module.css'
-import { useObjectUrl } from './TranscriptionPane'
+import { useBrush } from './useBrush'
+import { useObjectUrl } from './useObjectUrl'
 
 export interface Mask {
   /** A PNG of the picture's size, transparent where it was painted; null where nothing was. */
@@ -17,58 +20,57 @@ interface Props {
   onPaint: (painted: boolean) => void
 }
 
-/** Shows a picture, on which one paints what is to be drawn anew. */
+/** Shows a picture, on which one paints what is to be drawn anew, or puts a mask from a file. */
 export function MaskPainter({ ref, image, onPaint }: Props) {
   const { t } = useI18n()
+  const help = useId()
   const url = useObjectUrl(image)
   const canvas = useRef<HTMLCanvasElement>(null)
-  const last = useRef<[number, number] | null>(null)
   const [painted, setPainted] = useState(false)
   const [width, setWidth] = useState(40)
+  const [erase, setErase] = useState(false)
+  const [file, setFile] = useState<File | null>(null)
+  const [error, setError] = useState<Error | null>(null)
+  const { at, held, byKeys, release, ...handlers } = useBrush(canvas, { width, erase, onPaint: mark })
 
   function mark(value: boolean) {
     setPainted(value)
     onPaint(value)
+    if (!value) setFile(null)
   }
 
-  function clear() {
-    const layer = canvas.current
-    layer?.getContext('2d')?.clearRect(0, 0, layer.width, layer.height)
+  function wipe() {
+    if (canvas.current) clear(canvas.current)
     mark(false)
   }
 
-  useEffect(() => setPainted(false), [image])
-  useImperativeHandle(ref, () => ({
-    read: () => (painted && canvas.current ? inverted(canvas.current) : Promise.resolve(null)),
-  }))
-
-  function paint(event: PointerEvent<HTMLCanvasElement>) {
-    const layer = event.currentTarget
-    const context = layer.getContext('2d')
-    if (!context || event.buttons === 0) return
-    const box = layer.getBoundingClientRect()
-    const scale = layer.width / box.width
-    const point: [number, number] = [
-      (event.clientX - box.left) * scale,
-      (event.clientY - box.top) * scale,
-    ]
-    context.lineWidth = width * scale
-    context.lineCap = 'round'
-    context.strokeStyle = '#000'
-    context.beginPath()
-    context.moveTo(...(last.current ?? point))
-    context.lineTo(...point)
-    context.stroke()
-    last.current = point
-    if (!painted) mark(true)
+  async function take(chosen: File | null) {
+    setError(null)
+    if (!chosen) return wipe()
+    if (!canvas.current) return
+    try {
+      await paintMask(canvas.current, chosen)
+      mark(true)
+      setFile(chosen)
+    } catch {
+      wipe()
+      setError(new Error(t('image.mask.unread', { name: chosen.name })))
+    }
   }
+
+  useImperativeHandle(ref, () => ({
+    read: () => (painted && canvas.current ? toMask(canvas.current) : Promise.resolve(null)),
+  }))
 
   if (!url) return null
   return (
-    <div>
-      <Text fz="sm" mb={4}>
-        {t('image.paint')}
-      </Text>
+    <Stack gap="xs">
+      <div>
+        <Text fz="sm">{t('image.paint')}</Text>
+        <Text fz="xs" c="dimmed" id={help}>
+          {t('image.paint.keys')}
+        </Text>
+      </div>
       <div className={classes.stage}>
         <img
           src={url}
@@ -83,17 +85,28 @@ export function MaskPainter({ ref, image, onPaint }: Props) {
         <canvas
           ref={canvas}
           className={classes.layer}
-          role="img"
+          tabIndex={0}
+          role="application"
           aria-label={t('image.mask')}
-          onPointerDown={(event) => {
-            last.current = null
-            event.currentTarget.setPointerCapture(event.pointerId)
-            paint(event)
-          }}
-          onPointerMove={paint}
+          aria-describedby={help}
+          onPointerLeave={release}
+          onBlur={release}
+          {...handlers}
         />
+        {at && held && (
+          <div
+            className={classes.brush}
+            style={{ left: `${at[0] * 100}%`, top: `${at[1] * 100}%`, width }}
+          />
+        )}
+        <VisuallyHidden aria-live="polite">
+          {at &&
+            held &&
+            byKeys &&
+            t('image.brush.at', { x: Math.round(at[0] * 100), y: Math.round(at[1] * 100) })}
+        </VisuallyHidden>
       </div>
-      <Group mt="xs">
+      <Group align="center" gap="lg">
         <Slider
           min={4}
           max={120}
@@ -103,23 +116,25 @@ export function MaskPainter({ ref, image, onPaint }: Props) {
           label={null}
           w={160}
         />
-        <Button size="xs" variant="default" disabled={!painted} onClick={clear}>
+        <Switch
+          label={t('image.erase')}
+          checked={erase}
+          onChange={(event) => setErase(event.currentTarget.checked)}
+        />
+        <Button size="xs" variant="default" disabled={!painted} onClick={wipe}>
           {t('image.clear')}
         </Button>
+        <FileInput
+          size="xs"
+          aria-label={t('image.mask.file')}
+          placeholder={t('image.mask.file')}
+          accept="image/png,image/jpeg,image/webp"
+          value={file}
+          onChange={(chosen) => void take(chosen)}
+          miw={180}
+        />
       </Group>
-    </div>
+      <ErrorAlert error={error} />
+    </Stack>
   )
-}
-
-/** Opaque where the layer is empty, and transparent where it was painted. */
-function inverted(layer: HTMLCanvasElement): Promise<Blob | null> {
-  const mask = document.createElement('canvas')
-  mask.width = layer.width
-  mask.height = layer.height
-  const context = mask.getContext('2d')
-  if (!context) return Promise.resolve(null)
-  context.fillRect(0, 0, mask.width, mask.height)
-  context.globalCompositeOperation = 'destination-out'
-  context.drawImage(layer, 0, 0)
-  return new Promise((resolve) => mask.toBlob(resolve, 'image/png'))
 }

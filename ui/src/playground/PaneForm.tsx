@@ -1,16 +1,22 @@
-import { Button, Group, Stack } from '@mantine/core'
+import { Button, Group, Stack, Text } from '@mantine/core'
 import type { ReactNode } from 'react'
 
 import { useI18n } from '../i18n'
 import type { ApiRequest } from '../snippets/example'
 import { ErrorAlert } from '../shell/ErrorAlert'
 import { RequestView } from './RequestView'
+import { WorkProgress } from './WorkProgress'
 
 interface Props {
   request: ApiRequest
   submit: string
-  running: boolean
+  /** The name of the request that is under way. */
+  running: string | null
+  /** Milliseconds that the last one took. */
+  took: number | null
   disabled?: boolean
+  /** Whether the server tells how far it is. */
+  progress?: boolean
   error: Error | null
   onSubmit: () => void
   onStop: () => void
@@ -18,7 +24,7 @@ interface Props {
 }
 
 /** The inputs of a pane, the request that they make, and the button that sends it. */
-export function PaneForm({ request, submit, running, disabled, error, ...props }: Props) {
+export function PaneForm({ request, submit, running, took, progress, error, ...props }: Props) {
   const { t } = useI18n()
   return (
     <Stack
@@ -32,7 +38,7 @@ export function PaneForm({ request, submit, running, disabled, error, ...props }
       {props.children}
       <RequestView request={request} />
       <Group>
-        <Button type="submit" disabled={disabled} loading={running}>
+        <Button type="submit" disabled={props.disabled} loading={running !== null}>
           {submit}
         </Button>
         {running && (
@@ -40,7 +46,13 @@ export function PaneForm({ request, submit, running, disabled, error, ...props }
             {t('chat.stop')}
           </Button>
         )}
+        {!running && !error && took !== null && (
+          <Text fz="sm" c="dimmed" role="status">
+            {t('pane.took', { seconds: (took / 1000).toFixed(1) })}
+          </Text>
+        )}
       </Group>
+      {running && progress && <WorkProgress key={running} id={running} />}
       <ErrorAlert error={error} />
     </Stack>
   )

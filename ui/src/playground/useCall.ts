@@ -1,13 +1,16 @@
 import { useEffect, useRef, useState } from 'react'
 
+import { newRequestId } from '../api/progress'
+
 export interface Call<Result> {
   result: Result | null
   /** Milliseconds that the last answer took. */
   took: number | null
   error: Error | null
-  running: boolean
-  /** Makes a request; one that is under way is given up. */
-  start: (request: (signal: AbortSignal) => Promise<Result>) => void
+  /** The name of the request that is under way; null where none is. */
+  running: string | null
+  /** Makes a request, under this name; one that is under way is given up. */
+  start: (request: (signal: AbortSignal, id: string) => Promise<Result>) => void
   stop: () => void
 }
 
@@ -17,24 +20,25 @@ export function useCall<Result>(): Call<Result> {
     result: null,
     took: null,
     error: null,
-    running: false,
+    running: null,
   })
   const controller = useRef<AbortController | null>(null)
   useEffect(() => () => controller.current?.abort(), [])
 
-  async function run(request: (signal: AbortSignal) => Promise<Result>) {
+  async function run(request: (signal: AbortSignal, id: string) => Promise<Result>) {
     controller.current?.abort()
+    const id = newRequestId()
     const own = new AbortController()
     controller.current = own
-    setState((before) => ({ ...before, error: null, running: true }))
+    setState((before) => ({ ...before, error: null, running: id }))
     const begin = performance.now()
     try {
-      const result = await request(own.signal)
+      const result = await request(own.signal, id)
       if (own.signal.aborted) return
-      setState({ result, took: performance.now() - begin, error: null, running: false })
+      setState({ result, took: performance.now() - begin, error: null, running: null })
     } catch (error) {
       if (own.signal.aborted) return
-      setState((before) => ({ ...before, error: error as Error, running: false }))
+      setState((before) => ({ ...before, error: error as Error, running: null }))
     }
   }
 
@@ -43,7 +47,7 @@ export function useCall<Result>(): Call<Result> {
     start: (request) => void run(request),
     stop: () => {
       controller.current?.abort()
-      setState((before) => ({ ...before, running: false }))
+      setState((before) => ({ ...before, running: null }))
     },
   }
 }

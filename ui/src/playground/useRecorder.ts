@@ -3,18 +3,25 @@ import { useEffect, useRef, useState } from 'react'
 export interface Recorder {
   /** Browsers give the microphone to pages of this machine, or over HTTPS. */
   available: boolean
-  recording: boolean
+  /** Seconds that were recorded so far; null while nothing is. */
+  seconds: number | null
   error: Error | null
   start: () => void
   /** Ends it; the sound goes to `onSound`. */
   stop: () => void
 }
 
-export function useRecorder(onSound: (sound: Blob) => void): Recorder {
-  const [recording, setRecording] = useState(false)
+export function useRecorder(onSound: (sound: File) => void): Recorder {
+  const [seconds, setSeconds] = useState<number | null>(null)
   const [error, setError] = useState<Error | null>(null)
   const recorder = useRef<MediaRecorder | null>(null)
   useEffect(() => () => recorder.current?.stop(), [])
+  const recording = seconds !== null
+  useEffect(() => {
+    if (!recording) return
+    const timer = setInterval(() => setSeconds((before) => before !== null ? before + 1 : null), 1_000)
+    return () => clearInterval(timer)
+  }, [recording])
 
   async function start() {
     setError(null)
@@ -26,12 +33,12 @@ export function useRecorder(onSound: (sound: Blob) => void): Recorder {
       own.onstop = () => {
         for (const track of stream.getTracks()) track.stop()
         recorder.current = null
-        setRecording(false)
-        onSound(new Blob(parts, { type: own.mimeType }))
+        setSeconds(null)
+        onSound(toFile(parts, own.mimeType))
       }
       own.start()
       recorder.current = own
-      setRecording(true)
+      setSeconds(0)
     } catch (reason) {
       setError(reason as Error)
     }
@@ -39,9 +46,15 @@ export function useRecorder(onSound: (sound: Blob) => void): Recorder {
 
   return {
     available: Boolean(navigator.mediaDevices?.getUserMedia),
-    recording,
+    seconds,
     error,
     start: () => void start(),
     stop: () => recorder.current?.stop(),
   }
+}
+
+/** Browsers record in WebM or MP4, both of which the server reads. */
+function toFile(parts: Blob[], type: string): File {
+  const ending = /^\w+\/(\w+)/.exec(type)?.[1] ?? 'webm'
+  return new File(parts, `recording.${ending}`, { type })
 }

@@ -4,7 +4,7 @@ import { useId } from 'react'
 
 import type { Instance } from '../api/instances'
 import { isPending, useReplicas } from '../api/queries'
-import { formatSize, formatTime } from '../format'
+import { formatParameters, formatTime } from '../format'
 import { useI18n } from '../i18n'
 import { CopyButton } from '../shell/CopyButton'
 import { ErrorAlert } from '../shell/ErrorAlert'
@@ -22,7 +22,7 @@ export function InstanceCard({ instance }: { instance: Instance }) {
   const details = useId()
   const { model_uid: uid, status } = instance
   const replicas = useReplicas(uid)
-  const speeds = useSpeeds(replicas.data, replicas.dataUpdatedAt)
+  const speeds = useSpeeds(instance.model_type, replicas.data, replicas.dataUpdatedAt)
   return (
     <Paper component="article" withBorder p="md" aria-label={uid}>
       <Stack gap="sm">
@@ -83,7 +83,7 @@ function InstanceFacts({ instance }: { instance: Instance }) {
     instance.model_name,
     instance.model_engine,
     instance.model_format,
-    size && t('catalogue.size', { size: formatSize(size) }),
+    size && formatParameters(size, language),
     instance.quantization !== 'none' && instance.quantization,
     replica === 1 ? t('running.replicas.one') : t('running.replicas.many', { count: replica }),
     t('running.since', { time: formatTime(instance.instance_created_ts, language) }),

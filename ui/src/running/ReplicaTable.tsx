@@ -13,6 +13,7 @@ interface Props {
 export function ReplicaTable({ uid, replicas, speeds }: Props) {
   const { t } = useI18n()
   const withErrors = replicas.some((one) => one.error_message)
+  const withSpeeds = Object.keys(speeds).length > 0
   const columns = [
     'id',
     'status',
@@ -21,7 +22,7 @@ export function ReplicaTable({ uid, replicas, speeds }: Props) {
     'memory',
     'running',
     'waiting',
-    'speed',
+    ...(withSpeeds ? (['speed'] as const) : []),
     'pid',
     'restarts',
     ...(withErrors ? (['error'] as const) : []),
@@ -52,7 +53,9 @@ export function ReplicaTable({ uid, replicas, speeds }: Props) {
               <Table.Td>{formatBytes(sum(Object.values(one.devices)))}</Table.Td>
               <Table.Td>{one.running}</Table.Td>
               <Table.Td>{one.waiting}</Table.Td>
-              <Table.Td>{speeds[one.replica_model_uid]?.toFixed(1)}</Table.Td>
+              {withSpeeds && (
+                <Table.Td>{speeds[one.replica_model_uid]?.toFixed(1)}</Table.Td>
+              )}
               <Table.Td>{one.pid}</Table.Td>
               <Table.Td>{one.restarts}</Table.Td>
               {withErrors && <Table.Td>{one.error_message}</Table.Td>}

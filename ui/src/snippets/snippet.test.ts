@@ -40,7 +40,7 @@ it('reads streams as they come', () => {
 })
 
 it('sends files as a form, and writes what is no JSON to a file', () => {
-  expect(snippet('curl', BASE, HEARD)).toContain('-F model=whisper \\\n  -F file=@speech.wav')
+  expect(snippet('curl', BASE, HEARD)).toContain('--form-string model=whisper \\\n  -F file=@speech.wav')
   expect(snippet('Python', BASE, HEARD)).toContain('files={"file": open("speech.wav", "rb")}')
   expect(snippet('JavaScript', BASE, HEARD)).toContain('await readFile("speech.wav")')
   expect(snippet('curl', BASE, SPOKEN)).toContain('-o speech.wav')

@@ -1,4 +1,4 @@
-import { quote } from '../shell/curl'
+import { quote } from '../shell/quote'
 import type { ApiRequest } from './example'
 
 export const LANGUAGES = ['curl', 'Python', 'JavaScript'] as const
@@ -20,7 +20,10 @@ function curl(url: string, { body, files, output }: ApiRequest): string {
   if (files) {
     lines.push(
       ...Object.entries(body).map(([name, value]) =>
-        files.includes(name) ? `-F ${quote(`${name}=@${value}`)}` : `-F ${quote(`${name}=${value}`)}`,
+        // -F would read a value that begins with @ or < as the name of a file.
+        files.includes(name)
+          ? `-F ${quote(`${name}=@${value}`)}`
+          : `--form-string ${quote(`${name}=${value}`)}`,
       ),
     )
   } else {
