@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from xinfer.errors import InvalidRequest
 from xinfer.model.audio.speech.options import SpeechOptions
+from xinfer.model.audio.speech.steps import Steps
 from xinfer.model.torch_device import Place
 
 _LONGEST = 200
@@ -47,10 +48,9 @@ class BarkSpeaker:
             "coarse_prompt": int(generation.codebook_size),
             "fine_prompt": int(generation.codebook_size),
         }
-        self._still_wanted: Callable[[], None] | None = None
-        # A sentence is one call, which passes here with each token and each layer of codes.
-        for part in (model.semantic, model.coarse_acoustics, model.fine_acoustics):
-            part.layers[0].register_forward_pre_hook(self._on_step)
+        # With each token and each layer of codes.
+        parts = (model.semantic, model.coarse_acoustics, model.fine_acoustics)
+        self._steps = Steps(part.layers[0] for part in parts)
 
     def speak(
         self, text: str, voice: str, speed: float, still_wanted: Callable[[], None]
@@ -66,7 +66,7 @@ class BarkSpeaker:
                 f"{self._text_length} at once. Divide it by marks of punctuation.",
                 param="input",
             )
-        self._still_wanted = still_wanted
+        self._steps.watch(still_wanted)
         room = self._text_length - len(ids)
         device = self._model.device
         said_before = read_voice(self._voices[voice], self._tokens) if voice else {}
@@ -79,10 +79,6 @@ class BarkSpeaker:
                 min_eos_p=self._min_eos_p,
             )
         return np.asarray(sound[0].float().cpu().numpy(), np.float32)
-
-    def _on_step(self, *_: Any) -> None:
-        if self._still_wanted is not None:
-            self._still_wanted()
 
 
 def _with_chances(generation: Any, options: SpeechOptions, path: str) -> Any:

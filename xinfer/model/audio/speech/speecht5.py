@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xinfer.errors import InvalidRequest
+from xinfer.model.audio.speech.steps import Steps
 from xinfer.model.torch_device import Place
 
 _LONGEST = 400
@@ -50,27 +51,20 @@ class SpeechT5Speaker:
         )
         self.voices = tuple(self._embeddings)
         self.sample_rate = int(made.config.sampling_rate)
-        self._still_wanted: Callable[[], None] | None = None
-        # The model makes a sentence in one call, and passes here with each step of it.
-        self._model.speecht5.decoder.prenet.register_forward_pre_hook(self._on_step)
+        self._steps = Steps([model.speecht5.decoder.prenet])
 
     def speak(
         self, text: str, voice: str, speed: float, still_wanted: Callable[[], None]
     ) -> NDArray[np.float32]:
         import torch
 
-        self._still_wanted = still_wanted
-
+        self._steps.watch(still_wanted)
         ids = self._tokenizer(text, return_tensors="pt")["input_ids"].to(self._model.device)
         embedding = torch.from_numpy(self._embeddings[voice][None])
         embedding = embedding.to(self._model.device, self._model.dtype)
         with torch.inference_mode():
             sound = self._model.generate_speech(ids, embedding, vocoder=self._vocoder)
         return np.asarray(sound.float().cpu().numpy(), np.float32)
-
-    def _on_step(self, *_: Any) -> None:
-        if self._still_wanted is not None:
-            self._still_wanted()
 
 
 def read_voices(directory: Path, *, width: int) -> dict[str, NDArray[np.float32]]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xinfer.errors import InvalidRequest
+from xinfer.model.audio.speech.steps import Steps
 from xinfer.model.torch_device import Place
 
 _LONGEST = 500
@@ -36,6 +37,9 @@ class VitsSpeaker:
         count = int(model.config.num_speakers)
         self.voices = tuple(str(number) for number in range(count)) if count > 1 else ()
         self._rate = float(model.config.speaking_rate)
+        self._steps = Steps(
+            [*model.text_encoder.encoder.layers, *model.flow.flows, *model.decoder.resblocks]
+        )
 
     def speak(
         self, text: str, voice: str, speed: float, still_wanted: Callable[[], None]
@@ -47,6 +51,7 @@ class VitsSpeaker:
         if known < 2:  # nothing but what is put around the characters that it knows
             return np.zeros(0, np.float32)
         self._model.speaking_rate = self._rate * speed
+        self._steps.watch(still_wanted)
         speaker = {"speaker_id": int(voice)} if voice else {}
         with torch.inference_mode():
             sound = self._model(**made.to(self._model.device), **speaker).waveform[0]
