@@ -1,5 +1,6 @@
-"""Pictures and sound in the playground, on the models that ship with xinfer, and on one that speaks
-noise. What a pane sends is read where it leaves the page."""
+"""Pictures and sound in the playground, on the models that ship with xinfer, on one that speaks
+noise and on one that sees and understands nothing. What a pane sends is read where it leaves the
+page."""
 
 from __future__ import annotations
 
@@ -18,9 +19,11 @@ import pytest
 from playwright.sync_api import FilePayload, Locator, Page, Playwright, Request, Route, expect
 
 from tests.browser.accessibility import violations
+from tests.browser.actions import answer_of, say
 from tests.browser.conftest import Shoot, chromium
 from tests.support.digits import right, samples
 from tests.support.pictures import noise, png
+from tests.support.seeing_models import seeing_model
 from tests.support.server import Server
 from tests.support.sounds import RATE, wav
 from tests.support.speech_models import make_vits
@@ -29,7 +32,7 @@ from tests.support.waiting import eventually
 pytest.importorskip("torch")
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
 
-DRAWS, HEARS, SPEAKS = "page-draws", "page-hears", "page-speaks"
+DRAWS, HEARS, SPEAKS, SEES = "page-draws", "page-hears", "page-speaks", "page-sees"
 SIDE = 32
 """Pixels of the pictures that tiny-image draws."""
 WORK_MS = 120_000
@@ -37,18 +40,20 @@ WORK_MS = 120_000
 
 @pytest.fixture(scope="module")
 def media(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The server with a model that draws, one that listens and one that speaks."""
-    speaker = make_vits(tmp_path_factory.mktemp("speech") / "vits", speakers=2)
+    """The server with a model that draws, one that listens, one that speaks and one that sees."""
+    made = tmp_path_factory.mktemp("models")
+    speaker, seer = make_vits(made / "vits", speakers=2), seeing_model("llava", made / "llava")
     launches = {
         DRAWS: partial(server.launch, "tiny-image", model_type="image"),
         HEARS: partial(server.launch, "tiny-whisper", model_type="audio"),
         SPEAKS: partial(server.launch, str(speaker), model_type="audio"),
+        SEES: partial(server.launch, str(seer)),
     }
     with ThreadPoolExecutor() as threads:  # most of the time passes with imports
-        made = [
+        ready = [
             threads.submit(launch, model_uid=uid, n_threads=1) for uid, launch in launches.items()
         ]
-    assert [one.result() for one in made] == list(launches)
+    assert [one.result() for one in ready] == list(launches)
     yield server
     for uid in launches:
         server.terminate(uid)
@@ -336,3 +341,23 @@ def test_a_text_is_spoken(page: Page, media: Server) -> None:
     with page.expect_response(lambda response: response.status == 400):
         page.get_by_role("button", name="Speak").click()
     expect(page.get_by_role("alert")).to_contain_text("20000 characters")
+
+
+def test_pictures_are_shown_to_a_model_that_sees(page: Page, media: Server) -> None:
+    opened(page, media, SEES)
+    page.get_by_text("Settings: system prompt").click()
+    page.get_by_role("textbox", name="max_tokens").fill("8")
+    page.get_by_text("Settings: system prompt").click()
+    first, second = png(noise(4, SIDE, SIDE)), png(noise(5, SIDE, SIDE))
+    choose(page, "Add pictures", png_called("first.png", first))
+    choose(page, "Add pictures", png_called("second.png", second))
+    page.get_by_role("button", name="Remove picture 1").click()
+    with asking(page, "/v1/chat/completions") as asked:
+        say(page, "What is it?")
+        expect(answer_of(page, SEES)).to_contain_text("tokens", timeout=WORK_MS)
+    (message,) = asked[0].post_data_json["messages"]
+    picture, text = message["content"]
+    url = "data:image/png;base64," + base64.b64encode(second).decode()
+    assert (picture["image_url"]["url"], text["text"]) == (url, "What is it?")
+    said = page.get_by_role("article", name="You")
+    expect(said.get_by_role("img", name="Picture")).to_have_js_property("naturalWidth", SIDE)

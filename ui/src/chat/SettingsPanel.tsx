@@ -18,15 +18,26 @@ export function SettingsPanel({ settings, abilities, onChange }: Props) {
     <details className={disclosure.disclosure}>
       <summary>{t('chat.settings')}</summary>
       <Stack gap="sm" mt="xs" className={disclosure.scrolled}>
-        <Textarea
-          label={t('chat.system')}
-          description={t('chat.system.help')}
-          value={settings.system}
-          onChange={(event) => onChange({ system: event.currentTarget.value })}
-          autosize
-          minRows={1}
-          maxRows={6}
-        />
+        <SimpleGrid cols={{ base: 1, sm: 2 }}>
+          <Textarea
+            label={t('chat.system')}
+            description={t('chat.system.help')}
+            value={settings.system}
+            onChange={(event) => onChange({ system: event.currentTarget.value })}
+            autosize
+            minRows={1}
+            maxRows={6}
+          />
+          <Textarea
+            label={t('chat.stops')}
+            description={t('form.perLine')}
+            value={settings.stop}
+            onChange={(event) => onChange({ stop: event.currentTarget.value })}
+            autosize
+            minRows={1}
+            maxRows={4}
+          />
+        </SimpleGrid>
         <SimpleGrid cols={{ base: 2, xs: 3, md: 5 }}>
           {SAMPLING.map(({ name, minimum, maximum, step }) => (
             <NumberInput
@@ -56,15 +67,6 @@ export function SettingsPanel({ settings, abilities, onChange }: Props) {
             />
           )}
         </SimpleGrid>
-        <Textarea
-          label={t('chat.stops')}
-          description={t('form.perLine')}
-          value={settings.stop}
-          onChange={(event) => onChange({ stop: event.currentTarget.value })}
-          autosize
-          minRows={1}
-          maxRows={4}
-        />
         {abilities.includes('tools') && (
           <Textarea
             label={t('tools.label')}

@@ -30,7 +30,7 @@ export function Events() {
           .reverse()
           .map((event, index) => (
             <Group component="li" key={index} gap="xs" align="flex-start" wrap="nowrap">
-              <Badge color={COLORS[event.event_type]} variant="light" size="sm" flex="none">
+              <Badge color={COLORS[event.event_type]} variant="light" size="sm" w={80} flex="none">
                 {event.event_type}
               </Badge>
               <Text fz="sm" c="dimmed" flex="none">

@@ -44,7 +44,7 @@ export function WorkerCard({ worker }: { worker: Worker }) {
         />
         <Meter
           label={t('cluster.memory')}
-          name={t('cluster.memory.of', { device: t('cluster.memory'), worker: address })}
+          name={t('cluster.memory.main', { worker: address })}
           value={processors.memory_used / processors.memory_total}
           text={t('cluster.memory.used', {
             used: formatBytes(processors.memory_used),

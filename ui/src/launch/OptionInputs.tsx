@@ -4,6 +4,7 @@ import type { ReactNode } from 'react'
 import type { EngineOption } from '../api/catalogue'
 import { useI18n } from '../i18n'
 import type { MessageKey } from '../i18n/en'
+import { Sentence } from '../shell/Sentence'
 import type { LaunchField } from './fields'
 
 interface Props {
@@ -18,7 +19,11 @@ export function EngineOptionInput({ option, ...props }: Props & { option: Engine
   const told = option.default === null || option.default === '' ? '' : text(option.default)
   const common = {
     label: option.name,
-    description: <span lang="en">{option.description}</span>,
+    description: (
+      <span lang="en">
+        <Sentence text={option.description} />
+      </span>
+    ),
     inputWrapperOrder: ['label', 'input', 'error', 'description'] as Order,
   }
   const placeholder = told && t('form.default', { value: told })

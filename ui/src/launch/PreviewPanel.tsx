@@ -7,6 +7,7 @@ import { formatBytes } from '../format'
 import { useI18n } from '../i18n'
 import { ErrorAlert } from '../shell/ErrorAlert'
 import { AlertIcon } from '../shell/icons'
+import { Sentence } from '../shell/Sentence'
 import { bestRoom, neededOn } from './room'
 
 interface Props {
@@ -49,7 +50,7 @@ export function PreviewPanel({ preview, replica }: Props) {
           <MemoryBar preview={data} />
           {data.lack && (
             <Alert color="yellow" icon={<AlertIcon />} role="status" lang="en">
-              {data.lack}
+              <Sentence text={data.lack} />
             </Alert>
           )}
           {replica > 1 && <Text fz="sm">× {replica}</Text>}

@@ -3,6 +3,7 @@ import { Alert, List } from '@mantine/core'
 import type { EngineAnswers } from '../api/catalogue'
 import { useI18n } from '../i18n'
 import disclosure from '../shell/Disclosure.module.css'
+import { Sentence } from '../shell/Sentence'
 import { refusalsOf } from './cascade'
 
 /** Why engines cannot run the model; open where none can. */
@@ -23,7 +24,7 @@ export function Refusals({ answers }: { answers: EngineAnswers }) {
         <List fz="sm" c="dimmed" mt="xs">
           {refusals.map(([engine, reason]) => (
             <List.Item key={engine}>
-              <strong>{engine}</strong>: {reason}
+              <strong>{engine}</strong>: <Sentence text={reason} />
             </List.Item>
           ))}
         </List>

@@ -58,6 +58,7 @@ export function InstanceCard({ instance }: { instance: Instance }) {
           <Button
             variant="subtle"
             size="compact-sm"
+            ml="auto"
             aria-label={t('running.details.uid', { uid })}
             aria-expanded={open}
             aria-controls={details}

@@ -22,7 +22,9 @@ export function InstanceLoad({ uid, replicas, speeds }: Props) {
     told.length > 0 && t('load.waiting', { count: total((one) => one.waiting) }),
     Object.keys(speeds).length > 0 && t('load.speed', { speed: speed.toFixed(1) }),
     ...Object.entries(memoryByDevice(replicas)).map(([device, memory]) =>
-      t('load.memory', { device, memory: formatBytes(memory) }),
+      memory > 0
+        ? t('load.memory', { device, memory: formatBytes(memory) })
+        : t('load.device', { device }),
     ),
   ].filter(Boolean)
   return (

@@ -50,7 +50,7 @@ export function ReplicaTable({ uid, replicas, speeds }: Props) {
               <Table.Td>{t(`status.${one.status}`)}</Table.Td>
               <Table.Td>{one.worker_address}</Table.Td>
               <Table.Td>{Object.keys(one.devices).join(', ')}</Table.Td>
-              <Table.Td>{formatBytes(sum(Object.values(one.devices)))}</Table.Td>
+              <Table.Td>{memoryOf(one)}</Table.Td>
               <Table.Td>{one.running}</Table.Td>
               <Table.Td>{one.waiting}</Table.Td>
               {withSpeeds && (
@@ -67,6 +67,8 @@ export function ReplicaTable({ uid, replicas, speeds }: Props) {
   )
 }
 
-function sum(numbers: number[]): number {
-  return numbers.reduce((total, one) => total + one, 0)
+/** What it is expected to take of its devices; nothing where that is not known. */
+function memoryOf({ devices }: Replica): string {
+  const bytes = Object.values(devices).reduce((total, one) => total + one, 0)
+  return bytes > 0 ? formatBytes(bytes) : ''
 }

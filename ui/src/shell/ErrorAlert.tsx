@@ -4,6 +4,7 @@ import { IncompleteAnswerError } from '../api/chat'
 import { ApiError, UnreachableError } from '../api/http'
 import { useI18n } from '../i18n'
 import { AlertIcon } from './icons'
+import { Sentence } from './Sentence'
 
 /** Says in place what went wrong; shows nothing without an error, or while a key is asked for. */
 export function ErrorAlert({ error }: { error: Error | null }) {
@@ -15,7 +16,7 @@ export function ErrorAlert({ error }: { error: Error | null }) {
   if (error instanceof IncompleteAnswerError) text = t('error.incomplete')
   return (
     <Alert color="red" icon={<AlertIcon />} role="alert" style={{ overflowWrap: 'anywhere' }}>
-      {text}
+      <Sentence text={text} />
     </Alert>
   )
 }

@@ -21,6 +21,9 @@ export function Header({ onChangeKey }: { onChangeKey: () => void }) {
         </Text>
       </Group>
       <Group gap="xs" wrap="nowrap">
+        <Button component="a" href="docs" variant="subtle" color="gray" size="compact-md">
+          {t('docs')}
+        </Button>
         {key && (
           <ActionIcon variant="subtle" color="gray" size="lg" aria-label={t('key.change')} onClick={onChangeKey}>
             <KeyIcon />

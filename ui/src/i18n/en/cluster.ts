@@ -9,6 +9,7 @@ export const cluster = {
   'cluster.processors': '{cores} processors',
   'cluster.processors.load': 'Processor load of {worker}',
   'cluster.memory': 'Main memory',
+  'cluster.memory.main': 'Main memory of {worker}',
   'cluster.memory.used': '{used} of {total}',
   'cluster.memory.of': 'Memory of {device} on {worker}',
   'cluster.gpu.load': 'load {percent} %',

@@ -27,6 +27,7 @@ export const running = {
   'load.running': '{count} running',
   'load.waiting': '{count} waiting',
   'load.speed': '{speed} tokens/s',
+  'load.device': 'on {device}',
   'load.memory': '{memory} on {device}',
   'scale.label': 'Replicas',
   'scale.submit': 'Scale',

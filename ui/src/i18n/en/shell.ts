@@ -11,6 +11,7 @@ export const shell = {
   'nav.short.playground': 'Try',
   'nav.short.register': 'Register',
   'nav.short.cluster': 'Cluster',
+  'docs': 'API',
   'theme.dark': 'Switch to dark theme',
   'theme.light': 'Switch to light theme',
   'key.change': 'Change API key',

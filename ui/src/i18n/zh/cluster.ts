@@ -11,6 +11,7 @@ export const cluster: Record<keyof typeof en, string> = {
   'cluster.processors': '{cores} 个处理器',
   'cluster.processors.load': '{worker} 的处理器负载',
   'cluster.memory': '主内存',
+  'cluster.memory.main': '{worker} 的主内存',
   'cluster.memory.used': '{used} / {total}',
   'cluster.memory.of': '{worker} 上 {device} 的内存',
   'cluster.gpu.load': '负载 {percent}%',

@@ -28,6 +28,7 @@ export const running: Record<keyof typeof en, string> = {
   'load.running': '{count} 个在运行',
   'load.waiting': '{count} 个在等待',
   'load.speed': '{speed} token/秒',
+  'load.device': '在 {device} 上',
   'load.memory': '{device} 上 {memory}',
   'scale.label': '副本数',
   'scale.submit': '调整',

@@ -13,6 +13,7 @@ export const shell: Record<keyof typeof en, string> = {
   'nav.short.playground': '试用',
   'nav.short.register': '注册',
   'nav.short.cluster': '集群',
+  'docs': 'API',
   'theme.dark': '切换到深色主题',
   'theme.light': '切换到浅色主题',
   'key.change': '更改 API 密钥',
