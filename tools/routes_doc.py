@@ -24,6 +24,7 @@ there; `/redoc` has the same to read. They work without a network, and want the
 [key](../README.md#keys) where the server has one, unless `XINFERENCE_DOCS_PUBLIC` is 1. For
 programs, such as those that make clients:
 
+<!-- test -->
 ```bash
 curl -o openapi.json http://127.0.0.1:9997/openapi.json
 ```

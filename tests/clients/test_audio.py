@@ -6,8 +6,6 @@ import gc
 import importlib
 import io
 import json
-import subprocess
-import sys
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +20,6 @@ pytest.importorskip("torch")
 pytest.importorskip("av")
 
 from tests.support.digits import MODEL, right, samples
-from tests.support.markdown import ROOT, Page
 from tests.support.server import Server
 from tests.support.sounds import container, wav
 from tests.support.speech_models import RATE, make_vits
@@ -271,22 +268,6 @@ def test_what_is_spoken_can_be_written_down(server: Server) -> None:
         files={"file": ("speech.flac", spoken)},
     )
     assert answer.json()["duration"] > 0.5
-
-
-def test_the_page_about_speech_does_what_it_says(server: Server) -> None:
-    server.launch("tiny-whisper", model_type="audio", n_threads=1)
-    try:
-        blocks = [block for block in Page.read("docs/audio.md").blocks if block.tested]
-        assert {block.language for block in blocks} == {"bash", "python"}
-        for block in blocks:
-            interpreter = ["bash", "-c"] if block.language == "bash" else [sys.executable, "-c"]
-            code = block.code.replace("http://127.0.0.1:9997", server.url)
-            done = subprocess.run(
-                [*interpreter, code], cwd=ROOT, capture_output=True, text=True, timeout=120
-            )
-            assert block.expected in done.stdout, f"{code}\n{done.stdout}\n{done.stderr}"
-    finally:
-        server.terminate("tiny-whisper")
 
 
 def test_a_listener_that_leaves_ends_the_speech(server: Server) -> None:

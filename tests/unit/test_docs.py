@@ -15,6 +15,7 @@ from fastapi.routing import APIRoute
 
 from tests.support.commands import SERVERS, check_command, commands_in
 from tests.support.markdown import ROOT, Block, Page
+from tests.support.pages import REASONS, RUNNABLE, reason_not_run
 from tools.routes_doc import main as routes_doc
 from tools.settings_doc import main as settings_doc
 from xinfer.api.app import create_app
@@ -31,6 +32,8 @@ PAGES = [Page.read(path) for path in PATHS]
 each_page = pytest.mark.parametrize("page", PAGES, ids=PATHS)
 
 TINY_CHAT = ROOT / "xinfer/model/catalog/weights/tiny-chat/tiny-chat-f16.gguf"
+KNOWN_LANGUAGES = {*RUNNABLE, "ini", "json", "nginx", "text", "toml", "yaml", ""}
+"""Without a language are drawings."""
 OPERATORS = {"|", "&&", "||", ";", "&"}
 
 
@@ -40,6 +43,24 @@ def test_the_page_of_settings_is_current() -> None:
 
 def test_the_page_of_routes_is_current() -> None:
     assert routes_doc(["--check"]) == 0, "run python -m tools.routes_doc"
+
+
+@each_page
+def test_commands_and_programs_are_run_or_say_why_not(page: Page) -> None:
+    """Those that are run are, by tests/pages."""
+    assert page.text.count("```") == 2 * len(page.blocks), "a block that is not found"
+    for block in page.blocks:
+        assert block.language in KNOWN_LANGUAGES, block.code
+        if block.language in RUNNABLE and not block.tested:
+            assert reason_not_run(block) in REASONS, block.code
+        else:
+            assert reason_not_run(block) is None, block.code
+            assert block.language in RUNNABLE or not block.tested, block.code
+
+
+def test_no_reason_outlives_its_last_block() -> None:
+    given = {reason_not_run(block) for page in PAGES for block in page.blocks}
+    assert set(REASONS) <= given
 
 
 @each_page
