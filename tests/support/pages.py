@@ -10,7 +10,7 @@ NOT_RUN = "# not run by the tests: "
 """What the first line of a block begins with that tests do not run; a reason follows."""
 
 REASONS = (
-    "downloads gigabytes",
+    "downloads from a hub",
     "installs packages",
     "it runs them",
     "needs Claude Code",
