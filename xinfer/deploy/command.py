@@ -31,6 +31,10 @@ _FOR_CHILDREN = {
 }
 """Options that are settings, by the variables through which all processes read them."""
 
+OWN_PATHS = {"assets", "detokenize", "docs", "health", "livez", "metrics", "openapi.json", "readyz"}
+OWN_PATHS |= {"redoc", "rerank", "status", "tokenize", "ui", "v1", "v2"}
+"""What the paths of the API and of the page begin with."""
+
 Serve = Callable[[argparse.Namespace, Settings], int]
 
 
@@ -117,6 +121,7 @@ def run(parser: argparse.ArgumentParser, argv: list[str], serve: Serve) -> NoRet
             os.environ[variable] = getattr(options, option)
     try:
         settings = Settings.from_env()
+        _check_root_path(settings)
         _check_certificates(settings)
     except (ValueError, XinferError) as error:
         sys.exit(f"{parser.prog}: {error}")
@@ -135,6 +140,17 @@ def run(parser: argparse.ArgumentParser, argv: list[str], serve: Serve) -> NoRet
         sys.exit(serve(options, settings))
     except (BadConfig, CannotListen, NoToken) as error:
         sys.exit("\n".join(f"{parser.prog}: {line}" for line in str(error).splitlines()))
+
+
+def _check_root_path(settings: Settings) -> None:
+    """Raise ValueError for a path below which the server has something of its own: a request with
+    it could not be told from one without."""
+    first = settings.prefix.split("/")[1] if settings.prefix else ""
+    if first in OWN_PATHS:
+        raise ValueError(
+            f"the root path {settings.prefix} is one of the server's own, as are those below "
+            f"/{first}. Have the proxy serve it under another one, such as /models."
+        )
 
 
 def _check_certificates(settings: Settings) -> None:

@@ -9,8 +9,13 @@ import subprocess
 import sys
 
 import pytest
+from fastapi.routing import APIRoute
+from starlette.routing import Mount, Route
 
+from xinfer.api.app import create_app
+from xinfer.core.gateway import Control, Gateway, RoutingTable
 from xinfer.deploy import head, local
+from xinfer.deploy.command import OWN_PATHS
 from xinfer.settings import Settings
 
 
@@ -112,3 +117,20 @@ def test_an_open_door_is_warned_of(
     head.warn_if_open(host, Settings(api_key=key))
     assert ("without a key" in caplog.text) is warns
     assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "v1", "/docs/", "/ui/x"])
+def test_a_root_path_of_the_servers_own_is_refused(path: str) -> None:
+    ended = run("--root-path", path)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(
+        f"xinference-local: the root path /{path.strip('/')} is one of the server's own"
+    )
+    assert ended.stderr.count("\n") == 1
+
+
+def test_all_paths_of_the_server_are_known_as_its_own() -> None:
+    table, settings = RoutingTable(), Settings()
+    app = create_app(Gateway(table, settings), Control("unix:/x", b"", table, settings), settings)
+    paths = [route.path for route in app.routes if isinstance(route, (APIRoute, Mount, Route))]
+    assert {path.split("/")[1] for path in paths} - {"", "{path:path}"} == OWN_PATHS

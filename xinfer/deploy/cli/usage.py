@@ -23,7 +23,7 @@ def told_in_one_line() -> Iterator[None]:
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "xinference"
         message = error.format_message()
-        end = "" if message.endswith((".", "?")) else "."
+        end = "" if message.endswith((".", "?", "?)")) else "."
         raise WrongUsage(f"{message}{end} See `{command} --help`.") from error
 
 
