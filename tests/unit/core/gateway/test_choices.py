@@ -218,7 +218,7 @@ async def test_a_place_that_is_lost_with_its_replica_is_taken_on_another() -> No
         if not dying.submitted:
             dying, other, one, two = other, dying, two, one
         await until(lambda: one.admission.load == Load(1, 1, 6), "the place of the second")
-        one.kill()
+        await one.stop_listening()
         await other.made(await other.request(1), "a", "stop")
         await other.made(await other.request(2), "b", "stop")
         assert (await soon(task))[:2] == ["a", "b"]
@@ -258,7 +258,7 @@ async def test_each_goes_on_by_itself_where_its_replica_dies() -> None:
         await dying.made(await dying.request(1), "he")
         await dying.made(await dying.request(2), "HEL")
         await until(lambda: len(dying.running) == 2, "both")
-        one.kill()
+        await one.stop_listening()
         await other.request(2)
         resumed = {bytes(request.resume): request.id for request in other.submitted}
         await other.made(resumed[b"he"], "y", "stop")
