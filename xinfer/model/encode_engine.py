@@ -55,8 +55,8 @@ class Encoded(msgspec.Struct, frozen=True, gc=False):
         if kept < start:
             needed = len(self.ids) - (end - start)
             raise InvalidRequest(
-                f"{len(self.ids)} tokens cannot be shortened to {most}: {needed} of them belong to "
-                "the query or to what the model needs around a text.",
+                f"at most {most} tokens are taken, and at least {needed} belong to the query or to "
+                "what the model needs around a text.",
                 code="context_length_exceeded",
             )
         return Encoded(self.ids[:kept] + self.ids[end:], (start, kept), self.pair)
@@ -88,7 +88,8 @@ class EncodeEngine(Engine, Protocol):
     """
 
     def tokenize(self, items: Sequence[Item]) -> list[Encoded]:
-        """Items in the model's tokens, whole, however long they are.
+        """Items in the model's tokens. One of more than `Loaded.context_length` need not be whole:
+        it has more than that, and shortened it is as the whole one would be.
 
         Raises:
             InvalidRequest: an item is of a kind that this model does not take.

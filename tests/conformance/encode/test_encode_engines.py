@@ -71,6 +71,14 @@ def test_tokens_are_those_of_the_whole_text_and_the_text_can_be_cut(subject: Sub
     assert np.isfinite(numbers(subject.engine.encode([cut])[0])).all()
 
 
+def test_a_text_that_is_far_too_long_is_not_tokenized_whole(subject: Subject) -> None:
+    most = subject.loaded.context_length
+    times = 100 * most + 10_000
+    [far_too_long, too_long] = subject.tokenized("the cat " * times, "the cat " * most)
+    assert most < len(far_too_long) < times
+    assert far_too_long.shortened(most) == too_long.shortened(most)
+
+
 def test_results_are_of_the_size_that_is_declared(subject: Subject) -> None:
     abilities = subject.abilities
     [row] = map(numbers, subject.engine.encode(subject.tokenized("the cat")))

@@ -119,8 +119,8 @@ class Job:
             raise self.error_of(
                 place,
                 InvalidRequest(
-                    f"it has {len(encoded)} tokens; at most {self._limit} are taken. Shorten it, "
-                    'or send `"truncate": true` to have it cut short.',
+                    f"it has {len(encoded)} tokens or more; at most {self._limit} are taken. "
+                    'Shorten it, or send `"truncate": true` to have it cut short.',
                     code="context_length_exceeded",
                 ),
             )

@@ -3,9 +3,11 @@ that fail, and an end in the midst of them."""
 
 from __future__ import annotations
 
+import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -13,10 +15,14 @@ from numpy.typing import NDArray
 
 from xinfer.errors import Cancelled, EngineFailed, InvalidRequest, XinferError
 from xinfer.model.encode.batches import groups, refusal
+from xinfer.model.encode.beginnings import Beginnings, word_ends
 from xinfer.model.encode_engine import Encoded, Item, Result
 from xinfer.model.engine import EngineOptions, Support
 from xinfer.model.inspect.gguf import GgufMetadata
+from xinfer.model.llm.tokenizer.pieces import BYTE_LEVEL, SENTENCEPIECE, byte_level_piece
 from xinfer.types.model import EngineStats, ModelSpec
+
+UNIGRAM, WORD_PIECE = "t5", "bert"
 
 
 class BatchOptions(Protocol):
@@ -44,6 +50,7 @@ class GgufEncoder(ABC):
         self._encoding = threading.Lock()
         self._longest = 0
         """Tokens of an item; there once it is loaded, like the next two."""
+        self._beginnings: Beginnings | None = None
         self._vocabulary: list[str] = []
         self._vocabulary_size = 0
         self._running = 0
@@ -78,7 +85,8 @@ class GgufEncoder(ABC):
     def tokenize(self, items: Sequence[Item]) -> list[Encoded]:
         with self._tokenizing:
             self._check_open()
-            return self._tokenize(items)
+            assert self._beginnings is not None
+            return self._beginnings.tokenize(items, self._tokenize)
 
     def encode(self, batch: Sequence[Encoded]) -> list[Result | XinferError]:
         with self._encoding:
@@ -118,6 +126,12 @@ class GgufEncoder(ABC):
             return EngineFailed("The model's result for this text is not a number.")
         return self._result(row)
 
+    def _take_limits(self, gguf: GgufMetadata, longest: int) -> None:
+        """Items are of up to `longest` tokens of the file's vocabulary."""
+        self._longest = longest
+        self._vocabulary = gguf.values.get("tokenizer.ggml.tokens", [])
+        self._beginnings = Beginnings(partial(_word_ends, gguf), longest)
+
     def _check_open(self) -> None:
         if self._closing:
             raise Cancelled("The model was unloaded.")
@@ -142,3 +156,11 @@ class GgufEncoder(ABC):
     @abstractmethod
     def _result(self, row: NDArray[np.float32]) -> Result:
         """Of what llama.cpp gave for a sequence."""
+
+
+def _word_ends(gguf: GgufMetadata) -> re.Pattern[str] | None:
+    """As `beginnings.word_ends`; None for kinds of tokenizers that are not known here."""
+    kind, tokens = gguf.values.get("tokenizer.ggml.model"), gguf.values["tokenizer.ggml.tokens"]
+    if kind == BYTE_LEVEL:
+        return word_ends(byte_level_piece(token).decode(errors="replace") for token in tokens)
+    return word_ends(tokens) if kind in (SENTENCEPIECE, UNIGRAM, WORD_PIECE) else None

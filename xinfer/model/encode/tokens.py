@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from xinfer.errors import InvalidRequest
+from xinfer.model.encode.beginnings import word_ends
 from xinfer.model.encode_engine import Encoded, Pair
+from xinfer.model.llm.tokenizer.pieces import byte_level_piece
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
@@ -74,6 +77,35 @@ class Tokens:
         if found is None:
             raise InvalidRequest(f"The model's vocabulary has no token {text!r}.")
         return found
+
+    def word_ends(self) -> re.Pattern[str] | None:
+        """As `beginnings.word_ends`; None also where a space is no end of a word."""
+        if not all(self._parts_words(space) for space in " \n"):
+            return None
+        return word_ends(self._spelled())
+
+    def _parts_words(self, space: str) -> bool:
+        fast = self._fast
+        text = f"a{space}b"
+        if fast.normalizer is not None:
+            text = fast.normalizer.normalize_str(text)
+        between = text.partition("a")[2].rpartition("b")[0]
+        if not between or between.strip(" \n▁"):
+            return False  # it is left out, or made something else
+        if type(fast.model).__name__ not in ("WordPiece", "WordLevel"):
+            return True  # its tokens tell
+        words = fast.pre_tokenizer.pre_tokenize_str(text) if fast.pre_tokenizer else [(text, None)]
+        return not any("a" in word and "b" in word for word, _ in words)
+
+    def _spelled(self) -> Iterator[str]:
+        """All tokens as the text that they stand for, or with ▁ for a space."""
+        vocabulary = self._fast.get_vocab(with_added_tokens=True)
+        splits = self._fast.pre_tokenizer
+        if splits is None or b'"ByteLevel"' not in splits.__getstate__():
+            yield from vocabulary
+            return
+        for token in vocabulary:
+            yield byte_level_piece(token).decode(errors="replace")
 
     def spell(self, ids: Sequence[int]) -> list[str]:
         """As `SpellingEngine.spell`."""

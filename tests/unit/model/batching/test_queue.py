@@ -155,7 +155,7 @@ def test_a_text_that_must_not_be_cut_fails_its_request_with_the_limit() -> None:
     queue.add(job("ok", "a" * 65, truncate=False))
     taken = queue.take_texts()
     assert taken is not None
-    with pytest.raises(InvalidRequest, match=r"Text 1: it has 65 tokens; at most 64") as caught:
+    with pytest.raises(InvalidRequest, match="Text 1: it has 65 tokens or more; at") as caught:
         queue.add_tokens(taken[0], taken[1], tokens_of(taken[2]))
     assert caught.value.code == "context_length_exceeded"
 

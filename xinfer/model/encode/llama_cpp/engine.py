@@ -103,9 +103,8 @@ class LlamaCppEncoder(GgufEncoder):
             made = context(longest, max(longest, options.n_batch))
         self._release.append(made.close)
         self._context = made
-        self._longest = longest
+        self._take_limits(gguf, longest)
         self._vocabulary_size = model.vocabulary_size
-        self._vocabulary = gguf.values.get("tokenizer.ggml.tokens", [])
         progress(Progress(1.0, "loading"))
         return Loaded(
             context_length=longest,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from xinfer.errors import Cancelled, EngineFailed, InvalidRequest, XinferError
 from xinfer.model.encode.batches import refusal
+from xinfer.model.encode.beginnings import Beginnings
 from xinfer.model.encode.files import is_language_model, with_facts
 from xinfer.model.encode.sentence_transformers.model import EncodeModel
 from xinfer.model.encode.sentence_transformers.options import SentenceTransformersOptions
@@ -37,6 +38,7 @@ class SentenceTransformersEngine:
         self._spec = spec
         self._options = options
         self._model: EncodeModel | None = None
+        self._beginnings: Beginnings | None = None
         self._place: Place | None = None
         self._longest = 0
         self._tokens_at_once = 0
@@ -101,6 +103,7 @@ class SentenceTransformersEngine:
                 param="max_tokens",
             )
         self._longest = longest
+        self._beginnings = Beginnings(model.tokens.word_ends, longest)
         tokens = self._tokens_at_once = options.tokens_at_once(accelerator=place.device != "cpu")
         progress(Progress(1.0, "loading"))
         abilities = model.abilities(tokens=tokens, items=options.batch_items)
@@ -140,7 +143,9 @@ class SentenceTransformersEngine:
         return self._open().tokens.spell(ids)
 
     def tokenize(self, items: Sequence[Item]) -> list[Encoded]:
-        return self._open().tokenize(items)
+        model = self._open()
+        assert self._beginnings is not None
+        return self._beginnings.tokenize(items, model.tokenize)
 
     def encode(self, batch: Sequence[Encoded]) -> list[Result | XinferError]:
         with self._encoding:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from xinfer.errors import Cancelled, EngineFailed, InvalidRequest, Unavailable, XinferError
 from xinfer.model.encode.batches import refusal
+from xinfer.model.encode.beginnings import Beginnings
 from xinfer.model.encode.files import is_language_model, with_facts
 from xinfer.model.encode.vllm.arguments import engine_arguments, pooling_of
 from xinfer.model.encode.vllm.options import OF_LANGUAGE_MODELS, VllmPoolingOptions
@@ -55,6 +57,7 @@ class VllmPoolingEngine:
         self._options = options
         self._llm: LLMEngine | None = None
         self._tokens: Tokens | None = None
+        self._beginnings: Beginnings | None = None
         self._directory: TemporaryDirectory[str] | None = None
         self._longest = 0
         self._scores = 0
@@ -121,6 +124,7 @@ class VllmPoolingEngine:
         )
         self._tokens = Tokens(tokenizer, spec.path)
         self._longest = config.max_model_len
+        self._beginnings = Beginnings(self._tokens.word_ends, self._longest)
         self._scores = 0 if spec.type == "embedding" else int(config.hf_config.num_labels)
         progress(Progress(1.0, "loading"))
         return Loaded(
@@ -180,15 +184,19 @@ class VllmPoolingEngine:
     def tokenize(self, items: Sequence[Item]) -> list[Encoded]:
         with self._tokenizing:
             tokens = self._open_tokens()
-            texts = [item for item in items if not isinstance(item, Pair)]
-            pairs = [item for item in items if isinstance(item, Pair)]
-            if self._scores == 0 and pairs:
-                raise InvalidRequest("An embedding model takes texts, not pairs of texts.")
-            if not pairs and self._scores != 1:  # also a classifier of texts
-                return tokens.texts(texts)
-            if texts:
-                raise InvalidRequest("A rerank model takes pairs of a query and a document.")
-            return tokens.pairs(pairs)
+            assert self._beginnings is not None
+            return self._beginnings.tokenize(items, partial(self._tokenize, tokens))
+
+    def _tokenize(self, tokens: Tokens, items: Sequence[Item]) -> list[Encoded]:
+        texts = [item for item in items if not isinstance(item, Pair)]
+        pairs = [item for item in items if isinstance(item, Pair)]
+        if self._scores == 0 and pairs:
+            raise InvalidRequest("An embedding model takes texts, not pairs of texts.")
+        if not pairs and self._scores != 1:  # also a classifier of texts
+            return tokens.texts(texts)
+        if texts:
+            raise InvalidRequest("A rerank model takes pairs of a query and a document.")
+        return tokens.pairs(pairs)
 
     def encode(self, batch: Sequence[Encoded]) -> list[Result | XinferError]:
         with self._encoding:

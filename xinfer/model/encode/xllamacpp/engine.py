@@ -87,8 +87,7 @@ class XllamacppEncoder(GgufEncoder):
         parts = read_headers(path)
         gguf = parts[0]
         pooling = self._pooling(parts)
-        self._vocabulary = gguf.values.get("tokenizer.ggml.tokens", [])
-        self._vocabulary_size = len(self._vocabulary)
+        self._vocabulary_size = len(gguf.values.get("tokenizer.ggml.tokens", []))
         longest, batch = context_length(gguf, options.n_ctx), options.n_batch
         if longest > batch and not (pooling == "last" and _looks_backwards(gguf)):
             # Tokens that see each other, or whose mean is taken, have to be computed at once.
@@ -100,7 +99,7 @@ class XllamacppEncoder(GgufEncoder):
         server = self._server = EncodeServer(
             path, options, pooling=pooling, longest=longest, batch=batch
         )
-        self._longest = longest
+        self._take_limits(gguf, longest)
         self._tokenizer = GgufEncodeTokenizer(gguf, server)
         if self._tokenizer.native:
             server.remove_socket()

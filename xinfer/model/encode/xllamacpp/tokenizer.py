@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from xinfer.errors import InvalidRequest
+from xinfer.model.encode.gguf_engine import WORD_PIECE
 from xinfer.model.encode.prompts import LlamaTokenizer, SpecialTokens
 from xinfer.model.encode.xllamacpp.word_piece import word_piece
 from xinfer.model.inspect.gguf import GgufMetadata
@@ -13,7 +14,6 @@ from xinfer.model.llm.tokenizer.selfcheck import Encode, first_difference
 
 logger = logging.getLogger(__name__)
 
-WORD_PIECE = "bert"
 _CHECKED_CONTROL_TOKENS = 16
 _SEPARATED = ("jina-v1-en", "jina-v2-code", "roberta-bpe")
 """`tokenizer.ggml.pre` of those that separate a pair by a token of its own."""

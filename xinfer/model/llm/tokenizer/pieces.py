@@ -67,7 +67,7 @@ class Vocabulary:
         return [token for token, of in enumerate(self.types) if of == kind]
 
     def _pieces(self) -> list[bytes]:
-        normal = _byte_level_piece if self.kind == BYTE_LEVEL else _sentencepiece_piece
+        normal = byte_level_piece if self.kind == BYTE_LEVEL else _sentencepiece_piece
         return [
             normal(text) if kind == NORMAL else _other_piece(text, kind)
             for text, kind in zip(self.tokens, self.types, strict=True)
@@ -77,7 +77,8 @@ class Vocabulary:
 _BYTES = byte_of_character()
 
 
-def _byte_level_piece(text: str) -> bytes:
+def byte_level_piece(text: str) -> bytes:
+    """What a token in GPT-2's byte-level alphabet stands for."""
     try:
         return bytes(map(_BYTES.__getitem__, text))
     except KeyError:  # not byte-level after all: it stands for itself
