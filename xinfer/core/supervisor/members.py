@@ -33,7 +33,7 @@ class Members:
 
     def nodes(self) -> list[Node]:
         """The workers, by address."""
-        return self._state.nodes(self._monotonic())
+        return self._state.workers.nodes(self._monotonic())
 
     async def drain(self, worker: str) -> None:
         """Have a worker leave once other workers serve what it runs.

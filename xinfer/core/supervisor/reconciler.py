@@ -77,7 +77,7 @@ class Reconciler:
                 now = self._monotonic()
                 # At most one interval passes between rounds, unless the process stood still.
                 if now - rounds > 2 * interval:
-                    self._state.pardon(now - rounds)
+                    self._state.workers.pardon(now - rounds)
                 rounds = now
                 wake_at = self._round(now)
                 ended = self._monotonic()
@@ -111,7 +111,7 @@ class Reconciler:
                 self._settings.heartbeat_timeout,
             )
         self._tell_of_silence(now)
-        if self._settled_at is None and self._state.has_workers():
+        if self._settled_at is None and self._state.workers:
             self._settled_at = now + self._settle
         if self._settled_at is not None and now < self._settled_at and not self._state.draining:
             if not self._state.is_complete():
@@ -126,11 +126,11 @@ class Reconciler:
                 self._perform(action)
         self._state.explain(planned.reasons)
         self._publish(self._state.snapshot())
-        times = (planned.wake_at, self._state.next_check(now))
+        times = (planned.wake_at, self._state.workers.next_check(now))
         return min((each for each in times if each is not None), default=float("inf"))
 
     def _tell_of_silence(self, now: float) -> None:
-        silent = self._state.silent(now)
+        silent = self._state.workers.silent(now)
         if silent and not self._silent:
             logger.warning(
                 "More workers fall silent at once than may be lost: the network of the supervisor "
@@ -154,7 +154,7 @@ class Reconciler:
             self._stop(action)
         else:
             self._state.begin_requeue(action.replica_id, action.max_queue, action.request_limit)
-            self._own(self._call_requeue(action, self._state.address(action.worker_id)))
+            self._own(self._call_requeue(action, self._state.workers.address(action.worker_id)))
 
     def _start(self, action: Start) -> None:
         assignment = Assignment(
@@ -168,7 +168,7 @@ class Reconciler:
             created=int(self._unix_now()),
         )
         self._state.begin_start(assignment, action.worker_id)
-        address = self._state.address(action.worker_id)
+        address = self._state.workers.address(action.worker_id)
         logger.info("Starting replica %s on %s", action.replica_id, action.reason)
         task = self._own(self._call_start(action, assignment, address))
         self._starts[action.replica_id] = task
@@ -182,7 +182,7 @@ class Reconciler:
             unreachable = error.code == UNREACHABLE
             wait = self._settings.heartbeat_timeout if unreachable else _REFUSED_WAIT
             logger.warning("Replica %s was not started: %s", action.replica_id, error.message)
-            self._state.avoid(action.worker_id, self._monotonic() + wait)
+            self._state.workers.avoid(action.worker_id, self._monotonic() + wait)
             self._state.start_failed(action.replica_id, None, self._monotonic())
         except Exception as error:
             logger.warning("Replica %s was not started: %s", action.replica_id, error)
@@ -191,7 +191,7 @@ class Reconciler:
 
     def _stop(self, action: Stop) -> None:
         self._state.begin_stop(action.replica_id)
-        address = self._state.address(action.worker_id)
+        address = self._state.workers.address(action.worker_id)
         logger.info("Stopping replica %s: %s", action.replica_id, action.reason)
         self._own(self._call_stop(action, address))
 

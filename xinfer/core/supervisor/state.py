@@ -6,7 +6,7 @@ import logging
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
@@ -15,12 +15,12 @@ from xinfer.core.supervisor.observed import (
     FailedStart,
     Observed,
     ObservedReplica,
-    ObservedWorker,
     SlotHistory,
     SlotKey,
 )
 from xinfer.core.supervisor.planner import PlanPolicy, has_given_up
-from xinfer.core.supervisor.silence import LossPolicy, find_lost, next_loss
+from xinfer.core.supervisor.presence import Presence
+from xinfer.core.supervisor.silence import LossPolicy
 from xinfer.core.supervisor.status import (
     LiveReplica,
     SlotRecord,
@@ -28,7 +28,6 @@ from xinfer.core.supervisor.status import (
     leaving_status,
 )
 from xinfer.types.cluster import Assignment, ReplicaReport, WorkerReport
-from xinfer.types.control import Node
 from xinfer.types.deployment import Deployment, DeploymentState, DeploymentStatus, Snapshot
 from xinfer.types.failure import Failure
 
@@ -37,27 +36,10 @@ logger = logging.getLogger(__name__)
 _ENDED = (DeploymentState.ERROR, DeploymentState.TERMINATED)
 
 
-@dataclass
-class _Worker:
-    report: WorkerReport
-    seen: float
-    ended: set[str] = field(default_factory=set)
-    """Replica ids in the report whose end has been taken note of."""
-    avoid_until: float = -math.inf
-    """It answered no call: nothing is placed on it until then."""
-
-
 @dataclass(frozen=True)
 class _Starting:
     assignment: Assignment
     worker_id: str
-
-
-class _Loss(NamedTuple):
-    """How often a worker was lost, and when the last time."""
-
-    times: int
-    at: float
 
 
 def _living(report: WorkerReport) -> set[str]:
@@ -92,10 +74,7 @@ class ClusterState:
         self.draining = False
         self.desired: dict[str, Deployment] = {}
         self._started = started
-        self._loss = loss
-        self._losses: dict[str, _Loss] = {}
-        """Of the workers that were lost lately, by id."""
-        self._workers: dict[str, _Worker] = {}
+        self.workers = Presence(loss)
         self._starting: dict[str, _Starting] = {}
         self._stops: dict[str, float] = {}
         self._queues: dict[str, tuple[int, int | None]] = {}
@@ -139,20 +118,15 @@ class ClusterState:
         Returns:
             The ids of ended replicas that the worker may forget.
         """
-        known = self._workers.get(report.worker_id)
+        known = self.workers.find(report.worker_id)
         if known is None:
-            for other in [w for w in self._workers.values() if w.report.address == report.address]:
-                self.lose(other.report.worker_id)
-            known = self._workers[report.worker_id] = _Worker(report, now)
-            past = self._losses.get(report.worker_id)
-            if past is not None and past.times > 1:
-                # It comes and goes: what it runs stays, and nothing is added yet.
-                known.avoid_until = now + self._loss.silence
+            for other in self.workers.at(report.address):
+                self.lose(other)
+            known = self.workers.join(report, now)
         elif report.sequence <= known.report.sequence:
             return ()
-        elif now - known.seen >= self._loss.silence:
-            self._await_others(now)
-        before, known.report, known.seen = known.report, report, now
+        before, known.report = known.report, report
+        self.workers.hear(known, now)
         ended = {each.assignment.replica_id for each in report.replicas if each.state in _ENDED}
         for replica in report.replicas:
             if replica.assignment.replica_id in known.ended:
@@ -204,14 +178,9 @@ class ClusterState:
     def _record(self, slot: SlotKey) -> SlotRecord:
         return self._records.setdefault(slot, SlotRecord())
 
-    def _await_others(self, now: float) -> None:
-        """A worker is heard again: those cut off with it have a moment to report, too."""
-        for worker in self._workers.values():
-            worker.seen = max(worker.seen, now - self._loss.silence / 2)
-
     def lose(self, worker_id: str) -> None:
         """The worker is gone, and with it its replicas."""
-        worker = self._workers.pop(worker_id, None)
+        worker = self.workers.remove(worker_id)
         gone = {each for each, start in self._starting.items() if start.worker_id == worker_id}
         for replica_id in gone:
             del self._starting[replica_id]
@@ -219,75 +188,11 @@ class ClusterState:
 
     def expire(self, now: float) -> list[str]:
         """Lose the workers that have been silent for too long; returns their addresses."""
-        self._losses = {
-            worker_id: loss
-            for worker_id, loss in self._losses.items()
-            if now - loss.at < self._loss.patience
-        }
-        lately = sum(
-            1
-            for worker_id, loss in self._losses.items()
-            if worker_id not in self._workers and now - loss.at < self._loss.silence
-        )
-        lost = find_lost(self._seen(), now, self._loss, lost=lately)
-        reports = [self._workers[each].report for each in sorted(lost)]
-        for report in reports:
-            times = self._losses[report.worker_id].times if report.worker_id in self._losses else 0
-            self._losses[report.worker_id] = _Loss(times + 1, now)
-            self.lose(report.worker_id)
-        return [report.address for report in reports]
-
-    def silent(self, now: float) -> int:
-        """Workers that are silent for too long, and are not lost only because too many are."""
-        return sum(1 for at in self._seen().values() if now - at >= self._loss.silence)
-
-    def _seen(self) -> dict[str, float]:
-        return {worker_id: worker.seen for worker_id, worker in self._workers.items()}
-
-    def pardon(self, seconds: float) -> None:
-        """The supervisor itself stood still: the workers' silence of that time does not count."""
-        for worker in self._workers.values():
-            worker.seen += seconds
-
-    def avoid(self, worker_id: str, until: float) -> None:
-        """Place nothing on this worker until then."""
-        if worker_id in self._workers:
-            self._workers[worker_id].avoid_until = until
-
-    def addresses(self) -> set[str]:
-        """The actor addresses of the workers that are there."""
-        return {worker.report.address for worker in self._workers.values()}
-
-    def is_news(self, report: WorkerReport, now: float) -> bool:
-        """Whether a report says more than that its worker is there, and how much is in use."""
-        known = self._workers.get(report.worker_id)
-        return (
-            known is None
-            or report.leaving
-            or now - known.seen >= self._loss.silence
-            or known.report.replicas != report.replicas
-        )
-
-    def knows(self, worker_id: str) -> bool:
-        return worker_id in self._workers
-
-    def has_workers(self) -> bool:
-        return bool(self._workers)
-
-    def is_leaving(self, worker_id: str) -> bool:
-        """Whether this worker has said so; False for an unknown one."""
-        worker = self._workers.get(worker_id)
-        return worker is not None and worker.report.leaving
-
-    def address(self, worker_id: str) -> str:
-        """The actor address of a worker that `knows` knows."""
-        return self._workers[worker_id].report.address
-
-    def next_check(self, now: float) -> float | None:
-        """When the passing of time alone changes what is observed; None without workers."""
-        times = [w.avoid_until for w in self._workers.values() if w.avoid_until > now]
-        loss = next_loss(self._seen(), now, self._loss)
-        return min(times if loss is None else [*times, loss], default=None)
+        lost = self.workers.expire(now)
+        addresses = [self.workers.address(worker_id) for worker_id in lost]
+        for worker_id in lost:
+            self.lose(worker_id)
+        return addresses
 
     # What is under way
 
@@ -340,7 +245,7 @@ class ClusterState:
 
     def live(self) -> Iterator[LiveReplica]:
         """Every replica that lives or is being started."""
-        for worker in self._workers.values():
+        for worker in self.workers:
             for replica in worker.report.replicas:
                 if replica.state not in _ENDED:
                     yield LiveReplica(replica, worker.report.worker_id, worker.report.address)
@@ -349,27 +254,13 @@ class ClusterState:
 
     def _pending(self, start: _Starting) -> LiveReplica:
         report = ReplicaReport(assignment=start.assignment, state=DeploymentState.PENDING)
-        return LiveReplica(report, start.worker_id, self.address(start.worker_id))
+        return LiveReplica(report, start.worker_id, self.workers.address(start.worker_id))
 
     def observed(self, now: float) -> Observed:
         """The planner's view."""
         return Observed(
-            workers=tuple(
-                ObservedWorker(
-                    worker_id,
-                    worker.report.address,
-                    worker.report.devices,
-                    worker.report.engines,
-                    worker.report.labels,
-                )
-                for worker_id, worker in self._workers.items()
-                if not worker.report.leaving
-                and worker.avoid_until <= now
-                and now - worker.seen < self._loss.silence
-            ),
-            leaving=frozenset(
-                worker_id for worker_id, worker in self._workers.items() if worker.report.leaving
-            ),
+            workers=self.workers.observed(now),
+            leaving=self.workers.leaving(),
             replicas=tuple(map(self._observe, self.live())),
             histories={slot: record.history for slot, record in self._records.items()},
             stops=dict(self._stops),
@@ -427,29 +318,8 @@ class ClusterState:
             link_token=self.link_token,
             started=self._started,
             draining=self.draining,
-            workers=len(self._workers),
+            workers=len(self.workers),
         )
-
-    def nodes(self, now: float) -> list[Node]:
-        """The workers, by address."""
-        nodes = [
-            Node(
-                address=worker.report.address,
-                age=now - worker.seen,
-                cpu_count=worker.report.usage.cpu_count,
-                cpu_usage=worker.report.usage.cpu_usage,
-                memory_total=worker.report.usage.memory_total,
-                memory_available=worker.report.usage.memory_available,
-                memory_used=worker.report.usage.memory_used,
-                version=worker.report.version,
-                labels=worker.report.labels,
-                leaving=worker.report.leaving,
-                devices=worker.report.devices,
-                problems=worker.report.problems,
-            )
-            for worker in self._workers.values()
-        ]
-        return sorted(nodes, key=lambda node: node.address)
 
     def log_targets(self, uid: str) -> list[LogTarget]:
         """Where the output of each ordinal's newest replica is kept; empty if there are none."""
@@ -478,7 +348,7 @@ class ClusterState:
     def is_complete(self) -> bool:
         """Whether every replica that is wanted lives, by the word of some worker."""
         living = {replica.slot for replica in self.live()}
-        return bool(self._workers) and all(
+        return bool(self.workers) and all(
             SlotKey(deployment.uid, deployment.generation, ordinal) in living
             for deployment in self.desired.values()
             for ordinal in deployment.ordinals

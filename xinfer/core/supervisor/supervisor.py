@@ -181,11 +181,11 @@ class Supervisor:
         """A worker's report has come."""
         if not self.state.draining:
             await self.service.adopt(report)
-        known = self.state.knows(report.worker_id)
+        known = report.worker_id in self.state.workers
         joins = not known and not report.leaving
-        leaves = known and report.leaving and not self.state.is_leaving(report.worker_id)
+        leaves = known and report.leaving and not self.state.workers.is_leaving(report.worker_id)
         now = self._monotonic()
-        news = self.state.is_news(report, now)
+        news = self.state.workers.is_news(report, now)
         forget = self.state.apply(report, now)
         if joins:
             text = f"Worker {report.address} has been added successfully"
@@ -200,7 +200,7 @@ class Supervisor:
         return ReportReply(link_token=self.state.link_token, forget=forget)
 
     def _publish(self, snapshot: Snapshot) -> None:
-        for address in sorted(self._workers_known - self.state.addresses()):
+        for address in sorted(self._workers_known - self.state.workers.addresses()):
             self._workers_known.discard(address)
             self.events.keep(logging.WARNING, f"Worker {address} is lost", worker=address)
         if snapshot.workers:

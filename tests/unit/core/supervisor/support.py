@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from xinfer.core.launch_question import EngineAnswers, ResolveLaunch
-from xinfer.core.supervisor.observed import ObservedWorker
+from xinfer.core.supervisor.observed import ObservedWorker, SlotKey
 from xinfer.core.supervisor.planner import PlanPolicy
 from xinfer.core.supervisor.silence import LossPolicy
 from xinfer.core.supervisor.state import ClusterState
@@ -27,7 +27,7 @@ from xinfer.types.cluster import (
     WorkerReport,
 )
 from xinfer.types.declaration import Declaration
-from xinfer.types.deployment import Deployment, DeploymentState, LaunchSpec
+from xinfer.types.deployment import Deployment, DeploymentState, DeploymentStatus, LaunchSpec
 from xinfer.types.device import CPU, Device
 from xinfer.types.failure import Failure
 from xinfer.types.model import Abilities, Loaded, ModelSpec, Progress
@@ -314,3 +314,45 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
         await asyncio.wait_for(main(), 60)
 
     asyncio.run(bounded())
+
+
+class World:
+    """A state with one worker, `w1`, whose reports are numbered by themselves."""
+
+    def __init__(self, replicas: int = 1) -> None:
+        self.state: ClusterState = cluster_state()
+        self.wanted = deployment(replicas=replicas)
+        self.state.put(self.wanted)
+        self.sequence = 0
+        self.says()
+
+    def says(
+        self, *replicas: ReplicaReport, now: float = 0.0, leaving: bool = False
+    ) -> tuple[str, ...]:
+        self.sequence += 1
+        return self.state.apply(report(*replicas, sequence=self.sequence, leaving=leaving), now)
+
+    def starts(self, replica_id: str = "r", ordinal: int = 0, restarts: int = 0) -> None:
+        given = assignment(self.wanted, replica_id, ordinal=ordinal, restarts=restarts)
+        self.state.begin_start(given, "w1")
+
+    def has(
+        self, state: DeploymentState, replica_id: str = "r", ordinal: int = 0, restarts: int = 0
+    ) -> ReplicaReport:
+        given = assignment(self.wanted, replica_id, ordinal=ordinal, restarts=restarts)
+        return replica(given, state, failure=CRASH if state is ERROR else None)
+
+    def takers(self, now: float) -> tuple[str, ...]:
+        return tuple(each.worker_id for each in self.state.observed(now).workers)
+
+    @property
+    def status(self) -> DeploymentStatus:
+        return self.state.statuses()["m"]
+
+    @property
+    def states(self) -> list[DeploymentState]:
+        return [each.state for each in self.status.replicas]
+
+    def failures(self) -> int:
+        history = self.state.observed(0.0).histories.get(SlotKey("m", 1, 0))
+        return len(history.failures) if history else 0

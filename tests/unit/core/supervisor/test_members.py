@@ -30,7 +30,9 @@ class Cluster:
             busy = report(worker_id="w2", address=TWO, leaving=True)
             # It has not gone yet: something of it still runs.
             self.state.apply(report(worker_id="w2", address=TWO), 990.0)
-            self.state._workers["w2"].report = busy
+            worker = self.state.workers.find("w2")
+            assert worker is not None
+            worker.report = busy
         else:
             self.state.apply(report(worker_id="w2", address=TWO), 995.0)
 

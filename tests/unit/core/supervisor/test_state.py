@@ -14,10 +14,10 @@ from tests.unit.core.supervisor.support import (
     LOADED,
     LOADING,
     PENDING,
-    PROCESSORS,
     READY,
     RESTARTING,
     TERMINATED,
+    World,
     assignment,
     cluster_state,
     deployment,
@@ -25,54 +25,11 @@ from tests.unit.core.supervisor.support import (
     report,
 )
 from xinfer.core.supervisor.observed import SlotKey
-from xinfer.core.supervisor.state import ClusterState, LogTarget
-from xinfer.types.cluster import NodeUsage, ReplicaReport, WorkerReport
-from xinfer.types.deployment import DeploymentState, DeploymentStatus
+from xinfer.core.supervisor.state import LogTarget
+from xinfer.types.deployment import DeploymentState
 from xinfer.types.model import Progress
 
 SLOT = SlotKey("m", 1, 0)
-
-
-class World:
-    """A state with one worker, `w1`, whose reports are numbered by themselves."""
-
-    def __init__(self, replicas: int = 1) -> None:
-        self.state: ClusterState = cluster_state()
-        self.wanted = deployment(replicas=replicas)
-        self.state.put(self.wanted)
-        self.sequence = 0
-        self.says()
-
-    def says(
-        self, *replicas: ReplicaReport, now: float = 0.0, leaving: bool = False
-    ) -> tuple[str, ...]:
-        self.sequence += 1
-        return self.state.apply(report(*replicas, sequence=self.sequence, leaving=leaving), now)
-
-    def starts(self, replica_id: str = "r", ordinal: int = 0, restarts: int = 0) -> None:
-        given = assignment(self.wanted, replica_id, ordinal=ordinal, restarts=restarts)
-        self.state.begin_start(given, "w1")
-
-    def has(
-        self, state: DeploymentState, replica_id: str = "r", ordinal: int = 0, restarts: int = 0
-    ) -> ReplicaReport:
-        given = assignment(self.wanted, replica_id, ordinal=ordinal, restarts=restarts)
-        return replica(given, state, failure=CRASH if state is ERROR else None)
-
-    def takers(self, now: float) -> tuple[str, ...]:
-        return tuple(each.worker_id for each in self.state.observed(now).workers)
-
-    @property
-    def status(self) -> DeploymentStatus:
-        return self.state.statuses()["m"]
-
-    @property
-    def states(self) -> list[DeploymentState]:
-        return [each.state for each in self.status.replicas]
-
-    def failures(self) -> int:
-        history = self.state.observed(0.0).histories.get(SLOT)
-        return len(history.failures) if history else 0
 
 
 def test_a_first_load_goes_from_pending_to_ready() -> None:
@@ -262,14 +219,14 @@ def test_a_silent_worker_is_lost_with_its_replicas() -> None:
     world = World()
     world.starts("s")
     world.says(world.has(READY), now=5.0)
-    assert world.state.next_check(5.0) == 15.0
+    assert world.state.workers.next_check(5.0) == 15.0
     assert world.state.expire(14.9) == []
     assert world.state.expire(15.0) == ["127.0.0.1:1"]
-    assert world.state.next_check(15.0) is None
+    assert world.state.workers.next_check(15.0) is None
     assert world.states == [RESTARTING]
     assert world.failures() == 0
     assert list(world.state.live()) == []
-    assert not world.state.knows("w1")
+    assert "w1" not in world.state.workers
 
 
 def test_a_lost_worker_that_reports_again_brings_its_replicas_back() -> None:
@@ -278,13 +235,6 @@ def test_a_lost_worker_that_reports_again_brings_its_replicas_back() -> None:
     world.state.lose("w1")
     world.says(world.has(READY))
     assert world.status.state is READY
-
-
-def test_silence_while_the_supervisor_stood_still_does_not_count() -> None:
-    world = World()
-    world.state.pardon(100.0)
-    assert world.state.expire(105.0) == []
-    assert world.state.expire(110.0) == ["127.0.0.1:1"]
 
 
 def test_a_new_worker_at_an_address_replaces_the_one_that_was_there() -> None:
@@ -299,9 +249,9 @@ def test_a_worker_that_leaves_gets_nothing_and_is_forgotten_when_it_is_empty() -
     world = World()
     world.says(world.has(DRAINING), leaving=True)
     assert world.takers(0.0) == ()
-    assert world.state.knows("w1")
+    assert "w1" in world.state.workers
     assert world.says(world.has(TERMINATED), leaving=True) == ("r",)
-    assert not world.state.knows("w1")
+    assert "w1" not in world.state.workers
 
 
 def test_a_model_drains_with_its_worker_and_only_then_waits_to_be_started_again() -> None:
@@ -311,15 +261,6 @@ def test_a_model_drains_with_its_worker_and_only_then_waits_to_be_started_again(
     assert world.status.state is DRAINING
     world.says(world.has(TERMINATED), leaving=True)
     assert world.status.state is RESTARTING
-
-
-def test_a_worker_that_did_not_answer_is_avoided_for_a_while() -> None:
-    world = World()
-    world.state.avoid("w1", 4.0)
-    assert world.takers(3.9) == ()
-    assert world.state.next_check(3.9) == 4.0
-    assert world.takers(4.0) == ("w1",)
-    assert world.state.next_check(4.0) == 10.0
 
 
 def test_a_stop_that_failed_is_to_be_repeated() -> None:
@@ -397,100 +338,6 @@ def test_logs_are_where_the_newest_replica_of_each_ordinal_was() -> None:
     assert world.state.log_targets("m")[0].replica_id == "r2"
     world.state.remove("m")
     assert [each.replica_id for each in world.state.log_targets("m")] == ["r2", "s"]
-
-
-def test_nodes_tell_age_and_usage() -> None:
-    state = cluster_state()
-    usage = NodeUsage(cpu_count=2, cpu_usage=0.5, memory_total=8, memory_used=3)
-    first = WorkerReport(worker_id="w", address="b", version="1", sequence=1, usage=usage)
-    state.apply(first, 10.0)
-    state.apply(report(worker_id="v", address="a"), 11.0)
-    nodes = state.nodes(12.0)
-    assert [(node.address, node.age) for node in nodes] == [("a", 1.0), ("b", 2.0)]
-    assert (nodes[1].cpu_count, nodes[1].cpu_usage, nodes[1].memory_used) == (2, 0.5, 3)
-
-
-def three_workers() -> World:
-    world = World()
-    for number in (2, 3):
-        world.state.apply(report(worker_id=f"w{number}", address=f"127.0.0.1:{number}"), 0.0)
-    return world
-
-
-def test_of_many_silent_workers_none_is_lost_and_none_takes_replicas() -> None:
-    world = three_workers()
-    world.says(now=6.0)
-    assert world.takers(10.0) == ("w1",)
-    assert world.state.expire(10.0) == []
-    assert world.state.silent(10.0) == 2
-    assert world.state.next_check(10.0) == 16.0
-    assert world.state.expire(59.0) == []
-    world.says(now=60.0)
-    assert world.state.expire(60.0) == []  # one is heard again: the others may be about to
-
-
-def test_workers_that_fall_silent_one_after_the_other_are_not_lost_one_after_the_other() -> None:
-    world = three_workers()
-    world.says(now=15.0)
-    assert world.state.expire(10.0) == []
-    second = report(worker_id="w2", address="127.0.0.1:2", sequence=2)
-    world.state.apply(second, 15.0)
-    world.says(now=16.0)
-    world.state.apply(report(worker_id="w2", address="127.0.0.1:2", sequence=3), 16.0)
-    assert world.state.expire(19.9) == []
-    assert world.state.expire(20.0) == ["127.0.0.1:3"]
-    assert world.state.expire(26.0) == []  # w1 and w2, soon after w3
-    assert world.state.expire(31.0) == []
-
-
-def test_a_silent_worker_is_lost_when_the_others_are_back() -> None:
-    world = three_workers()
-    assert world.state.expire(10.0) == []
-    world.says(now=11.0)
-    world.state.apply(report(worker_id="w2", address="127.0.0.1:2", sequence=2), 11.0)
-    assert world.state.expire(11.0) == []  # it has a moment to report, too
-    world.says(now=15.0)
-    world.state.apply(report(worker_id="w2", address="127.0.0.1:2", sequence=3), 15.0)
-    assert world.state.expire(15.9) == []
-    assert world.state.expire(16.0) == ["127.0.0.1:3"]
-
-
-def test_a_worker_that_comes_and_goes_gets_no_new_replica_for_a_while() -> None:
-    world = World()
-    world.says(world.has(READY))
-    assert world.state.expire(10.0) == ["127.0.0.1:1"]
-    world.says(world.has(READY), now=12.0)
-    assert world.takers(12.0) == ("w1",)
-    assert world.state.expire(22.0) == ["127.0.0.1:1"]
-    world.says(world.has(READY), now=24.0)
-    assert world.states == [READY]
-    assert world.takers(33.9) == ()
-    world.says(world.has(READY), now=34.0)
-    assert world.takers(34.0) == ("w1",)
-    # Long after that, it has made up for it.
-    assert world.state.expire(90.0) == ["127.0.0.1:1"]
-    world.says(world.has(READY), now=91.0)
-    assert world.takers(91.0) == ("w1",)
-
-
-def test_a_new_worker_where_one_was_lost_takes_replicas_at_once() -> None:
-    world = World()
-    assert world.state.expire(10.0) == ["127.0.0.1:1"]
-    world.state.apply(report(worker_id="w2"), 11.0)
-    assert world.takers(11.0) == ("w2",)
-
-
-def test_only_some_reports_are_news() -> None:
-    world = World()
-    loading = report(world.has(LOADING), sequence=2)
-    assert world.state.is_news(loading, 1.0)
-    world.state.apply(loading, 1.0)
-    device = msgspec.structs.replace(PROCESSORS, memory_free=1)
-    assert not world.state.is_news(report(world.has(LOADING), devices=(device,)), 2.0)
-    assert world.state.is_news(report(world.has(READY)), 2.0)
-    assert world.state.is_news(report(world.has(LOADING), leaving=True), 2.0)
-    assert world.state.is_news(report(world.has(LOADING)), 11.0)  # it was silent
-    assert world.state.is_news(report(worker_id="w2"), 2.0)
 
 
 def test_an_ordinal_that_is_wanted_again_begins_anew_under_new_ids() -> None:
