@@ -153,6 +153,14 @@ class Settings:
     max_json_bytes: int = _setting(
         32 << 20, "XINFERENCE_MAX_JSON_BYTES", "Largest JSON body accepted.", positive=True
     )
+    max_held_bytes: int = _setting(
+        512 << 20,
+        "XINFERENCE_MAX_HELD_BYTES",
+        "Most bytes of bodies that one API process holds at once, each until its request is "
+        "answered; of a body, the first 256 KiB are not counted. While it is decoded, JSON takes "
+        "up to four times as much memory. A request alone may be larger.",
+        positive=True,
+    )
     max_json_depth: int = _setting(
         64, "XINFERENCE_MAX_JSON_DEPTH", "Deepest nesting of a JSON body accepted.", positive=True
     )
@@ -261,6 +269,13 @@ class Settings:
         100,
         "XINFERENCE_MAX_QUEUE",
         "Requests that may wait for all replicas of a model together, unless the launch sets it.",
+    )
+    max_queue_bytes: int = _setting(
+        256 << 20,
+        "XINFERENCE_MAX_QUEUE_BYTES",
+        "Most bytes of requests that may wait for one replica, or be on their way to it; those up "
+        "to 1 MiB are not counted. A request alone may be larger.",
+        positive=True,
     )
     queue_timeout: float = _setting(
         600.0, "XINFERENCE_QUEUE_TIMEOUT", "Longest wait in a replica's waiting room."

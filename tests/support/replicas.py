@@ -196,7 +196,13 @@ async def served(
     else:
         pipeline = TextPipeline(engine.tokenizer, loaded, SPEC)
         backend, slots = TokenBackend(engine, pipeline), loaded.concurrency
-    admission = Admission(slots, max_queue, settings.queue_timeout, limit=limit)
+    admission = Admission(
+        slots,
+        max_queue,
+        settings.queue_timeout,
+        limit=limit,
+        max_bytes=settings.max_queue_bytes,
+    )
     service = Service(backend, admission, settings)
 
     def accept(link: Link) -> Any:

@@ -62,6 +62,7 @@ class InferenceRoute(APIRoute):
         body, errors = self._field.validate(value, loc=("body",))
         if errors:
             raise RequestValidationError(errors, body=value)
+        del value  # which may be large, and is in the body as far as it is wanted
         response: Response = await self.endpoint(request, body)
         await response(scope, receive, send)
 
@@ -71,7 +72,12 @@ class InferenceRoute(APIRoute):
         Raises:
             XinferError: it cannot be read.
         """
-        return await _parsed(request, await request.body())
+        return await _parsed(request, await _read(request))
+
+
+async def _read(request: Request) -> bytes:
+    """The body; unlike `request.body()`, it is not kept for as long as the request is answered."""
+    return b"".join([part async for part in request.stream()])
 
 
 class _ParsedRequest(Request):

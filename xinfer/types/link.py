@@ -82,7 +82,8 @@ class Part(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
 
     rid: int
     data: bytes
-    last: bool
+    left: int
+    """Bytes that are still to come behind these; 0: the message is whole."""
 
 
 class Follow(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=9):

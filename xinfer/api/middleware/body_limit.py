@@ -1,44 +1,88 @@
-"""The largest body accepted: by its Content-Length at once, else while it is read."""
+"""The largest body accepted, and the most that all of them may be together: by Content-Length at
+once, else while a body is read."""
 
 from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xinfer.api.errors import error_response, note_error
-from xinfer.errors import PayloadTooLarge
+from xinfer.errors import PayloadTooLarge, Unavailable, XinferError
+
+SMALL = 256 << 10
+"""Bytes of a body that are not counted, so that small ones get through however many large ones are
+held; their number is bounded where requests are admitted."""
 
 
 class BodyLimit:
-    """Answers 413; the rest of a body that is too large is never kept."""
+    """Answers 413 to a body that is too large, and 503 to one for which there is no room beside
+    those whose requests are not answered yet; what is left of it is never kept.
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    Args:
+        limit: bytes of one body.
+        limit_held: bytes of all of them beyond `SMALL` of each. One alone may be larger.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int, limit_held: int) -> None:
         self._app = app
         self._limit = limit
+        self._limit_held = limit_held
+        self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        for name, value in scope["headers"]:
-            if name == b"content-length" and value.isdigit() and int(value[:20]) > self._limit:
-                error = self._error()
-                note_error(scope, error)
-                await error_response(error, scope)(scope, receive, send)
-                return
-        taken = 0
+        announced = _announced(scope)
+        error = self._refusal(announced, held=0)
+        if error is not None:
+            note_error(scope, error)
+            await error_response(error, scope)(scope, receive, send)
+            return
+        taken = held = 0
 
-        async def receive_within_limit() -> Message:
-            nonlocal taken
+        async def receive_within_limits() -> Message:
+            nonlocal taken, held
             message = await receive()
             taken += len(message.get("body", b""))
-            if taken > self._limit:
-                raise self._error()
+            error = self._refusal(taken, held)
+            if error is not None:
+                raise error
+            more = max(0, taken - SMALL) - held
+            held += more
+            self._held += more
             return message
 
-        await self._app(scope, receive_within_limit, send)
+        try:
+            await self._app(scope, receive_within_limits, send)
+        finally:
+            self._held -= held
 
-    def _error(self) -> PayloadTooLarge:
-        return PayloadTooLarge(
-            f"The body is larger than {self._limit} bytes. "
-            "An administrator can raise XINFERENCE_MAX_JSON_BYTES."
-        )
+    def _refusal(self, size: int, held: int) -> XinferError | None:
+        """Why a body that has this many bytes by now is not taken, of which `held` are counted."""
+        if size > self._limit:
+            return PayloadTooLarge(
+                f"The body is larger than {self._limit} bytes. "
+                "An administrator can raise XINFERENCE_MAX_JSON_BYTES."
+            )
+        others = self._held - held
+        if others and size > SMALL and others + size - SMALL > self._limit_held:
+            return Unavailable(
+                f"The server holds {_mib(others)} of other requests, and with {_mib(size)} of this "
+                f"one it would be more than the {_mib(self._limit_held)} that it takes. Try again "
+                "shortly, or send less at once. An administrator can raise "
+                "XINFERENCE_MAX_HELD_BYTES.",
+                retry_after=1.0,
+            )
+        return None
+
+
+def _announced(scope: Scope) -> int:
+    """The body's bytes as its client says."""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit():
+            return int(value[:20])
+    return 0
+
+
+def _mib(size: int) -> str:
+    return f"{size / (1 << 20):.1f} MiB"

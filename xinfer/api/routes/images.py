@@ -94,8 +94,7 @@ async def _draw(request: Request, body: ImageBody, task: str) -> Response:
 async def _drawn(call: Call, body: ImageBody, task: str) -> list[Picture]:
     """The pictures of all prompts, in order."""
     here = call.services
-    task, given = _by_controlnets(here, call.uid, task, body.given())
-    media = await _read(given, here.fetcher)
+    task, media = await _media(call, body, task)
     work = [
         here.gateway.work_whole(call.uid, one, request_id=call.request_id)
         for one in body.requests(task, media)
@@ -108,6 +107,15 @@ async def _drawn(call: Call, body: ImageBody, task: str) -> list[Picture]:
         waited = max(waited, made.waited)
     call.record.finish("stop", usage, waited)
     return pictures
+
+
+async def _media(
+    call: Call, body: ImageBody, task: str
+) -> tuple[str, dict[str, tuple[Media, ...]]]:
+    """The task as the model has it, and what is given for it."""
+    here = call.services
+    task, given = _by_controlnets(here, call.uid, task, body.take_given())
+    return task, await _read(given, here.fetcher)
 
 
 async def _all(work: Sequence[Coroutine[Any, Any, Work]]) -> list[Work]:

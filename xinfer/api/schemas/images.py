@@ -162,16 +162,18 @@ class ImageBody(Body):
         "stream": only(False),
     }
 
-    def given(self) -> dict[str, list[Given]]:
-        """The pictures of the request by field."""
-        return {"control_image": self.control_image} if self.control_image else {}
+    def take_given(self) -> dict[str, list[Given]]:
+        """The pictures of the request by field; the body has them no more, which is there until the
+        request is answered."""
+        given, self.control_image = self.control_image, None
+        return {"control_image": given} if given else {}
 
     def requests(self, task: str, media: Mapping[str, tuple[Media, ...]]) -> list[ImageRequest]:
         """One for each prompt.
 
         Args:
             task: text2image, image2image or inpainting.
-            media: the bytes of `given`.
+            media: the bytes of what was given.
         """
         width, height = self.size or (None, None)
         mask = next(iter(media.get("mask", ())), None)
@@ -217,9 +219,11 @@ class EditsBody(ImageBody):
         None, description="Where to draw: what is transparent in it, or else what is white."
     )
 
-    def given(self) -> dict[str, list[Given]]:
+    def take_given(self) -> dict[str, list[Given]]:
         mask = {"mask": _single(self.mask, "mask")} if self.mask else {}
-        return {**super().given(), "image": self.image, **mask}
+        given = {**super().take_given(), "image": self.image, **mask}
+        self.image, self.mask = [], None
+        return given
 
 
 class VariationsBody(ImageBody):
@@ -227,8 +231,10 @@ class VariationsBody(ImageBody):
 
     image: Pictures = Field(validation_alias=AliasChoices("image", "image[]"))
 
-    def given(self) -> dict[str, list[Given]]:
-        return {**super().given(), "image": self.image}
+    def take_given(self) -> dict[str, list[Given]]:
+        given = {**super().take_given(), "image": self.image}
+        self.image = []
+        return given
 
 
 class InpaintingBody(ImageBody):
@@ -240,12 +246,14 @@ class InpaintingBody(ImageBody):
         description="Where to draw: what is transparent in it, or else what is white."
     )
 
-    def given(self) -> dict[str, list[Given]]:
-        return {
-            **super().given(),
+    def take_given(self) -> dict[str, list[Given]]:
+        given = {
+            **super().take_given(),
             "image": _single(self.image, "image"),
             "mask": _single(self.mask_image, "mask_image"),
         }
+        self.image = self.mask_image = []
+        return given
 
 
 def _single(given: list[Given], field: str) -> list[Given]:

@@ -80,6 +80,11 @@ class Attempt:
         self._waiter: asyncio.Future[None] | None = None
         self._ended = False
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more comes of it."""
+        return self._ended
+
     async def accepted(self) -> Accepted:
         """Wait until the replica has a place for the request.
 
@@ -227,7 +232,7 @@ class ReplicaLink:
             if len(message) <= self._whole:
                 attempt.sent = self._send(message)
             else:
-                attempt.sent = await self._send_parts(rid, message)
+                attempt.sent = await self._send_parts(attempt, rid, message)
         except BaseException:
             attempt.cancel()
             raise
@@ -236,12 +241,16 @@ class ReplicaLink:
             attempt.on_lost("the link is closed")
         return attempt
 
-    async def _send_parts(self, rid: int, message: bytes) -> bool:
+    async def _send_parts(self, attempt: Attempt, rid: int, message: bytes) -> bool:
         """Send what is large in parts, each when the replica has taken those before it, so that
-        other requests do not wait for the whole. Whether all of them went out."""
+        other requests do not wait for the whole. Whether they went out: all of them, or those
+        before the replica refused the request."""
         for start in range(0, len(message), self._whole):
-            end = start + self._whole
-            if not self.send(Part(rid, message[start:end], end >= len(message))):
+            if attempt.ended:
+                self.send(Cancel(rid))  # the rest is not to be waited for
+                return True
+            end = min(start + self._whole, len(message))
+            if not self.send(Part(rid, message[start:end], len(message) - end)):
                 return False
             if self._link is not None:
                 await self._link.drained()

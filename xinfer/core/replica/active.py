@@ -7,7 +7,7 @@ import logging
 from abc import ABC, abstractmethod
 
 from xinfer.core import logs
-from xinfer.core.replica.admission import Admission, Place
+from xinfer.core.replica.admission import Admission, Luggage, Place
 from xinfer.core.replica.outbox import Channel
 from xinfer.errors import XinferError
 from xinfer.types.event import Accepted, Failed
@@ -33,8 +33,12 @@ class ActiveRequest(ABC):
         self._accepted = False
         self._place: Place | None = None
 
-    async def run(self, admission: Admission) -> None:
-        """Admit, prepare, compute, and wait until the engine has let go of the request."""
+    async def run(self, admission: Admission, luggage: Luggage | None = None) -> None:
+        """Admit, prepare, compute, and wait until the engine has let go of the request.
+
+        Args:
+            luggage: of a large one; the caller releases it, if it gets no slot.
+        """
         logs.request_id.set(self.request_id)
         try:
             place = admission.enter(held=self._held)
@@ -49,7 +53,10 @@ class ActiveRequest(ABC):
                 place.want_slot()
             await self._prepare()
             self._accept()
-            await self._compute(await place.slot())
+            waited = await place.slot()
+            if luggage is not None:
+                luggage.release()
+            await self._compute(waited)
         except XinferError as error:
             self._fail(error)
         except Exception as error:

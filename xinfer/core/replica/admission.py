@@ -1,4 +1,5 @@
-"""Admission: a fixed number of slots in the engine, and a bounded waiting room before it.
+"""Admission: a fixed number of slots in the engine, and before it a waiting room that is bounded in
+requests and in bytes.
 
 The bound is the replica's own, so it holds however many API processes send requests. A place can be
 held for a request that is to be computed later: it counts as one, and keeps no slot from others.
@@ -66,23 +67,45 @@ class Place:
         self._admission._leave(self)
 
 
+class Luggage:
+    """The bytes of one large request, from its first part until it has a slot or is gone."""
+
+    def __init__(self, admission: Admission, size: int) -> None:
+        self._admission = admission
+        self._size = size
+
+    def release(self) -> None:
+        """They wait no more. Harmless when repeated."""
+        self._admission._waiting_bytes -= self._size
+        self._size = 0
+
+
 class Admission:
     """Who is in the engine, who waits, who is refused.
 
     Args:
         limit: requests at once, running and waiting, where the deployment has `request_limits`.
+        max_bytes: of large requests, as they were sent, that wait or are on their way here.
     """
 
     def __init__(
-        self, slots: int, max_queue: int, queue_timeout: float, *, limit: int | None = None
+        self,
+        slots: int,
+        max_queue: int,
+        queue_timeout: float,
+        *,
+        limit: int | None = None,
+        max_bytes: int = 256 << 20,
     ) -> None:
         self.slots = slots
         self.max_queue = max_queue
         self.limit = limit
+        self.max_bytes = max_bytes
         self.queue_timeout = queue_timeout
         self._running: set[Place] = set()
         self._waiting: OrderedDict[Place, None] = OrderedDict()
         self._held: set[Place] = set()
+        self._waiting_bytes = 0
         self._closed = False
 
     @property
@@ -90,6 +113,27 @@ class Admission:
         places = self.slots + self.max_queue
         capacity = places if self.limit is None else min(places, self.limit)
         return Load(len(self._running), len(self._waiting) + len(self._held), capacity)
+
+    def check_in(self, size: int) -> Luggage:
+        """Room for a request of this many bytes, of which the first have come.
+
+        Raises:
+            RateLimited, Unavailable: as `enter`.
+            Unavailable: it would be too many bytes with those that wait; alone it is let in,
+                however many they are.
+        """
+        self._refuse()
+        waiting = self._waiting_bytes
+        if waiting and waiting + size > self.max_bytes:
+            raise Unavailable(
+                f"The model is busy: requests of {_mib(waiting)} wait for it or are being sent to "
+                f"it, and with the {_mib(size)} of this one they would be more than the "
+                f"{_mib(self.max_bytes)} that may (XINFERENCE_MAX_QUEUE_BYTES). Try again shortly, "
+                "send less at once, or launch more replicas.",
+                retry_after=1.0,
+            )
+        self._waiting_bytes += size
+        return Luggage(self, size)
 
     def enter(self, *, held: bool = False) -> Place:
         """Take a place at once.
@@ -101,6 +145,16 @@ class Admission:
             RateLimited: it has as many requests as its limit allows.
             Unavailable: the waiting room is full, or the replica is draining.
         """
+        self._refuse()
+        place = Place(self)
+        if held:
+            self._held.add(place)
+        else:
+            self._admit(place)
+        return place
+
+    def _refuse(self) -> None:
+        """Raise as `enter` does."""
         if self._closed:
             raise draining()
         taken = len(self._running) + len(self._waiting) + len(self._held)
@@ -117,12 +171,6 @@ class Admission:
                 "all it takes. Try again shortly, or launch more replicas or a larger max_queue.",
                 retry_after=1.0,
             )
-        place = Place(self)
-        if held:
-            self._held.add(place)
-        else:
-            self._admit(place)
-        return place
 
     def close(self) -> None:
         """Refuse newcomers and send away those who wait; those in a slot stay."""
@@ -162,6 +210,10 @@ class Admission:
             following._in_slot = True
             self._running.add(following)
             turn.set_result(None)
+
+
+def _mib(size: int) -> str:
+    return f"{size / (1 << 20):.1f} MiB"
 
 
 def draining() -> Unavailable:

@@ -162,6 +162,7 @@ class ReplicaProcess:
             self._bounds.max_queue,
             self._settings.queue_timeout,
             limit=self._bounds.request_limit,
+            max_bytes=self._settings.max_queue_bytes,
         )
         self._admission = admission
         service = Service(backend, admission, self._settings)

@@ -11,11 +11,13 @@ import msgspec
 
 from xinfer.core.link import Link
 from xinfer.core.replica.active import ActiveRequest
-from xinfer.core.replica.admission import Admission, draining
+from xinfer.core.replica.admission import Admission, Luggage, draining
+from xinfer.core.replica.arrivals import Arrivals
 from xinfer.core.replica.backend import Backend
 from xinfer.core.replica.outbox import Channel, Outbox
 from xinfer.errors import Cancelled, XinferError
 from xinfer.settings import Settings
+from xinfer.types.event import Refused
 from xinfer.types.failure import Failure
 from xinfer.types.link import (
     Abort,
@@ -54,19 +56,31 @@ class Service:
 
     def accept(self, link: Link) -> Session:
         """The handler for a new link."""
-        return Session(self, Outbox(link, lambda: self._admission.load))
+        outbox = Outbox(link, lambda: self._admission.load)
+        return Session(self, outbox, Arrivals(self._admission))
 
     def submit(
-        self, message: Submit, size: int, outbox: Outbox, on_close: Callable[[], None]
+        self,
+        message: Submit,
+        size: int,
+        outbox: Outbox,
+        on_close: Callable[[], None],
+        luggage: Luggage | None = None,
     ) -> ActiveRequest:
         """Begin a request; `on_close` is called when its end has been sent."""
         number = next(self._numbers)
         backlog = self._settings.stream_backlog
         channel = Channel(message.rid, message.window, backlog, outbox, on_close)
         active = self._backend.begin(number, message, size, channel)
-        task = asyncio.create_task(active.run(self._admission))
+        task = asyncio.create_task(active.run(self._admission, luggage))
         self._active[number] = (active, task)
-        task.add_done_callback(lambda _: self._active.pop(number, None))
+
+        def done(_: object) -> None:
+            del self._active[number]
+            if luggage is not None:
+                luggage.release()
+
+        task.add_done_callback(done)
         return active
 
     def cancel(self, active: ActiveRequest) -> None:
@@ -157,34 +171,27 @@ class Service:
 class Session:
     """One link's side of the service; its end cancels all that it carried."""
 
-    def __init__(self, service: Service, outbox: Outbox) -> None:
+    def __init__(self, service: Service, outbox: Outbox, arrivals: Arrivals) -> None:
         self._service = service
         self._outbox = outbox
+        self._arrivals = arrivals
         self._requests: dict[int, ActiveRequest] = {}
         self._asides: set[asyncio.Task[None]] = set()
-        self._parts: dict[int, bytearray] = {}
-        """Of requests that are larger than a frame, what has come."""
         self._decoder = msgspec.msgpack.Decoder(ToReplica)
+        self._submits = msgspec.msgpack.Decoder(Submit)
 
     def on_frame(self, link: Link, payload: bytes) -> None:
         try:
             message = self._decoder.decode(payload)
             if isinstance(message, Part):
-                whole = self._joined(message)
-                if whole is None:
-                    return
-                payload, message = whole, self._decoder.decode(whole)
+                self._join(message)
+                return
         except msgspec.DecodeError as error:
             logger.error("A frame from %s could not be read: %s", link.peer, error)
             link.abort("a malformed frame")
             return
         if isinstance(message, Submit):
-            rid = message.rid
-
-            def forget() -> None:
-                self._requests.pop(rid, None)
-
-            self._requests[rid] = self._service.submit(message, len(payload), self._outbox, forget)
+            self._submit(message, len(payload))
         elif isinstance(message, Credit):
             request = self._requests.get(message.rid)
             if request is not None:
@@ -194,7 +201,7 @@ class Session:
             if request is not None:
                 request.begin()
         elif isinstance(message, Cancel):
-            self._parts.pop(message.rid, None)
+            self._arrivals.drop(message.rid)
             request = self._requests.get(message.rid)
             if request is not None:
                 self._service.cancel(request)
@@ -214,15 +221,38 @@ class Session:
             self._asides.add(task)
             task.add_done_callback(self._asides.discard)
 
-    def _joined(self, part: Part) -> bytes | None:
-        """The whole message, once its last part has come."""
-        parts = self._parts.setdefault(part.rid, bytearray())
-        parts += part.data
-        return bytes(self._parts.pop(part.rid)) if part.last else None
+    def _join(self, part: Part) -> None:
+        """Put it to those before it, and begin the request of which it is the last.
+
+        Raises:
+            DecodeError: what they make is no request.
+        """
+        try:
+            whole = self._arrivals.add(part)
+        except XinferError as error:
+            self._outbox.put(Refused(part.rid, Failure.of(error)))
+            return
+        if whole is not None:
+            data, luggage = whole
+            try:
+                message = self._submits.decode(data)
+            except msgspec.DecodeError:
+                luggage.release()
+                raise
+            self._submit(message, len(data), luggage)
+
+    def _submit(self, message: Submit, size: int, luggage: Luggage | None = None) -> None:
+        rid = message.rid
+
+        def forget() -> None:
+            self._requests.pop(rid, None)
+
+        self._requests[rid] = self._service.submit(message, size, self._outbox, forget, luggage)
 
     def on_lost(self, link: Link, reason: str) -> None:
         if self._requests:
             logger.warning("Lost the link from %s: %s", link.peer, reason)
+        self._arrivals.close()
         for request in list(self._requests.values()):
             self._service.cancel(request)
         for task in self._asides:

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 
 from xinfer.core.replica.active import ActiveRequest
-from xinfer.core.replica.admission import Admission
+from xinfer.core.replica.admission import Admission, Luggage
 from xinfer.core.replica.backend import wrong_kind
 from xinfer.core.replica.outbox import Channel
 from xinfer.errors import Cancelled, EngineFailed, InvalidRequest, Unavailable
@@ -144,10 +144,10 @@ class Working(ActiveRequest):
         self._stopped = False
         channel.on_grant = self._room.release
 
-    async def run(self, admission: Admission) -> None:
+    async def run(self, admission: Admission, luggage: Luggage | None = None) -> None:
         self._backend.enter(self)
         try:
-            await super().run(admission)
+            await super().run(admission, luggage)
         finally:
             self._backend.leave(self)
 

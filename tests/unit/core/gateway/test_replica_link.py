@@ -15,9 +15,10 @@ from tests.support.replicas import TOKEN, ScriptedEngine, prompt, served, soon, 
 from xinfer.core.gateway.replica_link import ReplicaLink
 from xinfer.core.link import Link, serve
 from xinfer.core.security import new_token
-from xinfer.errors import InvalidRequest, ReplicaLost
+from xinfer.errors import InvalidRequest, ReplicaLost, Unavailable
 from xinfer.settings import Settings
-from xinfer.types.event import Delta, Event, Finished, Started
+from xinfer.types.event import Delta, Event, Finished, Refused, Started
+from xinfer.types.failure import Failure
 from xinfer.types.link import Abort, Cancel, Load, Part, Step, Submit, ToReplica
 
 pytestmark = pytest.mark.anyio
@@ -188,11 +189,32 @@ async def test_a_request_larger_than_a_frame_comes_in_parts_and_others_between_t
         *parts, other = await until(lambda: replica.received[4:] and replica.received, "all")
         assert isinstance(other, Submit)
         assert all(isinstance(part, Part) and part.rid == 1 for part in parts)
-        assert [part.last for part in parts if isinstance(part, Part)][-2:] == [False, True]
+        assert [part.left for part in parts if isinstance(part, Part)][-1] == 0
         whole = b"".join(part.data for part in parts if isinstance(part, Part))
         message = msgspec.msgpack.decode(whole, type=ToReplica)
         assert isinstance(message, Submit)
         assert message.request == prompt("x" * 2000)
+
+
+async def test_what_is_left_of_a_large_request_is_not_sent_once_it_is_refused(
+    tmp_path: Path,
+) -> None:
+    small = dataclasses.replace(SETTINGS, max_frame_bytes=1000)
+    async with fake(tmp_path, small) as (replica, link):
+        assert link._link is not None
+        refusal = Step(Load(0, 0, 8), [Refused(1, Failure.of(Unavailable("It is full.")))])
+
+        async def refuse() -> None:
+            link.on_frame(link._link, msgspec.msgpack.encode(refusal))  # type: ignore[arg-type]
+
+        link._link.drained = refuse  # type: ignore[method-assign]
+        attempt = await link.submit(prompt("x" * 5000), "large")
+        with pytest.raises(Unavailable, match="It is full"):
+            await attempt.started()
+        part, end = await until(lambda: replica.received[1:] and replica.received, "the end")
+        assert isinstance(part, Part)
+        assert part.left
+        assert end == Cancel(1)
 
 
 async def test_a_large_request_waits_for_a_replica_that_takes_nothing(tmp_path: Path) -> None:
