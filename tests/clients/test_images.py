@@ -78,6 +78,41 @@ def test_openais_sdk_draws_edits_and_varies(sdk: openai.OpenAI, model: str) -> N
     assert size_of(base64.b64decode((varied.data or [])[0].b64_json or "")) == (16, 16)
 
 
+def test_openais_sdk_streams_pictures_while_they_are_drawn(sdk: openai.OpenAI, model: str) -> None:
+    steps = {"num_inference_steps": 6, "seed": 3}
+    with sdk.images.generate(
+        model=model, prompt="a cat", stream=True, partial_images=2, extra_body=steps
+    ) as stream:
+        *partial, done = stream
+    assert [one.type for one in partial] == ["image_generation.partial_image"] * 2
+    assert [one.partial_image_index for one in partial] == [0, 1]  # type: ignore[union-attr]
+    assert done.type == "image_generation.completed"
+    assert done.usage.input_tokens > 0
+    assert size_of(base64.b64decode(partial[0].b64_json)) == (16, 16)
+    whole = sdk.images.generate(
+        model=model, prompt="a cat", response_format="b64_json", extra_body=steps
+    )
+    files = [done.b64_json, *(one.b64_json for one in partial)]
+    assert files[0] == (whole.data or [])[0].b64_json
+    assert len(set(files)) == 3
+    with sdk.images.edit(
+        model=model, image=GIVEN, prompt="a cat", stream=True, extra_body={"steps": "8"}
+    ) as stream:
+        [edited] = stream
+    assert edited.type == "image_edit.completed"
+    assert size_of(base64.b64decode(edited.b64_json)) == (16, 16)
+
+
+def test_who_leaves_a_stream_ends_the_drawing(
+    images: Server, sdk: openai.OpenAI, model: str
+) -> None:
+    with sdk.images.generate(
+        model=model, prompt="a cat", stream=True, partial_images=3, extra_body=LONG
+    ) as stream:
+        assert next(stream).type == "image_generation.partial_image"
+    assert_free(images, model)
+
+
 def test_openais_sdk_is_told_what_cannot_be(sdk: openai.OpenAI, model: str) -> None:
     with pytest.raises(openai.BadRequestError) as refused:
         sdk.images.generate(model=model, prompt="a", size="15x15")  # type: ignore[call-overload]

@@ -14,6 +14,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from xinfer.errors import NotFound, Unavailable
 from xinfer.settings import Settings
@@ -58,8 +59,12 @@ class ImageStore:
             ) from error
         return name
 
-    def get(self, name: str) -> bytes:
-        """The file of this name.
+    def remove(self, name: str) -> None:
+        """Have it no more, if it is there yet."""
+        (self._folder / name).unlink(missing_ok=True)
+
+    def open(self, name: str) -> BinaryIO:
+        """The file of this name, to be read, and closed by the caller.
 
         Raises:
             NotFound: there is none, or none any more.
@@ -68,7 +73,7 @@ class ImageStore:
             path = self._folder / name
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - path.stat().st_mtime <= self._ttl:
-                    return path.read_bytes()
+                    return path.open("rb")
         raise NotFound(
             "There is no such picture, or not any more: they are kept for "
             f"{self._ttl:g} seconds. Ask for b64_json to have it in the answer.",

@@ -72,4 +72,18 @@ class Sound(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
     """s16: whole numbers of two bytes. f32: float32 from -1 to 1."""
 
 
-Product = Advance | Picture | Heard | Segment | Sound
+class Preview(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=5):
+    """How a picture looks while it is drawn, where the request asks for that. One that is large
+    comes in several of these, one after another."""
+
+    index: int
+    """Of the picture, as `Picture` has it."""
+    number: int
+    """Which of its previews, from 0."""
+    data: bytes
+    """A PNG file, or the next part of one."""
+    more: bool = False
+    """Whether the file goes on in the next one."""
+
+
+Product = Advance | Picture | Heard | Segment | Sound | Preview

@@ -166,6 +166,8 @@ class ImageRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """By one of the names that the engine tells."""
     adapter: str | None = None
     """Name of a LoRA adapter of the deployment; None for all that it has."""
+    previews: int = 0
+    """How often each picture is to be shown while it is drawn; fewer, where it has fewer steps."""
 
 
 class TranscribeRequest(

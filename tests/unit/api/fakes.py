@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import msgspec
@@ -17,6 +17,7 @@ from xinfer.api.fetch import Fetcher
 from xinfer.api.lifetime import Drain
 from xinfer.core.gateway import Completion, Encoding, RoutingTable, Work
 from xinfer.core.gateway.siblings import Siblings
+from xinfer.core.gateway.working import K
 from xinfer.errors import XinferError
 from xinfer.settings import Settings
 from xinfer.types.control import AwaitSeen, Launch, Node, Operation, ReadNodes, ReadRegistrations
@@ -40,6 +41,7 @@ from xinfer.types.event import (
 from xinfer.types.failure import Failure
 from xinfer.types.link import Inspected, Load
 from xinfer.types.model import Abilities, EncodeAbilities, EngineStats, Loaded, ModelSpec, Progress
+from xinfer.types.product import Product
 from xinfer.types.request import EncodeRequest, Request
 
 Batch = list[Delta | Finished]
@@ -178,6 +180,14 @@ class FakePlace:
         self.left = True
 
 
+class Made(NamedTuple):
+    """What a model makes of a request."""
+
+    products: list[Product]
+    usage: Usage
+    waited: float = 0.0
+
+
 class FakeGateway:
     """Answers each request by the next script; an error as script refuses it."""
 
@@ -186,7 +196,7 @@ class FakeGateway:
         self.scripts: list[Script | XinferError] = []
         self.admission: asyncio.Event | None = None
         self.encodings: list[Encoding | XinferError] = []
-        self.works: list[Work | XinferError] = []
+        self.works: list[Made | XinferError] = []
         self.progresses: dict[str, float] = {}
         self.requests: list[Request] = []
         self.request_ids: list[str] = []
@@ -293,7 +303,9 @@ class FakeGateway:
         """Plays the next of `scripts`, of products and their end."""
         return await self.open(uid, request, request_id=request_id)
 
-    async def work_whole(self, uid: str, request: Request, *, request_id: str) -> Work:
+    async def work_whole(
+        self, uid: str, request: Request, make_keeper: Callable[[], K], *, request_id: str
+    ) -> Work[K]:
         """The next of `works`; an error among them is raised."""
         self.table.require_ready(uid)
         self.requests.append(request)
@@ -305,10 +317,13 @@ class FakeGateway:
             except asyncio.CancelledError:
                 self.given_up += 1
                 raise
-        work = self.works.pop(0)
-        if isinstance(work, XinferError):
-            raise work
-        return work
+        made = self.works.pop(0)
+        if isinstance(made, XinferError):
+            raise made
+        keeper = make_keeper()
+        for product in made.products:
+            await keeper.keep(product)
+        return Work(keeper, made.usage, made.waited)
 
     async def progress(self, request_id: str) -> float | None:
         return self.progresses.get(request_id)

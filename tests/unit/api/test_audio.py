@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import json
+import wave
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.support.sounds import RATE, pitch_of, tone
-from tests.unit.api.fakes import Api, Exchange, deployment
-from xinfer.core.gateway import Work
+from tests.unit.api.fakes import Api, Exchange, Made, deployment
+from xinfer.api.render.speech import SpeechFile
+from xinfer.api.spool import Spool
 from xinfer.errors import EngineFailed
 from xinfer.types.event import Finished, Usage
 from xinfer.types.product import Advance, Heard, Product, Segment, Sound, Word
@@ -33,7 +36,7 @@ TRANSCRIPT: list[Product] = [Heard(4.4, "de", 0.9), *SEGMENTS]
 STREAMED = {"model": "speaks", "input": "a", "response_format": "wav", "stream": True}
 
 
-def api(*works: Work | Exception) -> Api:
+def api(*works: Made | Exception) -> Api:
     made = Api(deployment(), HEARS, SPEAKS)
     made.gateway.works += works  # type: ignore[arg-type]
     return made
@@ -52,7 +55,7 @@ async def write_down(made: Api, route: str = "transcriptions", **fields: Any) ->
 
 
 async def test_a_transcript_is_an_object_with_its_text() -> None:
-    made = api(Work(TRANSCRIPT, USAGE))
+    made = api(Made(TRANSCRIPT, USAGE))
     answer = await write_down(made)
     assert answer.json() == {
         "text": "seven two one --> three",
@@ -62,7 +65,7 @@ async def test_a_transcript_is_an_object_with_its_text() -> None:
 
 
 async def test_a_form_is_the_request_and_what_is_empty_in_it_is_not_said() -> None:
-    made = api(Work(TRANSCRIPT, USAGE), Work(TRANSCRIPT, USAGE))
+    made = api(Made(TRANSCRIPT, USAGE), Made(TRANSCRIPT, USAGE))
     answer = await write_down(
         made,
         language="de",
@@ -86,7 +89,7 @@ async def test_a_form_is_the_request_and_what_is_empty_in_it_is_not_said() -> No
 
 
 async def test_a_translation_is_asked_for_by_its_route() -> None:
-    made = api(Work(TRANSCRIPT, USAGE))
+    made = api(Made(TRANSCRIPT, USAGE))
     answer = await write_down(made, "translations", response_format="verbose_json")
     assert answer.json()["task"] == "translate"
     [request] = made.gateway.requests
@@ -95,7 +98,7 @@ async def test_a_translation_is_asked_for_by_its_route() -> None:
 
 
 async def test_a_verbose_transcript_tells_times() -> None:
-    made = api(*[Work(TRANSCRIPT, USAGE)] * 2)
+    made = api(*[Made(TRANSCRIPT, USAGE)] * 2)
     body = (await write_down(made, response_format="verbose_json")).json()
     assert {key: body[key] for key in ("task", "language", "duration")} == {
         "task": "transcribe",
@@ -127,13 +130,13 @@ async def test_a_verbose_transcript_tells_times() -> None:
         ("text", "text/plain", "seven two one --> three\n"),
         (
             "srt",
-            "application/x-subrip",
+            "text/plain",
             "1\n00:00:00,500 --> 00:00:01,250\nseven two\n\n"
             "2\n01:01:01,000 --> 01:01:02,007\none -> three\n\n",
         ),
         (
             "vtt",
-            "text/vtt",
+            "text/plain",
             "WEBVTT\n\n00:00:00.500 --> 00:00:01.250\nseven two\n\n"
             "01:01:01.000 --> 01:01:02.007\none -> three\n\n",
         ),
@@ -142,7 +145,7 @@ async def test_a_verbose_transcript_tells_times() -> None:
 async def test_a_transcript_is_text_where_that_is_asked_for(
     form: str, kind: str, text: str
 ) -> None:
-    answer = await write_down(api(Work(TRANSCRIPT, USAGE)), response_format=form)
+    answer = await write_down(api(Made(TRANSCRIPT, USAGE)), response_format=form)
     assert answer.headers["content-type"] == f"{kind}; charset=utf-8"
     assert answer.text == text
 
@@ -217,7 +220,7 @@ async def test_a_body_without_a_file_or_none_that_is_a_form_is_refused() -> None
 
 
 async def test_speech_is_a_file_of_the_whole_sound() -> None:
-    made = api(Work(sounds(tone(0.5), tone(0.5)), Usage(5)))
+    made = api(Made(sounds(tone(0.5), tone(0.5)), Usage(5)))
     answer = await made.http.post(
         "/v1/audio/speech",
         json={
@@ -232,14 +235,16 @@ async def test_speech_is_a_file_of_the_whole_sound() -> None:
     assert answer.headers["content-type"] == "audio/wav"
     assert answer.headers["x-sample-rate"] == str(RATE)
     assert answer.headers["x-ignored-fields"] == "seedy"
-    samples = np.frombuffer(answer.content[44:], "<i2")
+    with wave.open(io.BytesIO(answer.content)) as file:
+        assert (file.getnframes(), file.getframerate()) == (RATE, RATE)
+        samples = np.frombuffer(file.readframes(RATE), "<i2")
     assert np.array_equal(samples, np.concatenate([tone(0.5), tone(0.5)]))
     assert made.gateway.requests == [SpeechRequest(text="Hello.", voice="anna", speed=1.5)]
 
 
 async def test_speech_is_mp3_unless_another_format_is_asked_for() -> None:
     pytest.importorskip("av")
-    made = api(Work(sounds(tone(0.5)), Usage(5)))
+    made = api(Made(sounds(tone(0.5)), Usage(5)))
     answer = await made.http.post(
         "/v1/audio/speech", json={"model": "speaks", "input": "a", "voice": ""}
     )
@@ -247,9 +252,36 @@ async def test_speech_is_mp3_unless_another_format_is_asked_for() -> None:
     assert answer.content.startswith(b"ID3")
 
 
+async def test_speech_begins_anew_behind_an_attempt_that_was_lost() -> None:
+    spool = Spool()
+    lost = SpeechFile(spool, "wav", None)
+    [one] = sounds(tone(0.3))
+    [other] = sounds(tone(0.2))
+    await lost.keep(one)
+    kept = SpeechFile(spool, "wav", None)
+    await kept.keep(other)
+    await kept.finish()
+    parts = kept.answer("audio/wav", {})._parts  # type: ignore[attr-defined]
+    file = b"".join(
+        part if isinstance(part, bytes) else b"".join(spool.pieces(part)) for part in parts
+    )
+    with wave.open(io.BytesIO(file)) as read:
+        samples = np.frombuffer(read.readframes(RATE), "<i2")
+    assert np.array_equal(samples, tone(0.2))
+    spool.close()
+
+
+async def test_a_model_that_says_nothing_has_failed() -> None:
+    answer = await api(Made([], Usage(5))).http.post(
+        "/v1/audio/speech", json={"model": "speaks", "input": "a", "response_format": "wav"}
+    )
+    assert answer.status_code == 500
+    assert "without a sound" in answer.json()["detail"]
+
+
 async def test_pcm_is_resampled_as_asked_for() -> None:
     pytest.importorskip("av")
-    made = api(Work(sounds(tone(1)), Usage(5)))
+    made = api(Made(sounds(tone(1)), Usage(5)))
     answer = await made.http.post(
         "/v1/audio/speech",
         json={"model": "speaks", "input": "a", "response_format": "pcm", "sample_rate": 8000},
@@ -335,7 +367,7 @@ async def test_what_cannot_be_spoken_so_is_refused(fields: dict[str, Any], param
 
 
 async def test_a_recording_to_speak_like_is_sent_on_and_a_latent_is_refused() -> None:
-    made = api(Work(sounds(tone(0.1)), Usage(5)))
+    made = api(Made(sounds(tone(0.1)), Usage(5)))
     data = {"model": "speaks", "input": "a", "response_format": "wav", "prompt_text": "said"}
     files = {"prompt_speech": ("prompt_speech", b"voice")}
     answer = await made.http.post("/v1/audio/speech", data=data, files=files)

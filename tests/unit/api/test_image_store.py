@@ -18,6 +18,11 @@ def store(tmp_path: Path, **settings: Any) -> ImageStore:
     return ImageStore(Settings(home=str(tmp_path), **settings))
 
 
+def content(made: ImageStore, name: str) -> bytes:
+    with made.open(name) as file:
+        return file.read()
+
+
 def age(tmp_path: Path, name: str, seconds: float) -> None:
     then = time.time() - seconds
     os.utime(tmp_path / "image" / name, (then, then))
@@ -26,7 +31,7 @@ def age(tmp_path: Path, name: str, seconds: float) -> None:
 def test_what_is_put_can_be_had_by_its_name_alone(tmp_path: Path) -> None:
     one, other = store(tmp_path), store(tmp_path)
     names = [one.put(b"a"), other.put(b"b")]
-    assert [other.get(names[0]), one.get(names[1])] == [b"a", b"b"]
+    assert [content(other, names[0]), content(one, names[1])] == [b"a", b"b"]
     assert len({*names}) == 2
     assert (tmp_path / "image").stat().st_mode & 0o077 == 0
 
@@ -37,11 +42,11 @@ def test_what_has_expired_is_gone_and_makes_room(tmp_path: Path) -> None:
     age(tmp_path, old, 101)
     age(tmp_path, young, 50)
     with pytest.raises(NotFound, match="100 seconds"):
-        made.get(old)
-    assert made.get(young) == b"young"
+        content(made, old)
+    assert content(made, young) == b"young"
     made.put(b"new")
     assert not (tmp_path / "image" / old).exists()
-    assert made.get(young) == b"young"
+    assert content(made, young) == b"young"
 
 
 def test_the_oldest_make_room_for_what_is_new(tmp_path: Path) -> None:
@@ -52,6 +57,16 @@ def test_the_oldest_make_room_for_what_is_new(tmp_path: Path) -> None:
         age(tmp_path, names[-1], 40 - number)
     there = [(tmp_path / "image" / name).exists() for name in names]
     assert there == [False, False, True, True]
+
+
+def test_what_is_removed_is_there_no_more(tmp_path: Path) -> None:
+    made = store(tmp_path)
+    name, other = made.put(b"a"), made.put(b"b")
+    for _ in range(2):
+        made.remove(name)
+    with pytest.raises(NotFound):
+        made.open(name)
+    assert content(made, other) == b"b"
 
 
 def test_what_a_process_did_not_finish_is_removed_later(tmp_path: Path) -> None:
@@ -78,4 +93,4 @@ def test_names_that_it_did_not_give_lead_nowhere(tmp_path: Path, name: str) -> N
     made = store(tmp_path)
     made.put(b"a")
     with pytest.raises(NotFound):
-        made.get(name)
+        content(made, name)

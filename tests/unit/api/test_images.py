@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from tests.support.pictures import data_url, noise, png
-from tests.unit.api.fakes import Api, deployment
-from xinfer.core.gateway import Work
+from tests.unit.api.fakes import Api, Exchange, Made, deployment
+from xinfer.api.image_store import ImageStore
+from xinfer.api.render.images import Gallery
 from xinfer.errors import EngineFailed, Unavailable
-from xinfer.types.event import Usage
-from xinfer.types.product import Picture
+from xinfer.settings import Settings
+from xinfer.types.event import Finished, Usage
+from xinfer.types.product import Advance, Picture, Preview
 from xinfer.types.request import ImageRequest, Media
 
 pytestmark = pytest.mark.anyio
@@ -28,12 +30,12 @@ CONTROLLED = deployment(
 )
 
 
-def drawn(*files: bytes, cut: int = 0) -> Work:
+def drawn(*files: bytes, cut: int = 0) -> Made:
     pictures = [Picture(n, file, 40 + n, prompt_cut=cut) for n, file in enumerate(files)]
-    return Work(list(pictures), Usage(7), 0.5)
+    return Made(list(pictures), Usage(7), 0.5)
 
 
-def api(tmp_path: Path, *works: Work | Exception, **settings: Any) -> Api:
+def api(tmp_path: Path, *works: Made | Exception, **settings: Any) -> Api:
     made = Api(deployment(), DRAWS, CONTROLLED, home=str(tmp_path), **settings)
     made.gateway.works += works  # type: ignore[arg-type]
     return made
@@ -319,3 +321,134 @@ async def test_a_client_that_leaves_has_nothing_drawn(tmp_path: Path) -> None:
     answer = await asyncio.wait_for(asking, 30)
     assert answer.status_code == 503
     assert made.gateway.given_up == 2
+
+
+def streamed(*products: Any) -> list[Any]:
+    """A script of these, a batch each, and their end."""
+    return [*([one] for one in products), [Finished(1, "stop", Usage(7))]]
+
+
+async def told(made: Api, route: str, **fields: Any) -> list[dict[str, Any]]:
+    """The events of a stream, each of the type that its line says."""
+    answer = await made.http.post(f"/v1/images/{route}", **fields)
+    assert answer.headers["content-type"].startswith("text/event-stream"), answer.text
+    found = []
+    for frame in answer.text.split("\n\n")[:-1]:
+        *name, data = frame.split("\n")
+        found.append(json.loads(data.removeprefix("data: ")))
+        assert name in ([f"event: {found[-1].get('type')}"], [])
+    return found
+
+
+async def test_a_stream_shows_a_picture_while_it_is_drawn(tmp_path: Path) -> None:
+    made = api(tmp_path)
+    made.gateway.scripts.append(
+        streamed(Advance(1, 3), Preview(0, 0, SECOND), Picture(0, FIRST, 40, prompt_cut=2))
+    )
+    body = {"model": "draw", "prompt": "a", "stream": True, "partial_images": 1}
+    partial, done = await told(made, "generations", json=body)
+    assert asked(made) == ImageRequest(task="text2image", prompt="a", previews=1)
+    assert base64.b64decode(partial.pop("b64_json")) == SECOND
+    assert partial == {
+        "type": "image_generation.partial_image",
+        "partial_image_index": 0,
+        "index": 0,
+        "created_at": done["created_at"],
+        "size": "40x30",
+        "quality": "auto",
+        "background": "opaque",
+        "output_format": "png",
+    }
+    assert done["type"] == "image_generation.completed"
+    assert base64.b64decode(done["b64_json"]) == FIRST
+    assert (done["seed"], done["truncated_tokens"]) == (40, 2)
+    assert done["usage"] == {
+        "input_tokens": 7,
+        "input_tokens_details": {"text_tokens": 7, "image_tokens": 0},
+        "output_tokens": 0,
+        "total_tokens": 7,
+    }
+
+
+async def test_a_stream_gives_each_of_several_pictures_and_the_usage_once(tmp_path: Path) -> None:
+    made = api(tmp_path)
+    made.gateway.scripts.append(streamed(Picture(0, FIRST, 40), Picture(1, SECOND, 41)))
+    files = {"image": FIRST}
+    fields = {"model": "draw", "prompt": "a", "n": "2", "stream": "true"}
+    events = await told(made, "edits", data=fields, files=files)
+    assert [one["type"] for one in events] == ["image_edit.completed"] * 2
+    assert [one["index"] for one in events] == [0, 1]
+    assert [one["usage"]["input_tokens"] for one in events] == [0, 7]
+    assert asked(made).images == (Media(FIRST, "image"),)
+
+
+async def test_the_first_of_several_pictures_does_not_wait_for_the_others(tmp_path: Path) -> None:
+    made = api(tmp_path)
+    rest = asyncio.Event()
+    made.gateway.scripts.append(
+        [[Picture(0, FIRST, 40)], rest, *streamed(Picture(1, SECOND, 41))]  # type: ignore[list-item]
+    )
+    body = {"model": "draw", "prompt": "a", "n": 2, "stream": True}
+    exchange = Exchange(made.app, "/v1/images/generations", body)
+    async with exchange.running() as task:
+        await exchange.receives(b"image_generation.completed")
+        assert exchange.body.count(b"event:") == 1
+        rest.set()
+        await asyncio.wait_for(task, 30)
+    assert exchange.body.count(b"event:") == 2
+
+
+async def test_a_stream_that_fails_says_so_in_its_last_event(tmp_path: Path) -> None:
+    made = api(tmp_path)
+    made.gateway.scripts += [
+        [[Preview(0, 0, FIRST)], EngineFailed("It broke.")],  # type: ignore[list-item]
+        streamed(),
+        Unavailable("Full.", retry_after=3.0),
+    ]
+    body = {"model": "draw", "prompt": "a", "stream": True}
+    for words in ("It broke.", "without its last picture"):
+        events = await told(made, "generations", json=body)
+        assert words in events[-1]["error"]["message"]
+    refused = await made.http.post("/v1/images/generations", json=body)
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "3")
+
+
+@pytest.mark.parametrize(
+    ("route", "more", "param"),
+    [
+        ("generations", {"partial_images": 1}, "partial_images"),
+        ("generations", {"stream": True, "partial_images": 4}, "partial_images"),
+        ("generations", {"stream": True, "prompt": ["a", "b"]}, "prompt"),
+        ("generations", {"stream": True, "response_format": "url"}, "response_format"),
+        ("variations", {"stream": True}, "stream"),
+        ("inpainting", {"stream": True}, "stream"),
+    ],
+)
+async def test_what_is_no_stream_is_refused_by_name(
+    tmp_path: Path, route: str, more: dict[str, Any], param: str
+) -> None:
+    made = api(tmp_path)
+    given = {"image": data_url(FIRST), "mask_image": data_url(FIRST)}
+    body = {"model": "draw", "prompt": "a", **(given if route != "generations" else {}), **more}
+    answer = await made.http.post(f"/v1/images/{route}", json=body)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param), answer.text
+    assert made.gateway.requests == []
+
+
+async def test_pictures_whose_answer_failed_are_not_kept(tmp_path: Path) -> None:
+    made = api(tmp_path, drawn(FIRST), EngineFailed("It broke."))
+    body = {"model": "draw", "prompt": ["a", "b"]}
+    answer = await made.http.post("/v1/images/generations", json=body)
+    assert answer.status_code == 500
+    assert list((tmp_path / "image").iterdir()) == []
+
+
+async def test_pictures_of_an_attempt_that_was_lost_are_not_kept(tmp_path: Path) -> None:
+    gallery = Gallery(ImageStore(Settings(home=str(tmp_path))))
+    lost, kept = gallery.keeper(), gallery.keeper()
+    await lost.keep(Picture(0, FIRST, 1))
+    await kept.keep(Picture(0, SECOND, 1))
+    gallery.discard(kept.entries)
+    [file] = (tmp_path / "image").iterdir()
+    assert file.read_bytes() == SECOND
+    gallery.close()

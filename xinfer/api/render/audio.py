@@ -13,6 +13,9 @@ from xinfer.model.audio.languages import language_name
 from xinfer.types.event import Usage
 from xinfer.types.product import Heard, Product, Segment
 
+_PLAIN = "text/plain; charset=utf-8"
+"""Of subtitles, too: so OpenAI's API has it."""
+
 
 class Transcript:
     """All that was heard of a recording."""
@@ -42,11 +45,11 @@ def transcript(
         granularities: with verbose_json, what is told: word, segment.
     """
     if form == "text":
-        return f"{made.text}\n".encode(), "text/plain; charset=utf-8"
+        return f"{made.text}\n".encode(), _PLAIN
     if form == "srt":
-        return subtitles(made.segments).encode(), "application/x-subrip; charset=utf-8"
+        return subtitles(made.segments).encode(), _PLAIN
     if form == "vtt":
-        return captions(made.segments).encode(), "text/vtt; charset=utf-8"
+        return captions(made.segments).encode(), _PLAIN
     seconds = math.ceil(made.heard.duration)
     usage = {"type": "duration", "seconds": seconds}
     if form == "json":

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated
 
-import numpy as np
 from fastapi import APIRouter, Body, Request, Response
 from starlette.types import Scope, Send
 
@@ -15,13 +14,15 @@ from xinfer.api.errors import note_error
 from xinfer.api.forms import FormRoute
 from xinfer.api.lifetime import within
 from xinfer.api.render import audio as render
+from xinfer.api.render.speech import SpeechFile, samples_of
 from xinfer.api.routes.generation import Call, begin_call
 from xinfer.api.schemas.answers import SOUND_ANSWER, TRANSCRIPT_ANSWER
 from xinfer.api.schemas.audio import SpeechBody, TranscriptionBody
 from xinfer.api.services import services
+from xinfer.api.spool import Spool
 from xinfer.api.sse import EventStream
-from xinfer.core.gateway import WorkStream
-from xinfer.errors import EngineFailed, InvalidRequest, XinferError
+from xinfer.core.gateway import InMemory, WorkStream
+from xinfer.errors import InvalidRequest, XinferError
 from xinfer.model.audio.encode import PCM_RATE, Encoder, find_format
 from xinfer.types.event import Finished
 from xinfer.types.product import Segment, Sound
@@ -59,19 +60,26 @@ async def create_speech(request: Request, body: SpeechBody) -> Response:
     work = body.request()
     if body.streamed:
         return await _speak_streamed(call, body, work, name, form.media_type)
-    here = call.services
-    made = await within(
-        request.receive,
-        here.drain,
-        here.gateway.work_whole(call.uid, work, request_id=call.request_id),
+    spool = await asyncio.to_thread(Spool)
+    try:
+        speaking = _spoken(call, work, lambda: SpeechFile(spool, name, body.sample_rate))
+        file = await within(request.receive, call.services.drain, speaking)
+    except BaseException:
+        await asyncio.to_thread(spool.close)
+        raise
+    headers = {**call.headers, SAMPLE_RATE_HEADER: str(file.rate)}
+    return file.answer(form.media_type, headers)
+
+
+async def _spoken(
+    call: Call, work: SpeechRequest, make_file: Callable[[], SpeechFile]
+) -> SpeechFile:
+    made = await call.services.gateway.work_whole(
+        call.uid, work, make_file, request_id=call.request_id
     )
+    await made.keeper.finish()
     call.record.finish("stop", made.usage, made.waited)
-    sounds = [one for one in made.products if isinstance(one, Sound)]
-    if not sounds:
-        raise EngineFailed("The model's answer ended without a sound.")
-    data, rate = await asyncio.to_thread(_whole_file, sounds, name, body.sample_rate)
-    headers = {**call.headers, SAMPLE_RATE_HEADER: str(rate)}
-    return Response(data, media_type=form.media_type, headers=headers)
+    return made.keeper
 
 
 def _begin(
@@ -110,10 +118,10 @@ async def _write_down(request: Request, body: TranscriptionBody, *, translate: b
     made = await within(
         request.receive,
         here.drain,
-        here.gateway.work_whole(call.uid, work, request_id=call.request_id),
+        here.gateway.work_whole(call.uid, work, InMemory, request_id=call.request_id),
     )
     call.record.finish("stop", made.usage, made.waited)
-    heard = render.Transcript(made.products)
+    heard = render.Transcript(made.keeper.products)
     content, kind = render.transcript(
         heard, body.format, task=task, granularities=body.granularities
     )
@@ -196,24 +204,10 @@ async def _file_as_made(
                 call.record.tick()
                 if encoder is None:  # which imports its library
                     encoder = await asyncio.to_thread(Encoder, name, one.sample_rate, rate)
-                data = await asyncio.to_thread(encoder.feed, _samples(one))
+                data = await asyncio.to_thread(encoder.feed, samples_of(one))
             elif isinstance(one, Finished):
                 if encoder is not None:
                     data = await asyncio.to_thread(encoder.finish)
                 call.record.finish("stop", one.usage, stream.waited)
             if data:
                 yield data
-
-
-def _whole_file(sounds: list[Sound], name: str, rate: int | None) -> tuple[bytes, int]:
-    """A file of all of them, and its samples a second."""
-    samples = np.concatenate([_samples(one) for one in sounds])
-    encoder = Encoder(name, sounds[0].sample_rate, rate, len(samples))
-    return encoder.feed(samples) + encoder.finish(), encoder.rate
-
-
-def _samples(sound: Sound) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
-    if sound.format == "f32":
-        floats = np.frombuffer(sound.data, "<f4")
-        return (np.clip(floats, -1, 1) * 32767).astype(np.int16)
-    return np.frombuffer(sound.data, "<i2").astype(np.int16)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request, Response
@@ -15,11 +16,11 @@ from xinfer.api.forms import FormFile, FormRoute
 from xinfer.api.image_store import ImageStore
 from xinfer.api.lifetime import cancel, within
 from xinfer.api.media import read_references
-from xinfer.api.render.images import FILES, image_list
+from xinfer.api.render.images import FILES, Entry, Gallery, PictureEvents, PictureKeeper
 from xinfer.api.requests import JsonRoute
 from xinfer.api.routes.encoding import TRUNCATED_HEADER, require_type
-from xinfer.api.routes.generation import Call, begin_call, json_answer
-from xinfer.api.schemas.answers import IMAGE_ANSWER
+from xinfer.api.routes.generation import Call, begin_call
+from xinfer.api.schemas.answers import IMAGE_ANSWER, IMAGE_STREAM_ANSWER
 from xinfer.api.schemas.images import (
     EditsBody,
     GenerationsBody,
@@ -29,11 +30,13 @@ from xinfer.api.schemas.images import (
     VariationsBody,
 )
 from xinfer.api.services import Services, services
-from xinfer.core.gateway import Work
-from xinfer.errors import InvalidRequest, NotFound
-from xinfer.types.event import Usage
-from xinfer.types.product import Picture
-from xinfer.types.request import Media
+from xinfer.api.spool import Spool, SpooledAnswer, Stretch
+from xinfer.api.sse import EventStream
+from xinfer.core.gateway import Work, WorkStream
+from xinfer.errors import EngineFailed, InvalidRequest, NotFound
+from xinfer.types.event import Finished, Usage
+from xinfer.types.product import Picture, Preview
+from xinfer.types.request import ImageRequest, Media
 
 router = APIRouter(route_class=FormRoute, tags=["inference"])
 files = APIRouter(route_class=JsonRoute, tags=["inference"])
@@ -42,16 +45,17 @@ _Form = Body(media_type="multipart/form-data")
 _SCHEMES = ("data:", "http:", "https:")
 
 
-@router.post("/v1/images/generations", responses=IMAGE_ANSWER, response_class=Response)
+@router.post("/v1/images/generations", responses=IMAGE_STREAM_ANSWER, response_class=Response)
 async def create_images(request: Request, body: GenerationsBody) -> Response:
-    """Draw what a text says."""
-    return await _draw(request, body, "text2image")
+    """Draw what a text says; as server-sent events with `stream`."""
+    return await _draw(request, body, "text2image", "image_generation")
 
 
-@router.post("/v1/images/edits", responses=IMAGE_ANSWER, response_class=Response)
+@router.post("/v1/images/edits", responses=IMAGE_STREAM_ANSWER, response_class=Response)
 async def edit_images(request: Request, body: Annotated[EditsBody, _Form]) -> Response:
-    """Draw after given pictures, or, with a mask, a part of one anew."""
-    return await _draw(request, body, "inpainting" if body.mask else "image2image")
+    """Draw after given pictures, or, with a mask, a part of one anew; as events with `stream`."""
+    task = "inpainting" if body.mask else "image2image"
+    return await _draw(request, body, task, "image_edit")
 
 
 @router.post("/v1/images/variations", responses=IMAGE_ANSWER, response_class=Response)
@@ -70,43 +74,98 @@ async def inpaint_images(request: Request, body: Annotated[InpaintingBody, _Form
 async def read_image(request: Request, name: str) -> Response:
     """A picture that was drawn. Its name is all that is needed to have it."""
     store = ImageStore(services(request).settings)
-    data = await asyncio.to_thread(store.get, name)
+    spool = await asyncio.to_thread(lambda: Spool(store.open(name)))
     headers = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
-    return Response(data, media_type="image/png", headers=headers)
+    whole = Stretch(0, spool.size)
+    return SpooledAnswer(spool, [whole], media_type="image/png", headers=headers)
 
 
-async def _draw(request: Request, body: ImageBody, task: str) -> Response:
+async def _draw(
+    request: Request, body: ImageBody, task: str, events: str | None = None
+) -> Response:
+    """
+    Args:
+        events: what those of a stream are called, where the route has one.
+    """
     here = services(request)
     if body.model is None:
         body.model = _running(here, task)
     require_type(request, body.model, "image")
-    call = begin_call(request, body, task)
-    pictures = await within(request.receive, here.drain, _drawn(call, body, task))
-    store = None if body.response_format == "b64_json" else ImageStore(here.settings)
+    call = begin_call(request, body, task, stream=bool(body.stream))
+    if body.stream and events is not None:
+        return await _draw_streamed(request, call, body, task, PictureEvents(events, call.created))
+    gallery = Gallery(None if body.response_format == "b64_json" else ImageStore(here.settings))
+    try:
+        drawing = _drawn(call, body, task, gallery)
+        entries = await within(request.receive, here.drain, drawing)
+        await asyncio.to_thread(gallery.discard, entries)
+    except BaseException:
+        await asyncio.to_thread(gallery.close)
+        raise
+    if any(entry.prompt_cut for entry in entries):
+        call.headers[TRUNCATED_HEADER] = str(len(body.prompt))
     reached = str(request.base_url).rstrip("/") + here.settings.prefix
     base = here.settings.public_url.rstrip("/") or reached
-    if any(picture.prompt_cut for picture in pictures):
-        call.headers[TRUNCATED_HEADER] = str(len(body.prompt))
-    answer = await image_list(pictures, call.created, store=store, base=base)
-    return json_answer(answer, call.headers)
+    return gallery.answer(entries, call.created, base, call.headers)
 
 
-async def _drawn(call: Call, body: ImageBody, task: str) -> list[Picture]:
+async def _drawn(call: Call, body: ImageBody, task: str, gallery: Gallery) -> list[Entry]:
     """The pictures of all prompts, in order."""
     here = call.services
     task, media = await _media(call, body, task)
     work = [
-        here.gateway.work_whole(call.uid, one, request_id=call.request_id)
+        here.gateway.work_whole(call.uid, one, gallery.keeper, request_id=call.request_id)
         for one in body.requests(task, media)
     ]
-    pictures: list[Picture] = []
+    entries: list[Entry] = []
     usage, waited = Usage(), 0.0
     for made in await _all(work):
-        pictures += (one for one in made.products if isinstance(one, Picture))
+        entries += made.keeper.entries
         usage = Usage(usage.prompt_tokens + made.usage.prompt_tokens)
         waited = max(waited, made.waited)
     call.record.finish("stop", usage, waited)
-    return pictures
+    return entries
+
+
+async def _draw_streamed(
+    request: Request, call: Call, body: ImageBody, task: str, events: PictureEvents
+) -> Response:
+    here = call.services
+    task, media = await within(request.receive, here.drain, _media(call, body, task))
+    [work] = body.requests(task, media)
+    frames = _frames(call, work, events)
+    return EventStream(frames, here.drain, here.settings.sse_ping_interval, call.headers)
+
+
+@asynccontextmanager
+async def _frames(
+    call: Call, work: ImageRequest, events: PictureEvents
+) -> AsyncIterator[AsyncIterator[bytes]]:
+    stream = await call.services.gateway.work(call.uid, work, request_id=call.request_id)
+    async with stream:
+        yield _events_of(call, stream, work.n, events)
+
+
+async def _events_of(
+    call: Call, stream: WorkStream, count: int, events: PictureEvents
+) -> AsyncIterator[bytes]:
+    """Each picture as soon as it is there, but for the last one, which tells the usage of all."""
+    last: Picture | None = None
+    async for batch in stream:
+        for one in batch:
+            if isinstance(one, Preview):
+                call.record.tick()
+                yield await asyncio.to_thread(events.preview, one)
+            elif isinstance(one, Picture) and one.index < count - 1:
+                call.record.tick()
+                yield await asyncio.to_thread(events.completed, one, Usage())
+            elif isinstance(one, Picture):
+                last = one
+            elif isinstance(one, Finished):
+                call.record.finish("stop", one.usage, stream.waited)
+                if last is None:
+                    raise EngineFailed("The model's answer ended without its last picture.")
+                yield await asyncio.to_thread(events.completed, last, one.usage)
 
 
 async def _media(
@@ -118,7 +177,9 @@ async def _media(
     return task, await _read(given, here.fetcher)
 
 
-async def _all(work: Sequence[Coroutine[Any, Any, Work]]) -> list[Work]:
+async def _all(
+    work: Sequence[Coroutine[Any, Any, Work[PictureKeeper]]],
+) -> list[Work[PictureKeeper]]:
     """The results of all; the others are cancelled when one fails."""
     tasks = [asyncio.create_task(one) for one in work]
     try:

@@ -392,6 +392,7 @@ EMBEDDING_ANSWER: Answers = {200: {"model": EmbeddingAnswer}}
 RERANK_ANSWER: Answers = {200: {"model": RerankAnswer}}
 SCORE_ANSWER: Answers = {200: {"model": ScoreAnswer}}
 IMAGE_ANSWER: Answers = {200: {"model": ImageAnswer}}
+IMAGE_STREAM_ANSWER: Answers = {200: {"model": ImageAnswer, "content": _EVENTS}}
 CLASSIFY_ANSWER: Answers = {200: {"model": ClassifyAnswer}}
 TRANSCRIPT_ANSWER: Answers = {
     200: {
@@ -399,8 +400,6 @@ TRANSCRIPT_ANSWER: Answers = {
         "content": {
             **_EVENTS,
             "text/plain": {"schema": {"type": "string"}},
-            "application/x-subrip": {"schema": {"type": "string"}},
-            "text/vtt": {"schema": {"type": "string"}},
         },
     }
 }

@@ -15,6 +15,8 @@ from xinfer.types.request import ImageRequest, Media
 MAX_PICTURES = 10
 """Of each prompt."""
 MAX_PROMPTS = 16
+MAX_PREVIEWS = 3
+"""Of each picture, as OpenAI has it."""
 MAX_GIVEN = 16
 """Pictures of a field."""
 _MAX_PROMPT = 100_000  # characters
@@ -147,8 +149,15 @@ class ImageBody(Body):
     output_format: str | None = None
     output_compression: FormInt | None = None
     input_fidelity: str | None = None
-    partial_images: FormInt | None = None
-    stream: FormBool | None = None
+    partial_images: Annotated[FormInt | None, _OrNone] = Field(
+        None,
+        ge=0,
+        le=MAX_PREVIEWS,
+        description="With stream: how often each picture is shown while it is drawn.",
+    )
+    stream: FormBool | None = Field(
+        None, description="The pictures in OpenAI's events, each as soon as it is there."
+    )
 
     unsupported: ClassVar[Mapping[str, Neutral]] = {
         "quality": only("auto", "standard", "medium", ""),
@@ -158,9 +167,29 @@ class ImageBody(Body):
         "output_format": only("png", ""),
         "output_compression": only(100),
         "input_fidelity": only("low", ""),
-        "partial_images": only(0),
-        "stream": only(False),
     }
+
+    def check_supported(self) -> None:
+        super().check_supported()
+        if not self.stream:
+            if self.partial_images:
+                raise InvalidRequest(
+                    "`partial_images` needs `stream`: they come before the picture that they "
+                    "become.",
+                    param="partial_images",
+                )
+            return
+        if len(self.prompt) > 1:
+            raise InvalidRequest(
+                f"`stream`: there are {len(self.prompt)} prompts; a stream is of one.",
+                param="prompt",
+            )
+        if self.response_format == "url":
+            raise InvalidRequest(
+                "`stream`: the pictures are in its events. Ask for response_format b64_json, or "
+                "leave it out.",
+                param="response_format",
+            )
 
     def take_given(self) -> dict[str, list[Given]]:
         """The pictures of the request by field; the body has them no more, which is there until the
@@ -195,6 +224,7 @@ class ImageBody(Body):
                 seed=None if self.seed == -1 else self.seed,
                 scheduler=self.sampler_name,
                 adapter=self.lora_name,
+                previews=self.partial_images or 0,
             )
             for prompt in self.prompt
         ]
@@ -226,7 +256,17 @@ class EditsBody(ImageBody):
         return given
 
 
-class VariationsBody(ImageBody):
+class _Whole(ImageBody):
+    """What has no stream in OpenAI's API."""
+
+    unsupported: ClassVar[Mapping[str, Neutral]] = {
+        **ImageBody.unsupported,
+        "partial_images": only(0),
+        "stream": only(False),
+    }
+
+
+class VariationsBody(_Whole):
     """Pictures made out of given ones."""
 
     image: Pictures = Field(validation_alias=AliasChoices("image", "image[]"))
@@ -237,7 +277,7 @@ class VariationsBody(ImageBody):
         return given
 
 
-class InpaintingBody(ImageBody):
+class InpaintingBody(_Whole):
     """Pictures of which a part is drawn anew."""
 
     model: str = Field(min_length=1, max_length=200, description="Uid of a running model.")

@@ -13,7 +13,7 @@ from xinfer.core.gateway.encoding import Encoding
 from xinfer.core.gateway.gateway import Completion, Gateway
 from xinfer.core.gateway.stream import ResponseStream
 from xinfer.core.gateway.table import RoutingTable
-from xinfer.core.gateway.working import Work, WorkStream
+from xinfer.core.gateway.working import InMemory, Keeper, Work, WorkStream
 
 __all__ = [
     "ChoiceEvents",
@@ -21,6 +21,8 @@ __all__ = [
     "Control",
     "Encoding",
     "Gateway",
+    "InMemory",
+    "Keeper",
     "ResponseStream",
     "RoutingTable",
     "Work",

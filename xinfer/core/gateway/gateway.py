@@ -16,7 +16,7 @@ from xinfer.core.gateway.replica_link import Attempt, ReplicaLink
 from xinfer.core.gateway.siblings import Siblings
 from xinfer.core.gateway.stream import ResponseStream
 from xinfer.core.gateway.table import RoutingTable, not_ready
-from xinfer.core.gateway.working import Work, WorkStream, collect_work
+from xinfer.core.gateway.working import K, Work, WorkStream, keep_work
 from xinfer.errors import ReplicaLost, XinferError
 from xinfer.settings import Settings
 from xinfer.types.deployment import (
@@ -182,13 +182,20 @@ class Gateway:
         attempt, started = await self._start(uid, request, request_id, losses)
         return WorkStream(attempt, started, restart)
 
-    async def work_whole(self, uid: str, request: WorkRequest, *, request_id: str) -> Work:
-        """All that is made of a request; begun anew elsewhere as in `complete`.
+    async def work_whole(
+        self, uid: str, request: WorkRequest, make_keeper: Callable[[], K], *, request_id: str
+    ) -> Work[K]:
+        """All that is made of a request; begun anew elsewhere, with another keeper, as in
+        `complete`.
 
         Raises:
-            XinferError: as `complete`.
+            XinferError: as `complete`, or as the keeper does.
         """
-        return await self._whole(uid, request, request_id, collect_work)
+
+        async def collect(attempt: Attempt, started: Started) -> Work[K]:
+            return await keep_work(attempt, started, make_keeper())
+
+        return await self._whole(uid, request, request_id, collect)
 
     async def spell(self, uid: str, ids: Sequence[int]) -> list[str]:
         """What tokens are called in the model's vocabulary.

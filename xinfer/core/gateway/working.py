@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Generic, NoReturn, Protocol, TypeVar
 
 import msgspec
 
 from xinfer.errors import XinferError
 from xinfer.types.event import Failed, Finished, Made, Started, Usage
-from xinfer.types.product import Advance, Picture, Product
+from xinfer.types.product import Advance, Picture, Preview, Product
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -20,11 +20,35 @@ Restart = Callable[[XinferError], Awaitable["tuple[Attempt, Started]"]]
 """Given why the attempt ended, another one; or that error raised again."""
 
 
-class Work(msgspec.Struct, frozen=True):
+class Keeper(Protocol):
+    """Keeps what is made, in memory or elsewhere. There is a new one for each attempt; nothing
+    more is asked of that of an attempt which failed."""
+
+    async def keep(self, product: Product) -> None:
+        """The next product, whole; how far the work has come is left out. As long as this takes,
+        nothing more is sent by the replica than a request has credit for."""
+        ...
+
+
+K = TypeVar("K", bound=Keeper)
+
+
+class InMemory:
+    """Keeps what is small."""
+
+    def __init__(self) -> None:
+        self.products: list[Product] = []
+        """In the order that they were made."""
+
+    async def keep(self, product: Product) -> None:
+        self.products.append(product)
+
+
+class Work(msgspec.Struct, Generic[K], frozen=True):
     """All that was made of a request."""
 
-    products: list[Product]
-    """In the order that they were made, each whole; how far the work had come is left out."""
+    keeper: K
+    """Has it."""
     usage: Usage
     waited: float = 0.0
     """Seconds in the waiting room."""
@@ -39,7 +63,7 @@ class WorkStream:
         self._attempt = attempt
         self._restart = restart
         self._part = bytearray()
-        """What has come of a picture that is not whole yet."""
+        """What has come of a file that is not whole yet."""
         self._delivered = False
         self._end: Finished | XinferError | None = None
         self._owed = 0
@@ -59,7 +83,7 @@ class WorkStream:
         return self
 
     async def __anext__(self) -> list[Product | Finished]:
-        """All that has come, at least one item, each picture whole; the last one is a `Finished`.
+        """All that has come, at least one item, each file whole; the last one is a `Finished`.
 
         Raises:
             XinferError: the request failed; what came before it has been given.
@@ -103,11 +127,11 @@ class WorkStream:
         return batch
 
     def _taken(self, product: Product) -> Product | None:
-        """The product, unless it is a picture of which more is to come."""
+        """The product, unless it is a file of which more is to come."""
         if isinstance(product, Advance):
             return product
         self._owed += 1
-        if not isinstance(product, Picture):
+        if not isinstance(product, Picture | Preview):
             return product
         self._part += product.data
         if product.more:
@@ -120,17 +144,16 @@ async def _raise(error: XinferError) -> NoReturn:
     raise error
 
 
-async def collect_work(attempt: Attempt, started: Started) -> Work:
-    """All that comes of an attempt.
+async def keep_work(attempt: Attempt, started: Started, keeper: K) -> Work[K]:
+    """All that comes of an attempt, with the keeper.
 
     Raises:
         XinferError: it failed.
     """
-    products: list[Product] = []
     async for batch in WorkStream(attempt, started, _raise):
         for one in batch:
             if isinstance(one, Finished):
-                return Work(products, one.usage, started.waited)
+                return Work(keeper, one.usage, started.waited)
             if not isinstance(one, Advance):
-                products.append(one)
+                await keeper.keep(one)
     raise AssertionError("a stream ended without its end")

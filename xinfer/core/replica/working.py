@@ -21,7 +21,7 @@ from xinfer.model.work_engine import EngineBroken, WorkEngine
 from xinfer.types.event import Finished, Made, Started, Usage
 from xinfer.types.link import Submit
 from xinfer.types.model import EngineStats, Loaded
-from xinfer.types.product import Advance, Picture, Product, Sound
+from xinfer.types.product import Advance, Picture, Preview, Product, Sound
 from xinfer.types.request import Request, TextRequest, WorkRequest
 
 logger = logging.getLogger(__name__)
@@ -221,7 +221,7 @@ class Working(ActiveRequest):
 
 def _pieces(product: Product) -> Iterator[Product]:
     """What is sent of it at once."""
-    if not isinstance(product, Picture | Sound) or len(product.data) <= PIECE_BYTES:
+    if not isinstance(product, Picture | Preview | Sound) or len(product.data) <= PIECE_BYTES:
         yield product
         return
     for start in range(0, len(product.data), PIECE_BYTES):

@@ -21,6 +21,7 @@ PCM_RATE = 24000
 """Samples a second of `pcm`, which has no header to say it: those that OpenAI's has."""
 
 LOWEST_RATE, HIGHEST_RATE = 8000, 48000
+WAV_HEADER_BYTES = 44
 _UNKNOWN_SIZE = 0xFFFFFFFF
 
 
@@ -81,12 +82,11 @@ class Encoder:
         source_rate: of the samples that it is given.
         rate: of the file; by default `PCM_RATE` for pcm and that of the samples for all others.
             Some formats have but a few rates: the next higher one that they have is taken.
-        samples: how many there will be, where that is known; a streamed WAV does not say it.
+
+    A WAV does not say how many samples it has: its header is sent before they are made.
     """
 
-    def __init__(
-        self, name: str, source_rate: int, rate: int | None = None, samples: int | None = None
-    ) -> None:
+    def __init__(self, name: str, source_rate: int, rate: int | None = None) -> None:
         self._format = FORMATS[name]
         wanted = rate or (PCM_RATE if name == "pcm" else source_rate)
         self._codec: _Codec | None = None
@@ -99,9 +99,8 @@ class Encoder:
         self.rate = wanted
         if wanted != source_rate:
             self._resample = _Resample(source_rate, wanted)
-            samples = None
         if name == "wav":
-            self._head = wav_header(wanted, samples)
+            self._head = wav_header(wanted, None)
 
     def feed(self, samples: NDArray[np.int16]) -> bytes:
         """What of the file is ready, with these samples; may be nothing."""

@@ -13,7 +13,7 @@ import pytest
 from tests.support.replicas import Replica, served, soon, until
 from tests.support.snapshots import deployment_status, replica_status, snapshot
 from tests.support.work_engine import StepEngine, drawing, told_to_stop
-from xinfer.core.gateway import Gateway, RoutingTable, Work, WorkStream
+from xinfer.core.gateway import Gateway, InMemory, RoutingTable, Work, WorkStream
 from xinfer.errors import EngineFailed, ReplicaLost
 from xinfer.settings import Settings
 from xinfer.types.deployment import DeploymentState
@@ -40,15 +40,17 @@ async def gateway(*replicas: Replica) -> AsyncIterator[Gateway]:
         await made.close()
 
 
-def whole(gateway: Gateway, prompt: str = "", **more: object) -> asyncio.Task[Work]:
+def whole(gateway: Gateway, prompt: str = "", **more: object) -> asyncio.Task[Work[InMemory]]:
     request = drawing(prompt, **more)
-    return asyncio.create_task(gateway.work_whole("m", request, request_id="r"))
+    return asyncio.create_task(gateway.work_whole("m", request, InMemory, request_id="r"))
 
 
 async def test_all_that_was_made_comes_whole_and_in_order() -> None:
     async with served(StepEngine()) as replica, gateway(replica) as here:
         work = await soon(whole(here, "big", n=30))
-        assert work.products == [Picture(i, bytes([i]) * 1_000_000, 7 + i) for i in range(30)]
+        assert work.keeper.products == [
+            Picture(i, bytes([i]) * 1_000_000, 7 + i) for i in range(30)
+        ]
         assert work.usage == Usage(3)
 
 
@@ -97,7 +99,8 @@ async def test_a_lost_replicas_work_is_begun_anew_on_another(streamed: bool) -> 
                 return [item async for batch in stream for item in batch]
 
         async def take() -> list[Product]:
-            return (await here.work_whole("m", drawing(), request_id="r")).products
+            work = await here.work_whole("m", drawing(), InMemory, request_id="r")
+            return work.keeper.products
 
         work: asyncio.Task[list[object]] = asyncio.create_task(  # type: ignore[assignment]
             read() if streamed else take()

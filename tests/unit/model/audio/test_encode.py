@@ -14,7 +14,14 @@ from tests.support.sounds import RATE, pitch_of, tone
 from xinfer.errors import InvalidRequest, Unavailable
 from xinfer.model.audio import encode
 from xinfer.model.audio.decode import decode
-from xinfer.model.audio.encode import FORMATS, PCM_RATE, Encoder, find_format
+from xinfer.model.audio.encode import (
+    FORMATS,
+    PCM_RATE,
+    WAV_HEADER_BYTES,
+    Encoder,
+    find_format,
+    wav_header,
+)
 from xinfer.types.request import Media
 
 SIGNATURES = {
@@ -64,13 +71,14 @@ def test_a_rate_that_a_format_has_not_becomes_the_next_higher_one() -> None:
     assert Encoder("wav", 16000, 12345).rate == 12345
 
 
-def test_a_whole_wav_says_how_long_it_is_and_a_streamed_one_does_not() -> None:
+def test_a_wav_says_how_long_it_is_only_where_that_is_known() -> None:
     samples = tone(0.5)
-    whole = Encoder("wav", RATE, None, len(samples))
-    with wave.open(io.BytesIO(whole.feed(samples) + whole.finish())) as file:
+    encoder = Encoder("wav", RATE)
+    streamed = encoder.feed(samples) + encoder.finish()
+    assert streamed[40:WAV_HEADER_BYTES] == b"\xff\xff\xff\xff"
+    whole = wav_header(RATE, len(samples)) + streamed[WAV_HEADER_BYTES:]
+    with wave.open(io.BytesIO(whole)) as file:
         assert (file.getnframes(), file.getframerate()) == (len(samples), RATE)
-    streamed = Encoder("wav", RATE)
-    assert streamed.feed(samples)[40:44] == b"\xff\xff\xff\xff"
 
 
 def test_names_of_formats_are_taken_in_any_case_and_by_their_media_type() -> None:

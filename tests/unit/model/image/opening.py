@@ -16,7 +16,7 @@ from tests.support.pictures import noise, png
 from xinfer.model.image.diffusers.engine import DiffusersEngine
 from xinfer.model.image.diffusers.options import DiffusersOptions
 from xinfer.model.inspect.model import inspect_variants
-from xinfer.types.product import Picture, Product
+from xinfer.types.product import Picture, Preview, Product
 from xinfer.types.request import ImageRequest, Media
 
 GIVEN = Media(png(noise(1, 16, 16)), "image")
@@ -58,7 +58,7 @@ def drawn(engine: DiffusersEngine, task: str = "text2image", **more: Any) -> lis
     return [pixels(one) for one in made if isinstance(one, Picture)]
 
 
-def pixels(picture: Picture) -> Pixels:
+def pixels(picture: Picture | Preview) -> Pixels:
     assert picture.data.startswith(b"\x89PNG")
     return np.asarray(Image.open(io.BytesIO(picture.data)), dtype=np.uint8)
 

@@ -10,6 +10,7 @@ from xinfer.errors import InvalidRequest, PayloadTooLarge
 from xinfer.model.image import pictures
 from xinfer.model.image.diffusers.options import MAX_STEPS, DiffusersOptions
 from xinfer.model.image.diffusers.pipelines import TASKS, Pipelines
+from xinfer.model.image.diffusers.previews import why_none
 from xinfer.model.image.diffusers.schedulers import find_name
 from xinfer.types.request import ImageRequest
 
@@ -43,6 +44,14 @@ def check(request: ImageRequest, pipelines: Pipelines, options: DiffusersOptions
             param="num_inference_steps",
         )
     _check_strength(request, taken, options, pipelines.defaults)
+    reason = why_none(pipeline) if request.previews else ""
+    if reason:
+        raise InvalidRequest(
+            f"This model shows no pictures while it draws them: {reason}. Ask for partial_images "
+            "0, which gives them when they are done.",
+            code="unsupported_parameter",
+            param="partial_images",
+        )
     if request.scheduler is not None:
         find_name(request.scheduler, pipelines.scheduler_names, "sampler_name")
     if request.adapter is not None and request.adapter not in options.lora:

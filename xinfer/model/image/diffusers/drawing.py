@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from xinfer.errors import InvalidRequest, Unavailable
 from xinfer.model.image import pictures
+from xinfer.model.image.diffusers.previews import decode, preview_steps
 from xinfer.model.torch_device import memory_errors
 from xinfer.model.work_engine import Report
-from xinfer.types.product import Advance, Picture
+from xinfer.types.product import Advance, Picture, Preview
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,6 +34,7 @@ class Drawing:
         seed: of the first one, each further one has the next; None for a random one.
         at_once: how many are drawn together at most.
         prompt_cut: tokens of the prompt that the model does not see.
+        previews: how often each picture is shown before it is done, at most.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Drawing:
         seed: int | None,
         at_once: int,
         prompt_cut: int,
+        previews: int = 0,
         report: Report,
     ) -> None:
         self._pipeline = pipeline
@@ -52,6 +55,7 @@ class Drawing:
         self._seed = secrets.randbelow(2**32) if seed is None else seed
         self._at_once = at_once
         self._prompt_cut = prompt_cut
+        self._previews = previews
         self._report = report
         self._done = 0
 
@@ -125,9 +129,18 @@ class Drawing:
             steps = max(1, getattr(pipeline, "num_timesteps", 0) or step + 1)
             done = self._done + number * min(1.0, (step + 1) / steps)
             self._report(Advance(done, self._count))
+            preview = preview_steps(steps, self._previews).get(step + 1)
+            if preview is not None:
+                self._show(preview, values["latents"])
             return values
 
         return told
+
+    def _show(self, preview: int, latents: Any) -> None:
+        asked = self._arguments
+        size = (asked["width"], asked["height"]) if "width" in asked else None
+        for place, image in enumerate(decode(self._pipeline, latents, size)):
+            self._report(Preview(self._done + place, preview, pictures.encode(image)))
 
 
 def _release_memory() -> None:

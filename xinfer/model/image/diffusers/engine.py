@@ -157,6 +157,7 @@ class DiffusersEngine:
             count=request.n,
             seed=request.seed,
             at_once=options.at_once(self._device),
+            previews=request.previews,
             report=tell,
         )
         with _broken_devices():
