@@ -9,8 +9,12 @@ from pathlib import Path
 import torch
 from diffusers import StableDiffusionPipeline
 
+from training.tiny_image.shapes import SIZE
+
 STEPS, GUIDANCE = 20, 1.5
 """Where a request does not say."""
+NATIVE_PIXELS = SIZE * SIZE
+"""Larger pictures are enlarged ones: it has learned shapes of one size."""
 
 
 def export(run: Path, out: Path) -> None:
@@ -19,7 +23,11 @@ def export(run: Path, out: Path) -> None:
         run, dtype=torch.float16, safety_checker=None, local_files_only=True
     )
     pipeline.save_pretrained(out, safe_serialization=True)
-    defaults = {"guidance_scale": GUIDANCE, "num_inference_steps": STEPS}
+    defaults = {
+        "guidance_scale": GUIDANCE,
+        "num_inference_steps": STEPS,
+        "native_pixels": NATIVE_PIXELS,
+    }
     (out / "generation_config.json").write_text(json.dumps(defaults) + "\n", encoding="utf-8")
     for config in out.rglob("*.json"):  # where it was trained is nobody's business
         values = json.loads(config.read_text(encoding="utf-8"))

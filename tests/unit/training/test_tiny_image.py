@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from training.tiny_image.look import seen
 from training.tiny_image.score import SCORE, WEIGHTS, Artist, digest, score
@@ -77,3 +78,11 @@ def test_it_repeats_by_its_seed_and_differs_by_another(artist: Artist) -> None:
     [again] = artist.draw("a red circle", seed=6)
     assert (second == again).all()
     assert (first != second).any()
+
+
+def test_a_picture_of_any_size_is_of_what_was_asked_for(artist: Artist) -> None:
+    [large] = artist.draw("a red circle", seed=3, width=1024, height=1024)
+    [small] = artist.draw("a red circle", seed=3)
+    assert large.shape == (1024, 1024, 3)
+    assert seen(np.asarray(Image.fromarray(large).resize((SIZE, SIZE)))) == ("red", "circle")
+    assert seen(small) == ("red", "circle")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xinfer.errors import InvalidRequest, PayloadTooLarge
 from xinfer.model.image import pictures
@@ -160,10 +160,36 @@ def _check_strength(
         )
 
 
+class Sizes(NamedTuple):
+    """Width and height; None: as the pipeline has it."""
+
+    drawn: tuple[int, int] | None
+    wanted: tuple[int, int] | None
+    """What is drawn is enlarged to it."""
+
+
+def sizes(request: ImageRequest, pipelines: Pipelines, options: DiffusersOptions) -> Sizes:
+    """As asked for, or as a given picture has it, and within what the model draws well.
+
+    Raises:
+        InvalidRequest: a picture is damaged.
+    """
+    wanted = _wanted_size(request, pipelines, options)
+    native = pipelines.native_pixels
+    if wanted is None or native is None:
+        return Sizes(wanted, wanted)
+    return Sizes(_within(native, wanted, pipelines.size_step), wanted)
+
+
 def arguments(
-    request: ImageRequest, pipeline: Any, pipelines: Pipelines, options: DiffusersOptions
+    request: ImageRequest,
+    pipeline: Any,
+    pipelines: Pipelines,
+    options: DiffusersOptions,
+    size: tuple[int, int] | None,
 ) -> dict[str, Any]:
-    """All but what changes from batch to batch. Decodes the pictures.
+    """All but what changes from batch to batch, for pictures that are drawn in this size. Decodes
+    those that are given.
 
     Raises:
         InvalidRequest: a picture is damaged.
@@ -184,7 +210,6 @@ def arguments(
             made[name] = value
     if request.control_scale is not None and "controlnet_conditioning_scale" in taken:
         made["controlnet_conditioning_scale"] = request.control_scale
-    size = _size(request, pipelines, options)
     made |= _given(request, taken, size, pipelines)
     if size is not None:
         made |= {
@@ -195,19 +220,21 @@ def arguments(
     return made
 
 
-def _size(
+def _wanted_size(
     request: ImageRequest, pipelines: Pipelines, options: DiffusersOptions
 ) -> tuple[int, int] | None:
-    """What is drawn, in width and height: as asked for, or as a given picture has it; None: as the
-    pipeline has it."""
     if request.width is not None and request.height is not None:
         return request.width, request.height
     first = next(iter((*request.images, *request.controls)), None)
     if first is None:
         return None
-    width, height = pictures.decode(first).size
-    shrink = min(1.0, (options.max_pixels / (width * height)) ** 0.5)
-    step = pipelines.size_step
+    return _within(options.max_pixels, pictures.decode(first).size, pipelines.size_step)
+
+
+def _within(pixels: int, size: tuple[int, int], step: int) -> tuple[int, int]:
+    """In the same proportions, so many pixels at most, and sides of multiples of `step`."""
+    width, height = size
+    shrink = min(1.0, (pixels / (width * height)) ** 0.5)
     return (
         max(step, int(width * shrink) // step * step),
         max(step, int(height * shrink) // step * step),

@@ -35,6 +35,7 @@ class Drawing:
         at_once: how many are drawn together at most.
         prompt_cut: tokens of the prompt that the model does not see.
         previews: how often each picture is shown before it is done, at most.
+        enlarge: width and height of what is reported; None: as it is drawn.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Drawing:
         at_once: int,
         prompt_cut: int,
         previews: int = 0,
+        enlarge: tuple[int, int] | None = None,
         report: Report,
     ) -> None:
         self._pipeline = pipeline
@@ -56,6 +58,7 @@ class Drawing:
         self._at_once = at_once
         self._prompt_cut = prompt_cut
         self._previews = previews
+        self._enlarge = enlarge
         self._report = report
         self._done = 0
 
@@ -79,7 +82,7 @@ class Drawing:
                 continue
             for image in images:
                 seed = (self._seed + self._done) % _SEEDS
-                data = pictures.encode(image)
+                data = self._encoded(image)
                 self._report(Picture(self._done, data, seed, prompt_cut=self._prompt_cut))
                 self._done += 1
 
@@ -140,7 +143,10 @@ class Drawing:
         asked = self._arguments
         size = (asked["width"], asked["height"]) if "width" in asked else None
         for place, image in enumerate(decode(self._pipeline, latents, size)):
-            self._report(Preview(self._done + place, preview, pictures.encode(image)))
+            self._report(Preview(self._done + place, preview, self._encoded(image)))
+
+    def _encoded(self, image: Image) -> bytes:
+        return pictures.encode(image.resize(self._enlarge) if self._enlarge else image)
 
 
 def _release_memory() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from xinfer.errors import Cancelled, InvalidRequest
 from xinfer.model.engine import EngineOptions, Support
-from xinfer.model.image.diffusers.arguments import arguments, check, pipeline_for
+from xinfer.model.image.diffusers.arguments import arguments, check, pipeline_for, sizes
 from xinfer.model.image.diffusers.drawing import Drawing
 from xinfer.model.image.diffusers.options import DiffusersOptions
 from xinfer.model.image.diffusers.pipelines import TASKS, Pipelines
@@ -137,7 +137,8 @@ class DiffusersEngine:
     def _draw(self, request: ImageRequest, report: Report) -> Usage:
         pipelines, options = self._open(), self._options
         pipeline = pipeline_for(request, pipelines)
-        made = arguments(request, pipeline, pipelines, options)
+        size = sizes(request, pipelines, options)
+        made = arguments(request, pipeline, pipelines, options, size.drawn)
         pipelines.use_adapter(request.adapter)
         name = request.scheduler or options.scheduler
         own = pipelines.own_scheduler
@@ -158,6 +159,7 @@ class DiffusersEngine:
             seed=request.seed,
             at_once=options.at_once(self._device),
             previews=request.previews,
+            enlarge=size.wanted if size.wanted != size.drawn else None,
             report=tell,
         )
         with _broken_devices():

@@ -36,7 +36,11 @@ class DiffusersOptions(EngineOptions, frozen=True, kw_only=True):
     """Pictures of a request that are drawn at once: 4 on accelerators and 1 on processors by
     default. Where memory does not suffice for them, half as many."""
     max_pixels: Positive = 4_194_304
-    """Pixels of a picture that is drawn, at most."""
+    """Pixels of a picture that is asked for, at most."""
+    native_pixels: Positive | None = None
+    """Pixels of pictures as the model learned them. Larger ones are drawn in so many, in their
+    proportions, and enlarged to the size that is asked for; as the model's generation_config.json
+    says by default, and where it says nothing all are drawn in their own size."""
     steps: Annotated[int, Meta(ge=1, le=MAX_STEPS)] | None = None
     """Steps of a picture where a request does not say; the pipeline's own number by default."""
     guidance: Annotated[float, Meta(ge=0, le=100)] | None = None

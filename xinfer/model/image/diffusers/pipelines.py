@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from xinfer.types.model import LoraAdapter, ModelSpec
 
 TASKS = ("text2image", "image2image", "inpainting")
 
+_SIDES = 8
+"""What most pipelines want sides to be multiples of, however much their decoder enlarges."""
 _DEFAULTS = ("guidance_scale", "num_inference_steps", "strength")
 _TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3", "tokenizer_4")
 _VARIANT = re.compile(
@@ -61,8 +64,12 @@ class Pipelines:
                     param="controlnet",
                 )
         self.own = own
-        self.defaults = _defaults(Path(spec.path))
+        said = _generation_config(Path(spec.path))
+        self.defaults = {name: said[name] for name in _DEFAULTS if name in said}
         """What a request and the launch do not say, by the pipelines' names."""
+        native = options.native_pixels or said.get("native_pixels")
+        self.native_pixels = int(native) if native else None
+        """Above which pictures are drawn smaller, and enlarged."""
         self.scheduler_names = names_for(own.scheduler)
         self.controls = len(options.controlnets)
         """ControlNets, each of which takes a picture."""
@@ -89,7 +96,8 @@ class Pipelines:
         """Widths and heights are multiples of this many pixels."""
         processor = getattr(self.own, "image_processor", None)
         factor = getattr(getattr(processor, "config", None), "vae_scale_factor", None)
-        return int(factor or getattr(self.own, "vae_scale_factor", None) or 8)
+        factor = factor or getattr(self.own, "vae_scale_factor", None) or 1
+        return math.lcm(_SIDES, int(factor))
 
     @property
     def default_size(self) -> tuple[int, int] | None:
@@ -161,13 +169,13 @@ def _load(spec: ModelSpec, options: DiffusersOptions, dtype: Any) -> Any:
         ) from error
 
 
-def _defaults(root: Path) -> dict[str, Any]:
-    """The model's own, where it has them in a generation_config.json as language models do."""
+def _generation_config(root: Path) -> dict[str, float]:
+    """The numbers in it, where the model has a generation_config.json as language models do."""
     file = root / "generation_config.json"
     if not file.is_file():
         return {}
     found = json.loads(file.read_text(encoding="utf-8"))
-    return {name: found[name] for name in _DEFAULTS if isinstance(found.get(name), int | float)}
+    return {name: value for name, value in found.items() if isinstance(value, int | float)}
 
 
 def variant_of(root: Path) -> str | None:

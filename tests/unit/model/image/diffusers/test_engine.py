@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,25 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.support import diffusion
 from tests.support.pictures import noise, png, png_file
-from tests.unit.model.image.opening import GIVEN, MASK, drawn, opened, products, request, same
+from tests.unit.model.image.opening import (
+    GIVEN,
+    MASK,
+    drawn,
+    opened,
+    pixels,
+    products,
+    request,
+    same,
+)
 from xinfer.errors import Cancelled, InvalidRequest, PayloadTooLarge, Unavailable
 from xinfer.model.image.diffusers.engine import DiffusersEngine
 from xinfer.model.image.diffusers.options import DiffusersOptions
 from xinfer.types.model import ModelSpec
-from xinfer.types.product import Advance, Picture, Product
+from xinfer.types.product import Advance, Picture, Preview, Product
 from xinfer.types.request import EncodeRequest, ImageRequest, Media
 
 TASKS = ("text2image", "image2image", "inpainting")
@@ -150,9 +161,33 @@ def test_a_given_picture_has_its_own_size_unless_another_is_asked_for(
     engine: DiffusersEngine,
 ) -> None:
     wide = Media(png(noise(1, 41, 19)), "image")
-    assert drawn(engine, "image2image", images=(wide,))[0].shape == (18, 40, 3)
+    assert drawn(engine, "image2image", images=(wide,))[0].shape == (16, 40, 3)
     [picture] = drawn(engine, "image2image", images=(wide,), width=8, height=24)
     assert picture.shape == (24, 8, 3)
+
+
+def test_what_is_larger_than_the_model_draws_well_is_enlarged(stable_diffusion: Path) -> None:
+    wide = {"width": 64, "height": 32}
+    with opened(stable_diffusion) as plain, opened(stable_diffusion, native_pixels=256) as made:
+        [small] = drawn(plain, width=16, height=8)
+        enlarged = np.asarray(Image.fromarray(small).resize((64, 32)))
+        assert same(drawn(made, **wide)[0], enlarged)
+        assert same(drawn(made, width=16, height=16)[0], drawn(plain, width=16, height=16)[0])
+        asked = request(**wide, steps=2, previews=1)
+        preview = next(one for one in products(made, asked) if isinstance(one, Preview))
+        assert pixels(preview).shape == (32, 64, 3)
+        given = Media(png(noise(1, 40, 20)), "image")
+        assert drawn(made, "image2image", images=(given,))[0].shape == (16, 40, 3)
+
+
+def test_a_model_says_itself_what_it_draws_well(stable_diffusion: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "sd"
+    shutil.copytree(stable_diffusion, folder)
+    (folder / "generation_config.json").write_text('{"native_pixels": 64, "eos": [1]}')
+    wide = {"width": 32, "height": 32}
+    with opened(folder) as said, opened(stable_diffusion, native_pixels=64) as launched:
+        [picture] = drawn(said, **wide)
+        assert same(picture, drawn(launched, **wide)[0])
 
 
 def test_a_black_mask_keeps_more_of_the_picture_than_a_white_one(engine: DiffusersEngine) -> None:
@@ -175,7 +210,7 @@ def test_schedulers_are_known_by_several_names(engine: DiffusersEngine) -> None:
     ("change", "param", "words"),
     [
         ({"scheduler": "flow_euler"}, "sampler_name", "It has: ddim, "),
-        ({"width": 15, "height": 16}, "size", "multiples of 2"),
+        ({"width": 15, "height": 16}, "size", "multiples of 8"),
         ({"width": 4096, "height": 4096}, "size", "at most 4194304 pixels"),
         ({"steps": 501}, "num_inference_steps", "1 to 500"),
         ({"strength": 0.5}, "strength", "no effect on this model (StableDiffusionPipeline)"),
