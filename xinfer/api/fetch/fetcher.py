@@ -89,6 +89,7 @@ class Fetcher:
         self._resolve = resolve
         self._network = network
         self._trust = trust
+        self._loaded = False
         self._domains = tuple(
             name.strip().lower()
             for name in settings.fetch_allowed_domains.split(",")
@@ -115,9 +116,10 @@ class Fetcher:
                 "fetched for one. Send the others in data URLs.",
                 param=references[settings.fetch_max_urls].where,
             )
+        if not self._loaded:
+            self._trust = await asyncio.to_thread(_load, self._trust)
+            self._loaded = True
         urls = [self._checked(reference, reference.url) for reference in references]
-        if self._trust is None:
-            self._trust = await asyncio.to_thread(_trust)
         gate, budget = asyncio.Semaphore(_AT_ONCE), _Budget(settings.fetch_max_bytes)
 
         async def fetch(reference: Reference, url: httpx.URL) -> bytes:
@@ -298,8 +300,18 @@ def _header(response: httpcore.Response, name: bytes) -> str:
     return next(found, b"").decode("latin-1")
 
 
+def _load(trust: ssl.SSLContext | None) -> ssl.SSLContext:
+    """What fetching needs, with the first fetch: it takes a while, and some MiB."""
+    import anyio._backends._asyncio  # noqa: F401
+    import httpcore  # noqa: F401
+
+    import xinfer.api.fetch.guard  # noqa: F401
+
+    return trust or _default_trust()
+
+
 @cache
-def _trust() -> ssl.SSLContext:
+def _default_trust() -> ssl.SSLContext:
     import httpx
 
     return httpx.create_ssl_context()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -362,3 +363,45 @@ async def test_a_caller_who_leaves_ends_the_fetch() -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         await asyncio.wait_for(site.hung_up.wait(), 30)
+
+
+FIRST_FETCH = """
+import asyncio, sys, threading
+import xinfer.api.app
+from xinfer.api.fetch import Fetcher, Reference
+from xinfer.settings import Settings
+
+found = []
+
+class Spy:
+    def find_spec(self, name, path=None, target=None):
+        if threading.current_thread() is threading.main_thread():
+            found.append(name)
+
+async def answer(reader, writer):
+    await reader.readuntil(b"\\r\\n\\r\\n")
+    writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 1\\r\\n\\r\\nx")
+    writer.close()
+
+async def main():
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    fetcher = Fetcher(Settings(fetch_private_networks=True))
+    assert "httpx" not in sys.modules
+    sys.meta_path.insert(0, Spy())
+    data = await fetcher.fetch([Reference(f"http://127.0.0.1:{port}/", "image")])
+    assert data == [b"x"], data
+    server.close()
+
+asyncio.run(main())
+print(found)
+"""
+
+
+async def test_what_fetching_needs_is_imported_off_the_event_loop() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", FIRST_FETCH, stdout=asyncio.subprocess.PIPE
+    )
+    told, _ = await process.communicate()
+    assert process.returncode == 0
+    assert told.decode().strip() == "[]"
