@@ -1,13 +1,20 @@
-"""Pictures that would take far more than they weigh, refused by those who would decode them."""
+"""Pictures and recordings that would take far more than they weigh, refused by those who would
+decode them."""
 
 from __future__ import annotations
 
+import contextlib
+import re
 import zlib
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from tests.support.movs import fragmented, mov
 from tests.support.pictures import gif, jpeg, png_file
-from xinfer.errors import XinferError
+from tests.support.sounds import wav
+from xinfer.errors import InvalidRequest, PayloadTooLarge, XinferError
 from xinfer.model.image import pictures
 from xinfer.model.pictures import MAX_BYTES
 from xinfer.types.request import Media
@@ -36,3 +43,42 @@ def test_s08_pictures_that_would_blow_up_are_refused_before_they_are_decoded(
     with pytest.raises(XinferError, match=reason) as refused:
         pictures.check(Media(BOMBS[reason], "image"))
     assert refused.value.param == "image"
+
+
+SECOND = wav(np.zeros(16_000, np.int16))
+RECORDINGS = {
+    "a WAV header that claims 4 GB, which is all that it can say": (
+        SECOND[:40] + b"\xff" * 4 + SECOND[44:]
+    ),
+    "a W64 header that claims 8 GB": (
+        bytes.fromhex("726966662e91cf11a5d628db04c10000") + (8 << 30).to_bytes(8, "little") + SECOND
+    ),
+    "67 million samples in 4 kB": mov(1 << 26, 1),
+    "the same in fragments": fragmented(*[1 << 22] * 16),
+    "the same in a compressed header": mov(1 << 26, 1, compressed=True),
+}
+
+
+@pytest.mark.parametrize("what", RECORDINGS)
+def test_s08_recordings_that_claim_more_than_they_have_cost_what_they_have(what: str) -> None:
+    pytest.importorskip("av")
+    from xinfer.model.audio.decode import decode
+
+    media = Media(RECORDINGS[what], "file")
+    decode(Media(SECOND, "file"), rate=16_000, most_seconds=7200, still_wanted=lambda: None)
+    before = _peak_from_now()
+    with contextlib.suppress(InvalidRequest, PayloadTooLarge):
+        samples = decode(media, rate=16_000, most_seconds=7200, still_wanted=lambda: None)
+        assert len(samples) == 16_000
+    assert _peak() < before + (64 << 20)
+
+
+def _peak_from_now() -> int:
+    """The memory that this process has, in bytes; its peak is counted anew."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return _peak()
+
+
+def _peak() -> int:
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) << 10  # type: ignore[index]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xinfer.errors import InvalidRequest, PayloadTooLarge
+from xinfer.model.audio.boxes import check_boxes
 from xinfer.model.audio.sniff import describe
 from xinfer.types.request import Media
 
@@ -57,7 +58,7 @@ def decode(
 
     Raises:
         InvalidRequest: it is no recording, or none that can be read; says what came.
-        PayloadTooLarge: it is longer than that.
+        PayloadTooLarge: it is longer than that, or claims to consist of more than it has.
     """
     most = int(most_seconds * rate)
     blocks: list[Samples] = []
@@ -89,6 +90,7 @@ def _blocks(
 ) -> Iterator[Samples]:
     import av
 
+    check_boxes(media)
     try:
         with av.open(io.BytesIO(media.data), options=_OPTIONS, metadata_errors="ignore") as opened:
             yield from _resampled(opened, media, rate, most_seconds, still_wanted)

@@ -85,7 +85,7 @@ def _read(data: bytes, formats: Sequence[str]) -> ImageHeader:
     if data.startswith(_PNG):
         if data[12:16] != b"IHDR":
             raise BadImage("is a PNG file that does not begin with its header")
-        return ImageHeader("PNG", *struct.unpack_from(">II", data, 16))
+        return ImageHeader("PNG", *struct.unpack_from(">II5x", data, 16))
     if data.startswith(b"\xff\xd8"):
         return _read_jpeg(data)
     if data.startswith((b"GIF87a", b"GIF89a")):

@@ -10,11 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.support.pictures import jpeg, noise, png, png_file
+from tests.support.pictures import bmp, gif, jpeg, noise, png, png_file
 from xinfer.errors import InvalidRequest, PayloadTooLarge
 from xinfer.model import pictures as bounds
 from xinfer.model.image import pictures
 from xinfer.types.request import Media
+
+
+def read(medium: Media) -> Any:
+    pictures.check(medium)
+    return pictures.decode(medium)
 
 
 def saved(image: Any, kind: str = "PNG", **more: Any) -> Media:
@@ -57,6 +62,14 @@ def test_pictures_that_move_are_refused(kind: str) -> None:
     medium = saved(frames[0], kind, save_all=True, append_images=frames[1:])
     with pytest.raises(InvalidRequest, match="several frames"):
         pictures.check(medium)
+
+
+def test_a_picture_that_ends_anywhere_is_refused_in_words() -> None:
+    for whole in (png(noise(1)), jpeg(), gif(), bmp(noise(2))):
+        for end in range(min(len(whole), 60) - 2):
+            with pytest.raises(InvalidRequest) as refused:
+                read(Media(whole[:end], "image"))
+            assert refused.value.param == "image"
 
 
 def test_damage_behind_the_header_is_found_when_it_is_decoded() -> None:
