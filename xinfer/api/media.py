@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -57,13 +58,14 @@ async def with_media(request: Request, uid: str, chat: ChatRequest) -> ChatReque
 async def take_media(
     chat: ChatRequest, parts: Sequence[tuple[Reference, str]], fetcher: Fetcher
 ) -> ChatRequest:
-    """The same, for its parts with media."""
+    """The same, for its parts with media. Their URLs are taken out of its messages."""
     read = await read_references([reference for reference, _ in parts], fetcher)
     media = tuple(
         Media(data, reference.where, kind)
         for data, (reference, kind) in zip(read, parts, strict=True)
     )
-    return msgspec.structs.replace(chat, messages=_with_numbers(chat.messages), media=media)
+    _number(chat.messages)
+    return msgspec.structs.replace(chat, media=media)
 
 
 async def read_references(references: list[Reference], fetcher: Fetcher) -> list[bytes]:
@@ -124,23 +126,17 @@ def _media_parts(messages: list[dict[str, Any]]) -> Iterator[tuple[Reference, st
                 yield Reference(url, where), RECORDING
 
 
-def _with_numbers(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The messages with a number in place of each URL."""
-    count = 0
-    numbered = []
+def _number(messages: list[dict[str, Any]]) -> None:
+    """Put a number in place of each URL; in the very messages, which a body may share, so that what
+    is large in them goes."""
+    numbers = itertools.count()
     for message in messages:
         content = message.get("content")
         if isinstance(content, list):
-            parts = []
-            for part in content:
+            for place, part in enumerate(content):
                 stands = _STANDS_FOR.get(part["type"])
                 if stands is not None:
-                    part = {"type": stands, "media": count}
-                    count += 1
-                parts.append(part)
-            message = {**message, "content": parts}
-        numbered.append(message)
-    return numbered
+                    content[place] = {"type": stands, "media": next(numbers)}
 
 
 def _decode_all(references: list[Reference]) -> list[bytes]:

@@ -14,6 +14,8 @@ from tests.support.pictures import data_url, noise, png
 from tests.support.site import response, running_site
 from tests.unit.api.fakes import Api, Exchange, deployment
 from xinfer.api import media
+from xinfer.api.fetch import Fetcher, Reference
+from xinfer.settings import Settings
 from xinfer.types.deployment import DeploymentState
 from xinfer.types.request import ChatRequest, Media
 
@@ -286,3 +288,14 @@ async def test_many_bytes_are_decoded_off_the_event_loop(monkeypatch: pytest.Mon
     requests = [one for one in api.gateway.requests if isinstance(one, ChatRequest)]
     assert [len(one.media[0].data) for one in requests] == [len(PICTURE), len(PICTURE) + (1 << 20)]
     assert [thread is threading.main_thread() for thread in threads] == [True, False]
+
+
+async def test_what_was_read_is_not_kept_as_text_beside_it() -> None:
+    """The messages are those of the body, which is there until the request is answered."""
+    url = data_url(b"picture")
+    messages = [{"role": "user", "content": [picture(url), text("What is it?")]}]
+    parts = [(Reference(url, "messages[0].content[0]"), media.PICTURE)]
+    chat = await media.take_media(ChatRequest(messages=messages), parts, Fetcher(Settings()))
+    assert [one.data for one in chat.media] == [b"picture"]
+    assert messages[0]["content"] == [{"type": "image_url", "media": 0}, text("What is it?")]
+    assert chat.messages == messages
