@@ -127,7 +127,7 @@ def _place(variant: Variant, model: ModelSpec) -> dict[str, Any]:
 
 
 def _files(variant: Variant, model: ModelSpec) -> dict[str, Any]:
-    if variant.format != GGUF or not model.sources:
+    if variant.format not in (GGUF, "onnx") or not model.sources:
         return {}
     there: Repository = dict(variant.repositories())[model.hub]
     count = (there.parts or {}).get(model.quantization, 0)

@@ -101,12 +101,22 @@ def _examined(model: ModelSpec, hubs: Hubs) -> ModelSpec:
 
 
 def _same_form(model: ModelSpec, found: Sequence[ModelSpec]) -> ModelSpec | None:
+    if any(one.family == VOICES for one in found):
+        return _same_voice(model, found)
     kind = [one for one in found if not model.format or one.format == model.format]
     for one in kind:
         if same_quantization(model.quantization, one.quantization):
             return one
     # A repository of one form need not call it as the catalogue does.
     return kind[0] if len(kind) == 1 and model.quantization == "none" else None
+
+
+def _same_voice(model: ModelSpec, found: Sequence[ModelSpec]) -> ModelSpec | None:
+    """The one whose file the catalogue names; it may name none where there is but one."""
+    named = [source.files[0] for source in model.sources if source.files]
+    if not named:
+        return found[0] if len(found) == 1 else None
+    return next((one for one in found if one.files[0] in named), None)
 
 
 def _at_model_path(spec: LaunchSpec, path: str, named: ModelName) -> Forms:

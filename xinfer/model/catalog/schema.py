@@ -202,6 +202,7 @@ def _source(hub: str, there: Repository, quantization: str) -> Source:
         names = [(there.split_file or "").replace(_PART, part) for part in parts]
     else:
         names = [there.file] if there.file else []
+        names += [f"{name}.json" for name in names if name.endswith(".onnx")]  # a voice of Piper
     if names and there.projectors:
         names.append(_projector(there.projectors))
     return Source(

@@ -22,7 +22,7 @@ FORMATS = {
     "embedding": {"pytorch", "ggufv2"},
     "rerank": {"pytorch", "ggufv2"},
     "image": {"", "diffusers"},
-    "audio": {"", "pytorch", "ctranslate2"},
+    "audio": {"", "pytorch", "ctranslate2", "onnx"},
 }
 REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 
@@ -52,10 +52,10 @@ def test_every_entry_becomes_models_that_can_be_had(entry: Entry) -> None:
         )
         for source in model.sources:
             assert REPO.fullmatch(source.repo), source.repo
-            assert bool(source.files) == (model.format == GGUF)
+            assert bool(source.files) == (model.format in (GGUF, "onnx"))
             for name in source.files:
                 assert "{" not in name
-                assert name.endswith(".gguf")
+                assert name.endswith((".gguf", ".onnx", ".onnx.json"))
                 assert ".." not in PurePosixPath(name).parts
 
 

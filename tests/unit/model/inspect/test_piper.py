@@ -11,7 +11,7 @@ import pytest
 from tests.support.fake_hub import fake_hub
 from xinfer.errors import InvalidRequest
 from xinfer.model.catalog.catalogue import Catalogue
-from xinfer.model.catalog.forms import find_forms
+from xinfer.model.catalog.forms import examine, find_forms
 from xinfer.model.catalog.names import RepositoryName, parse_name, short_name
 from xinfer.model.catalog.remote import RemoteModels
 from xinfer.model.catalog.surroundings import Surroundings
@@ -114,3 +114,20 @@ def test_a_voice_of_a_repository_is_downloaded_alone(tmp_path: Path) -> None:
     assert Path(here.path).read_bytes() == files[AMY]
     assert Path(f"{here.path}.json").read_bytes() == told
     assert not list((tmp_path / "home").rglob("*thorsten*"))
+
+
+def test_a_voice_of_the_catalogue_is_that_one_of_its_repository(tmp_path: Path) -> None:
+    told = json.dumps(TOLD).encode()
+    entry = Catalogue().find("piper-de_DE-thorsten-medium")
+    [known] = entry.models()
+    [source] = known.sources
+    assert source.files[1] == f"{source.files[0]}.json"
+    with fake_hub() as hub:
+        hub.add(source.repo, {AMY: b"a", f"{AMY}.json": told, **dict.fromkeys(source.files, told)})
+        settings = Settings(
+            home=str(tmp_path / "home"), hf_endpoint=hub.endpoint, hub_detect_timeout=5.0
+        )
+        around = Surroundings(Catalogue(), RemoteModels(settings))
+        found = examine(known, around)
+    assert (found.name, found.files, found.languages) == (entry.name, source.files, ("de",))
+    assert found.size_bytes == len(told)
