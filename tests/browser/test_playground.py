@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.actions import answer_of, running_model, say
 from tests.browser.conftest import Shoot
+from tests.support.gguf_models import random_llama
 from tests.support.server import Server
 
 WEATHER = [
@@ -55,6 +57,7 @@ def test_a_model_is_talked_to_and_the_talk_is_there_after_a_reload(
     answer = answer_of(page, tiny_chat)
     expect(answer).to_contain_text("Launch it by its repository")
     expect(answer).to_contain_text("tokens/s")
+    expect(answer.locator("code")).to_have_text("Qwen/Qwen3-0.6B")
     answer.get_by_text("Thinking").click()
     expect(answer).to_contain_text("The user asks about launching")
 
@@ -124,6 +127,21 @@ def test_stop_ends_a_long_answer_and_keeps_what_was_said(page: Page, server: Ser
         page.get_by_role("button", name="Stop").click()
         expect(answer).to_contain_text("Stopped")
         expect(page.get_by_role("button", name="Send")).to_be_visible()
+
+
+def test_a_model_that_does_not_chat_goes_on_with_a_text(
+    page: Page, server: Server, tmp_path: Path
+) -> None:
+    model = random_llama(tmp_path / "base.gguf", template=None)
+    with running_model(server, model_name=str(model), model_uid="goes-on") as uid:
+        page.goto(f"{server.url}/#/playground/{uid}")
+        page.get_by_role("textbox", name="Text to go on with").fill("Once upon a time")
+        page.get_by_role("textbox", name="max_tokens").fill("8")
+        with page.expect_request("**/v1/completions") as asked:
+            page.get_by_role("button", name="Go on").click()
+        expect(page.get_by_role("region", name="What the model writes")).not_to_be_empty()
+        body = {"model": uid, "prompt": "Once upon a time", "max_tokens": 8}
+        assert asked.value.post_data_json == body
 
 
 def test_texts_are_compared(page: Page, server: Server, shoot: Shoot) -> None:

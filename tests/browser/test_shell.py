@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.accessibility import settled, violations
 from tests.browser.actions import answer_of, running_model, say
 from tests.support.path_proxy import below
-from tests.support.server import Server
+from tests.support.server import Server, running_server
 
 VIEWS = ["launch", "launch/echo", "running", "playground/checked", "register", "cluster"]
 
@@ -111,6 +111,42 @@ def test_the_page_works_below_a_path_of_a_proxy(page: Page, server: Server, chec
         say(page, "hello below")
         expect(answer_of(page, checked).get_by_role("paragraph").last).to_contain_text("tokens/s")
         page.goto("about:blank")
+
+
+def test_a_key_is_asked_for_until_it_is_right_and_is_kept(page: Page) -> None:
+    with running_server(XINFERENCE_API_KEY="the key") as server:
+        page.goto(f"{server.url}/#/running")
+        expect(page.get_by_role("status")).to_contain_text("This server asks for an API key.")
+        assert violations(page) == []
+        page.get_by_label("API key", exact=True).fill("another")
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_role("status")).to_contain_text("does not accept this API key")
+        page.get_by_label("API key", exact=True).fill("the key")
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_text("No model is running.")).to_be_visible()
+        page.reload()
+        expect(page.get_by_text("No model is running.")).to_be_visible()
+        expect(page.get_by_role("button", name="Change API key")).to_be_visible()
+        expect(page.get_by_label("API key", exact=True)).to_have_count(0)
+        page.goto("about:blank")
+
+
+def test_a_server_that_is_gone_is_said_to_be_so_until_it_is_back(
+    context: BrowserContext, server: Server, checked: str
+) -> None:
+    page = context.new_page()  # of its own: the browser logs every request that fails
+    page.clock.install()
+    page.goto(f"{server.url}/#/running")
+    expect(page.get_by_role("article", name=checked)).to_be_visible()
+    page.route("**/v1/**", lambda route: route.abort("connectionrefused"))
+    page.clock.fast_forward(6_000)  # past when the page asks again
+    expect(page.get_by_role("alert").first).to_have_text(
+        "The server does not answer. Is it running?"
+    )
+    page.unroute("**/v1/**")
+    page.clock.fast_forward(6_000)
+    expect(page.get_by_role("alert")).to_have_count(0)
+    expect(page.get_by_role("article", name=checked)).to_be_visible()
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import { useEffect } from 'react'
 import type { ReactNode } from 'react'
 
 import type { Instance } from '../api/instances'
@@ -7,6 +8,7 @@ import { Composer } from './Composer'
 import { Conversation } from './Conversation'
 import { SettingsPanel } from './SettingsPanel'
 import { ToolResults } from './ToolResults'
+import { loadMarkdown } from './TurnView'
 import type { Chat } from './useChat'
 
 interface Props {
@@ -17,6 +19,7 @@ interface Props {
 
 export function ChatPane({ instance, chat }: Props): ReactNode {
   const { t } = useI18n()
+  useEffect(() => void loadMarkdown(), [])
   const model = instance?.model_uid
   const abilities = instance?.model_ability ?? []
   const last = chat.turns.at(-1)

@@ -10,7 +10,12 @@ import { TurnFacts } from './TurnFacts'
 import { TurnInput } from './TurnInput'
 import classes from './TurnView.module.css'
 
-const Markdown = lazy(() => import('../shell/Markdown'))
+const Markdown = lazy(loadMarkdown)
+
+/** Loads what shows answers, which takes a moment: best before there is one. */
+export function loadMarkdown() {
+  return import('../shell/Markdown')
+}
 
 export function TurnView({ turn, onRetry }: { turn: Turn; onRetry: (() => void) | null }) {
   const { t } = useI18n()

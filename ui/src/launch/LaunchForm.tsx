@@ -59,7 +59,8 @@ export function LaunchForm({ model }: { model: string }) {
         if (launch) start.mutate(launch)
       }}
     >
-      <ErrorAlert error={answers.error} />
+      {/* What has been refused as a whole is said once, by the preview. */}
+      {answers.error?.message !== preview.error?.message && <ErrorAlert error={answers.error} />}
       <FormCascade
         answers={answers.data}
         asking={answers.isLoading}

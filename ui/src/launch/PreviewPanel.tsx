@@ -47,20 +47,19 @@ export function PreviewPanel({ preview, replica }: Props) {
               {data.engine_reason}
             </Text>
           )}
-          <MemoryBar preview={data} />
+          <MemoryBar preview={data} replica={replica} />
           {data.lack && (
             <Alert color="yellow" icon={<AlertIcon />} role="status" lang="en">
               <Sentence text={data.lack} />
             </Alert>
           )}
-          {replica > 1 && <Text fz="sm">× {replica}</Text>}
         </Stack>
       )}
     </Paper>
   )
 }
 
-function MemoryBar({ preview }: { preview: Preview }) {
+function MemoryBar({ preview, replica }: { preview: Preview; replica: number }) {
   const { t } = useI18n()
   const { data } = useCluster()
   const room = data && bestRoom(data.workers)
@@ -90,6 +89,11 @@ function MemoryBar({ preview }: { preview: Preview }) {
         {' · '}
         {t('preview.memory.on', { device: place })}
       </Text>
+      {replica > 1 && (
+        <Text fz="xs" c="dimmed">
+          {t('preview.memory.all', { count: replica, memory: formatBytes(replica * needed) })}
+        </Text>
+      )}
     </div>
   )
 }

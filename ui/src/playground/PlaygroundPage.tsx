@@ -45,7 +45,7 @@ export function PlaygroundPage({ uid, chat }: Props) {
       {instances.data && !instance && (
         <Paper withBorder p="xl" ta="center">
           <Text role="status" c="dimmed" mb="xs">
-            {uid === null ? t('playground.none') : t('playground.notReady', { uid })}
+            {nothingToTry(t, instances.data, uid)}
           </Text>
           <Anchor href={routeTo(uid === null ? 'launch' : 'running')}>
             {t(uid === null ? 'running.empty.action' : 'running.title')}
@@ -75,6 +75,12 @@ export function PlaygroundPage({ uid, chat }: Props) {
       )}
     </Stack>
   )
+}
+
+function nothingToTry(t: ReturnType<typeof useI18n>['t'], instances: Instance[], uid: string | null) {
+  if (uid === null) return t('playground.none')
+  const known = instances.some(({ model_uid }) => model_uid === uid)
+  return t(known ? 'playground.notReady' : 'playground.unknown', { uid })
 }
 
 function Pane({ instance }: { instance: Instance }) {

@@ -13,7 +13,14 @@ interface Props {
 
 export function ConfirmDialog({ opened, title, text, keep, confirm, onClose, onConfirm }: Props) {
   return (
-    <Modal opened={opened} onClose={onClose} title={title} withCloseButton={false} centered>
+    <Modal
+      opened={opened}
+      onClose={onClose}
+      title={title}
+      styles={{ title: { fontWeight: 700, overflowWrap: 'anywhere' } }}
+      withCloseButton={false}
+      centered
+    >
       <Text mb="lg">{text}</Text>
       <Group justify="flex-end">
         <Button variant="default" onClick={onClose} data-autofocus>

@@ -91,6 +91,7 @@ export const launch = {
   'preview.memory.free': '{needed} of {free} free',
   'preview.memory.parts': 'weights {weights}, KV cache {cache}, buffers {buffers}',
   'preview.memory.on': 'free on {device}',
+  'preview.memory.all': '{count} replicas take {memory}',
   'preview.processors': 'processors of {worker}',
 
   'command.title': 'The same from a command line',

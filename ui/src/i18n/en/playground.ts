@@ -2,6 +2,7 @@ export const playground = {
   'playground.title': 'Playground',
   'playground.model': 'Model',
   'playground.none': 'No model is running.',
+  'playground.unknown': 'There is no model {uid}.',
   'playground.notReady': '{uid} is not ready.',
   'request.title': 'The request: POST {path}',
 

@@ -93,6 +93,7 @@ export const launch: Record<keyof typeof en, string> = {
   'preview.memory.free': '需要 {needed}，可用 {free}',
   'preview.memory.parts': '权重 {weights}，KV 缓存 {cache}，缓冲区 {buffers}',
   'preview.memory.on': '{device} 上可用',
+  'preview.memory.all': '{count} 个副本共需 {memory}',
   'preview.processors': '{worker} 的处理器',
 
   'command.title': '用命令行做同样的事',

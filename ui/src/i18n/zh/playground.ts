@@ -4,6 +4,7 @@ export const playground: Record<keyof typeof en, string> = {
   'playground.title': '试用',
   'playground.model': '模型',
   'playground.none': '没有正在运行的模型。',
+  'playground.unknown': '没有名为 {uid} 的模型。',
   'playground.notReady': '{uid} 尚未就绪。',
   'request.title': '请求：POST {path}',
 
