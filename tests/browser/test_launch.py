@@ -40,8 +40,9 @@ def test_a_model_is_launched_as_it_was_filled_in_and_terminated(
         "--replica 2 --n_ctx 512"
     )
     form.get_by_text("Advanced options").click()
+    expect(form.get_by_text("weights 4.2 MiB, KV cache 2.5 MiB")).to_be_visible()
     expect(form.get_by_text("2 replicas take")).to_be_visible()
-    form.get_by_role("combobox", name="Model Engine").scroll_into_view_if_needed()
+    form.evaluate("(form) => form.scrollTo(0, 0)")
     shoot("launch-form")
     form.get_by_role("button", name="Launch").click()
 
