@@ -40,7 +40,8 @@ _SERVES = {
 class Reader:
     """Stands in a directory with the files that pages name, beside a server that runs already.
 
-    - The server is at the address that pages give, http://127.0.0.1:9997.
+    - The server is at the address that pages give, http://127.0.0.1:9997; further numbers from 9900
+      to 9999 are ports that are free.
     - What a page starts goes on until the page's end; a second xinference-local takes the place of
       the first, as in the reader's terminal. TEXT of its block is then in its log.
     - A block that begins with `# on 10.0.0.N` is for that machine: a loopback address with a home.

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 import yaml
 from fastapi.routing import APIRoute
+from packaging.requirements import Requirement
 
 from tests.support.commands import SERVERS, check_command, commands_in
+from tests.support.installed import missing
 from tests.support.markdown import ROOT, Block, Page
-from tests.support.pages import REASONS, RUNNABLE, reason_not_run
+from tests.support.pages import FOLLOWED, REASONS, RUNNABLE, reason_not_run
 from tools.routes_doc import main as routes_doc
 from tools.settings_doc import main as settings_doc
 from xinfer.api.app import create_app
@@ -51,11 +53,20 @@ def test_commands_and_programs_are_run_or_say_why_not(page: Page) -> None:
     assert page.text.count("```") == 2 * len(page.blocks), "a block that is not found"
     for block in page.blocks:
         assert block.language in KNOWN_LANGUAGES, block.code
+        assert not block.tested or page in FOLLOWED or page.path.name == "README_zh.md"
         if block.language in RUNNABLE and not block.tested:
             assert reason_not_run(block) in REASONS, block.code
         else:
             assert reason_not_run(block) is None, block.code
             assert block.language in RUNNABLE or not block.tested, block.code
+
+
+def test_what_pages_have_pip_install_is_looked_up() -> None:
+    assert not list(missing(Requirement("xinfer")))
+    assert list(missing(Requirement("no-such-package"))) == ["no-such-package"]
+    assert list(missing(Requirement("pytest<1"))) == [f"pytest is {pytest.__version__}"]
+    with pytest.raises(SystemExit, match="xinfer has no extra audoi"):
+        list(missing(Requirement("xinfer[audoi]")))
 
 
 def test_no_reason_outlives_its_last_block() -> None:
