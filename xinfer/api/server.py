@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import uvicorn
+from starlette.types import ASGIApp
 
 from xinfer.api.app import create_app
 from xinfer.api.lifetime import Drain, cancel
@@ -82,6 +83,28 @@ class _Server(uvicorn.Server):
         yield
 
 
+def http_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+    """How HTTP is served: its bounds, TLS, and the proxies that are believed."""
+    return uvicorn.Config(
+        app,
+        loop="none",
+        http=bounded_protocol(settings),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies,
+        ssl_certfile=settings.ssl_certfile or None,
+        ssl_keyfile=settings.ssl_keyfile or None,
+        limit_concurrency=settings.http_limit_concurrency or None,
+        timeout_keep_alive=max(1, round(settings.http_keep_alive)),
+        timeout_graceful_shutdown=1,
+    )
+
+
 async def serve(
     config: ApiConfig, settings: Settings, watchdog: LoopWatchdog | None = None
 ) -> None:
@@ -103,26 +126,7 @@ async def serve(
         tracing=tracing,
         supervisor=config.supervisor,
     )
-    server = _Server(
-        uvicorn.Config(
-            app,
-            loop="none",
-            http=bounded_protocol(settings),
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            proxy_headers=bool(settings.trusted_proxies),
-            forwarded_allow_ips=settings.trusted_proxies,
-            ssl_certfile=settings.ssl_certfile or None,
-            ssl_keyfile=settings.ssl_keyfile or None,
-            limit_concurrency=settings.http_limit_concurrency or None,
-            timeout_keep_alive=max(1, round(settings.http_keep_alive)),
-            timeout_graceful_shutdown=1,
-        )
-    )
+    server = _Server(http_config(app, settings))
     # What exists by now stays; the collector need not look at it again.
     gc.collect()
     gc.freeze()

@@ -14,8 +14,10 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from tests.unit.api.fakes import deployment, snapshot
+from xinfer.api.server import http_config
 from xinfer.core.link import Link, serve
 from xinfer.settings import Settings
 from xinfer.types.control import Push, ReadNodes, Reply, Seen, ToSupervisor
@@ -166,3 +168,34 @@ async def test_two_processes_add_up_their_metrics(
             text = (await http.get(f"{two.url}/metrics")).text
             assert live in text
             assert "xinfer_requests_in_flight 1.0" in text
+
+
+@pytest.mark.parametrize(
+    ("trusted", "peer", "believed"),
+    [
+        (Settings().trusted_proxies, "127.0.0.1", True),
+        (Settings().trusted_proxies, "::1", True),
+        (Settings().trusted_proxies, "10.0.0.7", False),
+        ("10.0.0.0/8, 192.168.1.1", "10.0.0.7", True),
+        ("10.0.0.0/8, 192.168.1.1", "192.168.1.1", True),
+        ("10.0.0.0/8, 192.168.1.1", "127.0.0.1", False),
+        ("*", "10.0.0.7", True),
+        ("", "127.0.0.1", False),
+    ],
+)
+async def test_what_a_proxy_says_of_its_client_is_believed_of_those_that_are_named(
+    trusted: str, peer: str, believed: bool
+) -> None:
+    scopes: list[Scope] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scopes.append(scope)
+
+    config = http_config(app, Settings(trusted_proxies=trusted))
+    config.load()
+    headers = [(b"x-forwarded-proto", b"https"), (b"x-forwarded-for", b"203.0.113.9")]
+    came = {"type": "http", "scheme": "http", "client": (peer, 4711), "headers": headers}
+    await config.loaded_app(came, None, None)  # type: ignore[arg-type]
+    (scope,) = scopes
+    said = (scope["scheme"], scope["client"][0])
+    assert said == (("https", "203.0.113.9") if believed else ("http", peer))
