@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from xinfer.deploy import absent, local, supervisor, worker
 from xinfer.deploy.cli import follow, main
+from xinfer.deploy.cli.launch import launch
 
 LAUNCH = "POST /v1/models"
 
@@ -100,6 +101,19 @@ def test_launch_sends_what_its_flags_say(
     assert (result.exit_code, result.stdout) == (0, "Model uid: m\n"), result.output
     (body,) = server.bodies(LAUNCH)
     assert {key: body.get(key) for key in sent} == sent
+
+
+def test_launch_knows_all_of_these_flags_but_the_engines() -> None:
+    """As an option of the engine one would be sent all the same, and be missing from the help."""
+    given = {
+        word
+        for flags, sent in LAUNCH_FLAGS
+        if "n_ctx" not in sent
+        for word in flags.split()
+        if word.startswith("-")
+    }
+    declared = [[*parameter.opts, *parameter.secondary_opts] for parameter in launch.params]
+    assert given <= {flag for flags in declared for flag in flags}
 
 
 MODEL = {"model_type": "LLM", "model_name": "tiny-chat", "model_ability": ["chat", "generate"]}
