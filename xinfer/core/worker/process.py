@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from time import monotonic
 from typing import Any, cast
@@ -14,14 +14,14 @@ from typing import Any, cast
 import msgspec
 
 from xinfer import system
-from xinfer.core.worker.downloads import SHARE, Downloads, downloaded_fraction
+from xinfer.core.worker.downloads import Downloads
 from xinfer.core.worker.environments import Environments
 from xinfer.core.worker.guard import Guard
 from xinfer.core.worker.links import LinkPlace
 from xinfer.core.worker.logs import READ_SIZE, LineLog, keep_output
+from xinfer.core.worker.preparation import Preparation
 from xinfer.core.worker.spawn import Exit, read_pipe, replica_environment
 from xinfer.errors import EngineFailed, XinferError
-from xinfer.model.catalog.damage import find_damage
 from xinfer.settings import Settings
 from xinfer.types.cluster import (
     Assignment,
@@ -32,7 +32,7 @@ from xinfer.types.cluster import (
 )
 from xinfer.types.deployment import DeploymentState
 from xinfer.types.failure import Failure
-from xinfer.types.model import FileProgress, Progress
+from xinfer.types.model import ModelSpec
 
 logger = logging.getLogger(__name__)
 
@@ -73,13 +73,14 @@ class ReplicaProcess:
     ) -> None:
         self._settings = settings
         self._link_token = link_token
-        self._downloads = downloads
-        self.model = assignment.deployment.model
-        """With the path of its files, once they are here."""
-        self._load_share = 1.0
-        """Of the progress, what the load is; the rest is the download."""
         self._guard = guard
-        self._environments = environments
+        self._preparation = Preparation(
+            assignment.deployment,
+            downloads=downloads,
+            environments=environments,
+            log=log,
+            on_progress=lambda progress: self._change(progress=progress),
+        )
         self._log = log
         self._on_change = on_change
         self._command = command
@@ -92,6 +93,11 @@ class ReplicaProcess:
         self._progress_at = 0.0
         self._exit_status: int | None = None
         self.report = ReplicaReport(assignment=assignment, state=DeploymentState.LOADING)
+
+    @property
+    def model(self) -> ModelSpec:
+        """With the path of its files, once they are here."""
+        return self._preparation.model
 
     def stop(self, drain: float) -> None:
         """Have it leave: running requests get `drain` seconds. A later call can only shorten it."""
@@ -122,9 +128,8 @@ class ReplicaProcess:
         """From start to end of the process; then `report` is final and nothing of it is left."""
         try:
             async with AsyncExitStack() as stack:
-                command = await self._prepare(stack)
-                if command is not None and await self._obtain():
-                    await self._run(command)
+                if await self._prepare(stack):
+                    await self._run()
                     await self._look_for_damage()
         except XinferError as error:
             self._change(failure=Failure.of(error))
@@ -138,68 +143,35 @@ class ReplicaProcess:
                     os.unlink(self._address.removeprefix("unix:"))
             self._conclude()
 
-    async def _obtain(self) -> bool:
-        """Have the model's files here; False when it was asked to leave meanwhile.
+    async def _prepare(self, stack: AsyncExitStack) -> bool:
+        """Have here what it lacks; False when it was asked to leave meanwhile.
+
+        Args:
+            stack: holds its virtual environment, if it has one.
 
         Raises:
-            XinferError: they cannot be had.
+            XinferError: it cannot be had.
         """
-        if self.model.path or not self.model.sources:
-            return True
-        task = asyncio.create_task(self._downloads.obtain(self.model, self._take_files))
-        if not await self._ends_first(task):
+        preparation = self._preparation
+        if preparation.lacks_packages and not await self._ends_first(preparation.install(stack)):
             return False
-        self.model = task.result()
-        self._change(progress=Progress(1.0 - self._load_share, "loading"))
-        return True
-
-    def _take_files(self, files: tuple[FileProgress, ...]) -> None:
-        self._load_share = 1.0 - SHARE
-        fraction = SHARE * downloaded_fraction(files)
-        self._change(progress=Progress(fraction, "downloading", "Downloading model files", files))
+        return not preparation.lacks_files or await self._ends_first(preparation.obtain())
 
     async def _look_for_damage(self) -> None:
         """Whether a load failed because of a file that has changed since it was downloaded."""
         first = self.report.assignment.restarts == 0  # reading all of it once is enough
         asked = self._stop_at is not None
-        if first and not asked and self.report.loaded is None and self.model.sources:
-            damage = await asyncio.to_thread(
-                find_damage, self.model.path, self._settings, lambda: self._stop_at is not None
+        if first and not asked and self.report.loaded is None:
+            damage = await self._preparation.find_damage(
+                self._settings, lambda: self._stop_at is not None
             )
             if damage is not None:
                 self._change(failure=Failure.of(damage))
 
-    async def _prepare(self, stack: AsyncExitStack) -> Sequence[str] | None:
-        """The command to start, in a virtual environment where the launch brings packages; None
-        when it was asked to leave meanwhile.
-
-        Args:
-            stack: holds the environment.
-
-        Raises:
-            XinferError: the packages cannot be installed.
-        """
-        deployment = self.report.assignment.deployment
-        if not deployment.spec.packages:
-            return self._command
-        interpreter = self._environments.interpreter(
-            deployment.spec.packages,
-            deployment.spec.find_links,
-            model=deployment.model.name,
-            engine=deployment.engine,
-            say=self._say,
-        )
-        task = asyncio.create_task(stack.enter_async_context(interpreter))
-        return (task.result(), *self._command[1:]) if await self._ends_first(task) else None
-
-    def _say(self, line: str) -> None:
-        """An installer says something: it belongs to the log, and shows that it goes on."""
-        self._log.append(f"{line}\n".encode())
-        self._change(progress=Progress(0.0, "launching", line[:200]))
-
-    async def _ends_first(self, task: asyncio.Task[Any]) -> bool:
-        """Wait for it; False, with the task cancelled, when the replica was asked to leave
+    async def _ends_first(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Wait for it; False, with the work cancelled, when the replica was asked to leave
         meanwhile."""
+        task = asyncio.create_task(work)
         task.add_done_callback(lambda _: self._wake.set())
         try:
             while not task.done() and self._stop_at is None:
@@ -209,17 +181,20 @@ class ReplicaProcess:
             task.cancel()
             await asyncio.wait({task})
         if self._stop_at is None:
+            task.result()
             return True
         if not task.cancelled():
             task.exception()  # it came too late to matter
         return False
 
-    async def _run(self, command: Sequence[str]) -> None:
+    async def _run(self) -> None:
+        interpreter = self._preparation.interpreter or self._command[0]
         async with read_pipe(_MAX_MESSAGE) as status, read_pipe(READ_SIZE) as log:
             loop = asyncio.get_running_loop()
             transport, exit_ = await loop.subprocess_exec(
                 lambda: Exit(self._wake),
-                *command,
+                interpreter,
+                *self._command[1:],
                 stdin=asyncio.subprocess.PIPE,
                 stdout=log.write_fd,
                 stderr=log.write_fd,
@@ -339,9 +314,7 @@ class ReplicaProcess:
     def _take(self, message: ReplicaMessage) -> None:
         if message.progress is not None:
             self._progress_at = monotonic()
-            share = self._load_share
-            fraction = 1.0 - share + share * message.progress.fraction
-            self._change(progress=msgspec.structs.replace(message.progress, fraction=fraction))
+            self._change(progress=self._preparation.of_all(message.progress))
         elif message.ready is not None:
             state = self.report.state
             if state is DeploymentState.LOADING:
