@@ -132,7 +132,8 @@ class BoundedProtocol(HttpToolsProtocol):
             cycle.message_event.set()
         self._disarm_request_timer()
         self._request_timer = self.loop.call_later(_LINGER, self.transport.abort)
-        self.transport.write_eof()
+        if self.transport.can_write_eof():  # not over TLS, where the header has to do
+            self.transport.write_eof()
 
     def _arm_write_timer(self) -> None:
         left = self._unwritten()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import uvicorn
 
+from tests.support.certificates import Certificate, make_certificate
 from xinfer.api.protocol import bounded_protocol
 from xinfer.settings import Settings
 
@@ -49,7 +51,9 @@ class _App:
 
 
 @asynccontextmanager
-async def _serving(**settings: Any) -> AsyncIterator[tuple[_App, int]]:
+async def _serving(
+    certificate: Certificate | None = None, **settings: Any
+) -> AsyncIterator[tuple[_App, int]]:
     app = _App()
     sock = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
@@ -60,6 +64,8 @@ async def _serving(**settings: Any) -> AsyncIterator[tuple[_App, int]]:
         lifespan="off",
         log_config=None,
         timeout_graceful_shutdown=0,
+        ssl_certfile=certificate.cert if certificate else None,
+        ssl_keyfile=certificate.key if certificate else None,
     )
     server = uvicorn.Server(config)
     # The socket listens already: a client that comes first waits.
@@ -93,6 +99,28 @@ async def test_a_request_that_does_not_arrive_whole_is_ended(sent: bytes) -> Non
         assert b'"code":"timeout"' in answer
         if b"half" in sent:
             await asyncio.wait_for(app.left.wait(), 10)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return make_certificate(tmp_path_factory.mktemp("tls"), host="localhost")
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"), [(b"x-filler: " + b"a" * 1_000_000, b"413"), (b"", b"504")]
+)
+async def test_over_tls_who_is_refused_is_told_so_too(
+    certificate: Certificate, sent: bytes, status: bytes
+) -> None:
+    bounds = {"max_header_bytes": 4096, "http_request_timeout": 0.2 if not sent else 60.0}
+    trusting = ssl.create_default_context(cafile=certificate.cert)
+    async with _serving(certificate, **bounds) as (_, port):
+        reader, writer = await asyncio.open_connection("localhost", port, ssl=trusting)
+        writer.write(GET + sent)
+        answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+        assert answer.startswith(b"HTTP/1.1 " + status)
+        assert b"connection: close" in answer
+        writer.close()
 
 
 async def test_a_second_request_on_a_connection_has_the_same_bound() -> None:
