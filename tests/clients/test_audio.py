@@ -21,8 +21,8 @@ pytest.importorskip("av")
 
 from tests.support.digits import MODEL, right, samples
 from tests.support.server import Server
-from tests.support.sounds import container, wav
-from tests.support.speech_models import RATE, make_vits
+from tests.support.sounds import container, tone, wav
+from tests.support.speech_models import CSM_RATE, RATE, make_csm, make_vits
 from tests.support.waiting import eventually
 from training.tiny_audio.words import WORDS
 from xinfer.client import AsyncClient
@@ -205,6 +205,36 @@ class TestXinference:
     def test_a_voice_to_speak_like_is_refused_by_a_model_that_cannot(self, client: Any) -> None:
         with pytest.raises(RuntimeError, match="does not clone voices"):
             client.get_model(SPEAKS).speech(TEXT, prompt_speech=wav(np.zeros(100, np.int16)))
+
+
+def test_speech_in_the_voice_of_a_recording(server: Server, tmp_path: Path) -> None:
+    uid = server.launch(str(make_csm(tmp_path / "csm")), model_type="audio", n_threads=1)
+    voice = wav(tone(1, rate=CSM_RATE), rate=CSM_RATE)
+    told = {"response_format": "wav", "prompt_speech": voice, "prompt_text": "hello."}
+    made = []
+    try:
+        assert (
+            "text2audio_voice_cloning"
+            in server.http.get(f"/v1/models/{uid}").json()["model_ability"]
+        )
+        for name in ("xinference_client", "xinference.client"):
+            client = importlib.import_module(name).RESTfulClient(server.url)
+            handle = client.get_model(uid)
+            made += [
+                handle.speech("go on.", response_format="wav"),
+                handle.speech("go on.", **told),
+            ]
+            with pytest.raises(RuntimeError, match="prompt_text"):
+                handle.speech("go on.", prompt_speech=voice)
+            client.close()
+    finally:
+        server.terminate(uid)
+        gc.collect()  # while the filters of warnings hold
+    plain, like, plain_again, like_again = made
+    assert (plain, like) == (plain_again, like_again)
+    assert plain != like
+    with wave.open(io.BytesIO(like)) as file:
+        assert file.getframerate() == CSM_RATE
 
 
 @pytest.mark.anyio

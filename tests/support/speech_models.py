@@ -216,3 +216,97 @@ def make_bark(path: Path) -> Path:
         listed[name] = {part: f"speaker_embeddings/{name}_{part}.npy" for part in parts}
     (path / "speaker_embeddings_path.json").write_text(json.dumps(listed))
     return path
+
+
+CSM_RATE = 24000
+
+
+def make_csm(path: Path) -> Path:
+    """A CSM model of some 200 kB, whose frames last 0.08 seconds."""
+    import torch
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+    from transformers import (
+        CsmConfig,
+        CsmForConditionalGeneration,
+        CsmProcessor,
+        EncodecFeatureExtractor,
+        MimiConfig,
+        PreTrainedTokenizerFast,
+    )
+
+    path.mkdir(parents=True)
+    torch.manual_seed(0)
+    signs = ["<|begin_of_text|>", "<|end_of_text|>", "<|AUDIO|>", "<|audio_eos|>"]
+    words = [*signs, "?", *" abcdefghijklmnopqrstuvwxyz.,![]0"]
+    raw = Tokenizer(models.WordLevel({one: n for n, one in enumerate(words)}, unk_token="?"))
+    raw.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=raw,
+        bos_token=signs[0],
+        eos_token=signs[1],
+        pad_token=signs[2],
+        unk_token="?",
+        additional_special_tokens=signs[2:],
+    )
+    codes, books = 32, 4
+    small: dict[str, float] = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+    }
+    codec = MimiConfig(
+        **small,
+        num_filters=2,
+        codebook_size=codes,
+        codebook_dim=8,
+        vector_quantization_hidden_dimension=8,
+        num_quantizers=books,
+        upsample_groups=16,
+    )
+    small["initializer_range"] = 0.5  # so that what it says depends on what it is given
+    config = CsmConfig(
+        **small,
+        num_codebooks=books,
+        vocab_size=codes + 3,
+        codebook_pad_token_id=codes + 2,
+        text_vocab_size=len(words),
+        max_position_embeddings=600,
+        pad_token_id=2,
+        bos_token_id=0,
+        audio_token_id=2,
+        audio_eos_token_id=3,
+        depth_decoder_config={
+            **small,
+            "num_codebooks": books,
+            "backbone_hidden_size": 16,
+            "vocab_size": codes + 3,
+            "max_position_embeddings": books + 1,
+        },
+        codec_config=codec.to_dict(),
+    )
+    model = CsmForConditionalGeneration(config)
+    quantizer = model.codec_model.quantizer
+    with torch.no_grad():  # a code is a sound of its own
+        for part in (
+            quantizer.semantic_residual_vector_quantizer,
+            quantizer.acoustic_residual_vector_quantizer,
+        ):
+            for layer in part.layers:
+                layer.codebook.embed_sum.normal_(0, 3)
+        last = model.codec_model.decoder.layers[-1].conv
+        last.weight.mul_(0.01)  # not so loud that all is cut off
+        last.bias.zero_()
+    model.generation_config.do_sample = True
+    model.save_pretrained(path)
+    template = (
+        "{% for one in messages %}<|begin_of_text|>[{{ one.role }}]{% for part in one.content %}"
+        "{% if part.type == 'text' %}{{ part.text }}<|end_of_text|>{% else %}<|AUDIO|><|audio_eos|>"
+        "{% endif %}{% endfor %}{% endfor %}"
+    )
+    CsmProcessor(
+        EncodecFeatureExtractor(sampling_rate=CSM_RATE), tokenizer, chat_template=template
+    ).save_pretrained(path)
+    return path

@@ -124,4 +124,6 @@ def audio_abilities(config: Mapping[str, Any]) -> tuple[str, ...]:
     head = architecture(config)
     if not head.startswith(_SPEAKS) or head.endswith("ForSpeechToText"):
         return ("audio2text",)
+    if head.startswith("Csm"):
+        return ("text2audio", "text2audio_voice_cloning")
     return ("text2music",) if head.startswith("Musicgen") else ("text2audio",)

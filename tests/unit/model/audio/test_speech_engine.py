@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,15 +13,17 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("av")
 
+from tests.support.sounds import tone, wav
 from tests.support.speech_models import (
+    CSM_RATE,
     PRESETS,
-    RATE,
     VOICES,
     make_bark,
+    make_csm,
     make_speecht5,
     make_vits,
 )
-from xinfer.errors import Cancelled, InvalidRequest
+from xinfer.errors import Cancelled, InvalidRequest, PayloadTooLarge
 from xinfer.model.audio.speech.engine import SpeechEngine
 from xinfer.model.audio.speech.options import SpeechOptions
 from xinfer.model.inspect.model import inspect_path
@@ -50,7 +53,8 @@ class Model:
         self.engine.check(request)
         made: list[Product] = []
         self.engine.work(request, made.append)
-        assert all(one.sample_rate == RATE for one in made if isinstance(one, Sound))
+        rate = self.loaded.details["sample_rate"]
+        assert all(one.sample_rate == rate for one in made if isinstance(one, Sound))
         return [np.frombuffer(one.data, "<i2") for one in made if isinstance(one, Sound)]
 
     def refusal(self, text: str = TEXT, **more: object) -> InvalidRequest:
@@ -67,6 +71,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Model
         "voices": Model(make_vits(path / "voices", speakers=3)),
         "speecht5": Model(make_speecht5(path / "speecht5")),
         "bark": Model(make_bark(path / "bark")),
+        "csm": Model(make_csm(path / "csm")),
     }
     yield made
     for model in made.values():
@@ -77,7 +82,7 @@ def length(sounds: list[np.ndarray]) -> int:
     return sum(map(len, sounds))
 
 
-@pytest.mark.parametrize("name", ["vits", "voices", "speecht5", "bark"])
+@pytest.mark.parametrize("name", ["vits", "voices", "speecht5", "bark", "csm"])
 def test_each_sentence_is_a_sound_as_soon_as_it_is_made(
     models: dict[str, Model], name: str
 ) -> None:
@@ -96,7 +101,7 @@ def test_twice_as_fast_takes_about_half_the_time(models: dict[str, Model], name:
         )
 
 
-@pytest.mark.parametrize("name", ["vits", "bark"])
+@pytest.mark.parametrize("name", ["vits", "bark", "csm"])
 def test_the_same_request_sounds_the_same_and_another_seed_otherwise(
     models: dict[str, Model], name: str
 ) -> None:
@@ -162,7 +167,7 @@ def test_a_cancel_ends_it_behind_the_sentence_that_is_spoken(models: dict[str, M
     assert sum(isinstance(one, Sound) for one in made) == 1
 
 
-@pytest.mark.parametrize("name", ["vits", "speecht5", "bark"])
+@pytest.mark.parametrize("name", ["vits", "speecht5", "bark", "csm"])
 def test_a_cancel_ends_it_at_any_step_of_a_sentence(models: dict[str, Model], name: str) -> None:
     request = SpeechRequest(text="word " * 12)
     made: list[Product] = []
@@ -306,3 +311,108 @@ class TestBark:
         memory = SpeechEngine.estimate(spec, SpeechOptions())
         assert memory.weights == 4_000_000_000
         assert memory.overhead >= 1_000_000_000
+
+
+def recording(pitch: float, seconds: float = 2.0) -> Media:
+    samples = tone(seconds, pitch=pitch, rate=CSM_RATE)
+    return Media(wav(samples, rate=CSM_RATE), "prompt_speech")
+
+
+class TestVoicesOfRecordings:
+    """CSM, which speaks with any."""
+
+    def test_it_is_said_to_clone(self, tmp_path: Path) -> None:
+        spec = inspect_path(str(make_csm(tmp_path / "csm")))
+        assert spec.abilities == ("text2audio", "text2audio_voice_cloning")
+
+    def test_another_recording_or_another_transcript_is_another_voice(
+        self, models: dict[str, Model]
+    ) -> None:
+        made = [
+            models["csm"].sounds("go on.", reference=recording(pitch), reference_text=text)[0]
+            for pitch, text in ((200, "hello."), (200, "hello."), (900, "hello."), (200, "bye."))
+        ]
+        assert np.array_equal(made[0], made[1])
+        assert not np.array_equal(made[0], made[2])
+        assert not np.array_equal(made[0], made[3])
+
+    def test_every_sentence_is_spoken_in_the_voice_of_the_recording(
+        self, models: dict[str, Model], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        likes = self.likes(models["csm"], monkeypatch, reference_text="hello.")
+        assert len(likes) == 3
+        assert all(like is likes[0] for like in likes)
+        assert likes[0].text == "hello."
+        assert len(likes[0].sound) == 2 * CSM_RATE
+        assert 0.1 < np.abs(likes[0].sound).max() <= 1
+
+    def test_without_one_the_first_sentence_is_what_the_others_are_like(
+        self, models: dict[str, Model], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first, second, third = self.likes(models["csm"], monkeypatch)
+        assert first is None
+        assert second is third
+        assert second.text == "one."
+
+    def likes(self, model: Model, monkeypatch: pytest.MonkeyPatch, **fields: str) -> list[Any]:
+        speaker = model.engine._speaker
+        assert speaker is not None
+        speak, seen = speaker.speak, []
+
+        def watched(*arguments: Any) -> Any:
+            seen.append(arguments[-1])
+            return speak(*arguments)
+
+        monkeypatch.setattr(speaker, "speak", watched)
+        more = {"reference": recording(300), **fields} if fields else {}
+        model.sounds("one. two. three.", **more)
+        return seen
+
+    @pytest.mark.parametrize(
+        ("fields", "param"),
+        [
+            ({"reference": recording(200)}, "prompt_text"),
+            ({"reference": recording(200), "reference_text": " "}, "prompt_text"),
+            ({"reference": recording(200), "reference_text": "x" * 1001}, "prompt_text"),
+            ({"reference_text": "hello."}, "prompt_speech"),
+            ({"reference": Media(b"PNG", "prompt_speech"), "reference_text": "a"}, "prompt_speech"),
+            # With the longest text that is spoken at once there is no room for 25 seconds.
+            (
+                {
+                    "reference": recording(200, 25),
+                    "reference_text": "hello.",
+                    "text": "word " * 39,
+                },
+                "prompt_speech",
+            ),
+        ],
+    )
+    def test_a_recording_that_is_of_no_use_is_refused(
+        self, models: dict[str, Model], fields: dict[str, Any], param: str
+    ) -> None:
+        assert models["csm"].refusal(**{"text": "go on.", **fields}).param == param
+
+    def test_a_recording_over_half_a_minute_is_too_long(self, models: dict[str, Model]) -> None:
+        with pytest.raises(PayloadTooLarge, match="may last 30 seconds"):
+            models["csm"].sounds("go on.", reference=recording(200, 31), reference_text="hello.")
+
+    def test_a_sign_of_the_models_own_is_no_sign_in_a_text(self, models: dict[str, Model]) -> None:
+        plain, signed = (models["csm"].sounds(text) for text in ("a b.", "a<|AUDIO|>b."))
+        assert np.array_equal(plain[0], signed[0])
+
+    def test_it_ends_where_the_model_says_so(self, tmp_path: Path) -> None:
+        import torch
+
+        model = Model(make_csm(tmp_path / "csm"))
+        csm = model.engine._speaker._model  # type: ignore[union-attr]
+        csm.generation_config.do_sample = False
+        with torch.no_grad():  # the first code of all, which is the sign of the end
+            csm.lm_head.weight.zero_()
+            csm.depth_decoder.codebooks_head.weight.zero_()
+        assert "nothing in this text" in model.refusal("go on.").message
+
+    def test_without_its_chat_template_it_is_refused(self, tmp_path: Path) -> None:
+        path = make_csm(tmp_path / "csm")
+        (path / "chat_template.jinja").unlink()
+        with pytest.raises(InvalidRequest, match=r"chat_template\.jinja"):
+            Model(path)

@@ -15,6 +15,7 @@ from piper import PiperConfig, PiperVoice, SynthesisConfig
 from xinfer.errors import InvalidRequest
 from xinfer.model.audio.piper.options import PiperOptions
 from xinfer.model.audio.piper.session import WatchedSession
+from xinfer.model.audio.speaking.speaker import Reference
 
 LONGEST = 300
 _INPUTS = {"input", "input_lengths", "scales"}
@@ -63,6 +64,7 @@ class PiperSpeaker:
     """Its voices are the speakers that the graph was trained with, where there are several."""
 
     own_speed = True
+    clones = False
     longest = LONGEST
 
     def __init__(self, path: str, options: PiperOptions) -> None:
@@ -90,7 +92,12 @@ class PiperSpeaker:
             ) from None
 
     def speak(
-        self, text: str, voice: str, speed: float, still_wanted: Callable[[], None]
+        self,
+        text: str,
+        voice: str,
+        speed: float,
+        still_wanted: Callable[[], None],
+        like: Reference | None = None,
     ) -> NDArray[np.float32]:
         config, options = self._voice.config, self._options
         how = SynthesisConfig(

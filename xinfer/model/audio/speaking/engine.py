@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
@@ -9,10 +10,11 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from xinfer.errors import Cancelled, InvalidRequest
+from xinfer.errors import Cancelled, InvalidRequest, PayloadTooLarge
+from xinfer.model.audio.decode import decode
 from xinfer.model.audio.engine import AudioEngine, Options
 from xinfer.model.audio.speaking.sentences import sentences
-from xinfer.model.audio.speaking.speaker import Speaker
+from xinfer.model.audio.speaking.speaker import Reference, Speaker
 from xinfer.model.audio.speaking.tempo import FASTEST, SLOWEST, with_tempo
 from xinfer.model.work_engine import Report
 from xinfer.types.event import Usage
@@ -22,6 +24,12 @@ from xinfer.types.request import SpeechRequest, WorkRequest
 
 MAX_TEXT = 20_000
 """Characters."""
+MAX_REFERENCE = 30.0
+"""Seconds of a recording of the voice to speak with."""
+MAX_REFERENCE_TEXT = 1000
+"""Characters that are said in it."""
+_PACKETS = 64
+"""Of a file, between two looks at whether it is still wanted."""
 
 
 class SpeakingEngine(AudioEngine[Options]):
@@ -73,12 +81,7 @@ class SpeakingEngine(AudioEngine[Options]):
                 ),
                 param="voice",
             )
-        if request.reference is not None or request.reference_text:
-            raise InvalidRequest(
-                "This model does not clone voices: leave prompt_speech, prompt_latent and "
-                "prompt_text out.",
-                param="prompt_speech",
-            )
+        _check_reference(request, clones=speaker is not None and speaker.clones)
         if request.instructions:
             raise InvalidRequest(
                 "This model takes no instructions on how to speak: leave `instructions` out.",
@@ -106,11 +109,15 @@ class SpeakingEngine(AudioEngine[Options]):
         pieces = sentences(request.text, longest=speaker.longest)
         voice = request.voice or (speaker.voices[0] if speaker.voices else "")
         own = request.speed if speaker.own_speed else 1.0
+        like = self._reference(speaker, request, told)
         said = False
         for number, piece in enumerate(pieces):
             still_wanted = partial(told, Advance(number, len(pieces)))
             still_wanted()
-            samples = to_samples(speaker.speak(piece, voice, own, still_wanted))
+            sound = speaker.speak(piece, voice, own, still_wanted, like)
+            if speaker.clones and like is None and len(sound):
+                like = Reference(piece, sound)  # so that what follows is in the same voice
+            samples = to_samples(sound)
             said = said or len(samples) > 0
             if not speaker.own_speed:
                 samples = with_tempo(samples, speaker.sample_rate, request.speed)
@@ -123,8 +130,57 @@ class SpeakingEngine(AudioEngine[Options]):
                 param="input",
             )
 
+    def _reference(
+        self, speaker: Speaker, request: SpeechRequest, told: Report
+    ) -> Reference | None:
+        if request.reference is None:
+            return None
+        packets = itertools.count()
+
+        def still_wanted() -> None:
+            if next(packets) % _PACKETS == 0:
+                told(Advance(0.0, 1.0))
+
+        try:
+            heard = decode(
+                request.reference,
+                rate=speaker.sample_rate,
+                most_seconds=MAX_REFERENCE,
+                still_wanted=still_wanted,
+            )
+        except PayloadTooLarge:
+            raise PayloadTooLarge(
+                f"{request.reference.where}: a recording of the voice to speak with may last "
+                f"{MAX_REFERENCE:g} seconds. Send a part of it.",
+                param=request.reference.where,
+            ) from None
+        return Reference(request.reference_text, np.divide(heard, 32768, dtype=np.float32))
+
     def _release(self) -> None:
         self._speaker = None
+
+
+def _check_reference(request: SpeechRequest, *, clones: bool) -> None:
+    """Refuse what is said of a voice to speak with, where it is not whole or of no use."""
+    if request.reference is None and not request.reference_text:
+        return
+    if not clones:
+        raise InvalidRequest(
+            "This model does not clone voices: leave prompt_speech, prompt_latent and "
+            "prompt_text out.",
+            param="prompt_speech",
+        )
+    if request.reference is None:
+        raise InvalidRequest(
+            "`prompt_text` is what is said in a recording: give that as `prompt_speech` too.",
+            param="prompt_speech",
+        )
+    if not 0 < len(request.reference_text.strip()) <= MAX_REFERENCE_TEXT:
+        raise InvalidRequest(
+            "This model has to know what is said in `prompt_speech`: give it as `prompt_text`, in "
+            f"1 to {MAX_REFERENCE_TEXT} characters.",
+            param="prompt_text",
+        )
 
 
 def to_samples(sound: NDArray[np.float32]) -> NDArray[np.int16]:

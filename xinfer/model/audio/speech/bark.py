@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xinfer.errors import InvalidRequest
+from xinfer.model.audio.speaking.speaker import Reference
 from xinfer.model.audio.speech.options import SpeechOptions
 from xinfer.model.audio.speech.steps import Steps
 from xinfer.model.torch_device import Place
@@ -28,6 +29,7 @@ class BarkSpeaker:
     """Its voices are the presets that come with it: what was said before, in that voice."""
 
     own_speed = False
+    clones = False
     longest = _LONGEST
 
     def __init__(self, path: str, place: Place, options: SpeechOptions) -> None:
@@ -53,7 +55,12 @@ class BarkSpeaker:
         self._steps = Steps(part.layers[0] for part in parts)
 
     def speak(
-        self, text: str, voice: str, speed: float, still_wanted: Callable[[], None]
+        self,
+        text: str,
+        voice: str,
+        speed: float,
+        still_wanted: Callable[[], None],
+        like: Reference | None = None,
     ) -> NDArray[np.float32]:
         import torch
 

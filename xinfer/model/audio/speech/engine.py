@@ -15,6 +15,7 @@ from xinfer.types.model import Memory, ModelSpec
 from xinfer.types.request import SpeechRequest
 
 VITS, SPEECHT5, BARK = "VitsModel", "SpeechT5ForTextToSpeech", "BarkModel"
+CSM = "CsmForConditionalGeneration"
 _LESS = "Launch the model in another torch_dtype, or on another device."
 _TOKENS = 500
 """Of a sentence, for the estimate."""
@@ -35,9 +36,9 @@ class SpeechEngine(SpeakingEngine[SpeechOptions]):
             return "it runs audio models that speak only"
         if spec.format not in ("", "pytorch"):
             return "it runs models in Hugging Face's format (pytorch) only"
-        if spec.architecture not in (VITS, SPEECHT5, BARK):
+        if spec.architecture not in (VITS, SPEECHT5, BARK, CSM):
             known = spec.architecture or spec.family or "this model"
-            return f"it runs VITS, MMS, SpeechT5 and Bark, not {known}"
+            return f"it runs VITS, MMS, SpeechT5, Bark and CSM, not {known}"
         return ""
 
     @classmethod
@@ -84,6 +85,10 @@ class SpeechEngine(SpeakingEngine[SpeechOptions]):
             from xinfer.model.audio.speech.bark import BarkSpeaker
 
             return BarkSpeaker(path, place, options)
+        if self._spec.architecture == CSM:
+            from xinfer.model.audio.speech.csm import CsmSpeaker
+
+            return CsmSpeaker(path, place)
         from xinfer.model.audio.speech.vits import VitsSpeaker
 
         return VitsSpeaker(path, place)

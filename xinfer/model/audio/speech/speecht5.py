@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xinfer.errors import InvalidRequest
+from xinfer.model.audio.speaking.speaker import Reference
 from xinfer.model.audio.speech.steps import Steps
 from xinfer.model.torch_device import Place
 
@@ -20,6 +21,7 @@ class SpeechT5Speaker:
     """Its voices are files of embeddings."""
 
     own_speed = False
+    clones = False
     longest = _LONGEST
 
     def __init__(self, path: str, place: Place, *, vocoder: str | None, voices: str | None) -> None:
@@ -54,7 +56,12 @@ class SpeechT5Speaker:
         self._steps = Steps([model.speecht5.decoder.prenet])
 
     def speak(
-        self, text: str, voice: str, speed: float, still_wanted: Callable[[], None]
+        self,
+        text: str,
+        voice: str,
+        speed: float,
+        still_wanted: Callable[[], None],
+        like: Reference | None = None,
     ) -> NDArray[np.float32]:
         import torch
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xinfer.errors import InvalidRequest
+from xinfer.model.audio.speaking.speaker import Reference
 from xinfer.model.audio.speech.steps import Steps
 from xinfer.model.torch_device import Place
 
@@ -19,6 +20,7 @@ class VitsSpeaker:
     """Its voices are numbers, where it has several."""
 
     own_speed = True
+    clones = False
     longest = _LONGEST
 
     def __init__(self, path: str, place: Place) -> None:
@@ -42,7 +44,12 @@ class VitsSpeaker:
         )
 
     def speak(
-        self, text: str, voice: str, speed: float, still_wanted: Callable[[], None]
+        self,
+        text: str,
+        voice: str,
+        speed: float,
+        still_wanted: Callable[[], None],
+        like: Reference | None = None,
     ) -> NDArray[np.float32]:
         import torch
 
