@@ -325,6 +325,11 @@ class TestVoicesOfRecordings:
         spec = inspect_path(str(make_csm(tmp_path / "csm")))
         assert spec.abilities == ("text2audio", "text2audio_voice_cloning")
 
+    def test_what_it_keeps_of_all_its_positions_is_counted(self, tmp_path: Path) -> None:
+        spec = inspect_path(str(make_csm(tmp_path / "csm")))
+        # 600 positions of a layer, each with keys and values of 16 elements in 4 bytes.
+        assert SpeechEngine.estimate(spec, SpeechOptions()).kv_cache == 600 * 2 * 16 * 4
+
     def test_another_recording_or_another_transcript_is_another_voice(
         self, models: dict[str, Model]
     ) -> None:

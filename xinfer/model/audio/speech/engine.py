@@ -7,7 +7,7 @@ import msgspec
 from xinfer.model.audio.speaking.engine import SpeakingEngine
 from xinfer.model.audio.speaking.speaker import Speaker
 from xinfer.model.audio.speech.options import SpeechOptions
-from xinfer.model.memory import estimate_on_torch
+from xinfer.model.memory import cache_bytes, estimate_on_torch
 from xinfer.model.torch_build import torch_accelerators
 from xinfer.model.torch_device import Place, choose_place, memory_errors
 from xinfer.model.work_engine import Report
@@ -58,6 +58,9 @@ class SpeechEngine(SpeakingEngine[SpeechOptions]):
             dtype=options.torch_dtype,
             accelerated=bool(cls.accelerators()),
         )
+        if spec.architecture == CSM and spec.shape is not None:
+            kept = cache_bytes(spec.shape, spec.context_length, key_bytes=4, value_bytes=4)
+            return msgspec.structs.replace(memory, kv_cache=sum(kept))
         if spec.architecture != BARK:
             return memory
         buffers = memory.weights // _BARK_SHARE
