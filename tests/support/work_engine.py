@@ -13,7 +13,7 @@ from xinfer.model.engine import EngineOptions, Support
 from xinfer.model.work_engine import EngineBroken, Report
 from xinfer.types.event import Usage
 from xinfer.types.model import Abilities, EngineStats, Loaded, Memory, ModelSpec, Progress
-from xinfer.types.product import Advance, Picture, Sound
+from xinfer.types.product import Advance, Picture, Preview, Sound
 from xinfer.types.request import ImageRequest, SpeechRequest, WorkRequest
 
 
@@ -32,7 +32,7 @@ async def told_to_stop(replica: Replica) -> None:
 
 
 class StepEngine:
-    """Each request takes `steps` steps, and then makes `n` pictures.
+    """Each request takes `steps` steps, and then makes its previews and `n` pictures.
 
     A prompt may say `fail`, `crash`, `memory` or `broken`: so the work ends behind its first step;
     `refused` is not let pass; `big` makes pictures of a megabyte.
@@ -117,6 +117,8 @@ class StepEngine:
             report(Sound(request.text.encode() * 100_000, 8000))
         if isinstance(request, ImageRequest):
             size = 1_000_000 if "big" in text else 10
+            for number in range(request.previews):
+                report(Preview(0, number, bytes([100 + number]) * size))
             for index in range(request.n):
                 report(Picture(index, bytes([index % 256]) * size, 7 + index))
         return Usage(prompt_tokens=len(text))

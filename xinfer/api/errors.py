@@ -217,9 +217,8 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 
 def note_error(scope: Any, error: XinferError) -> None:
-    """Remember the error for the request's log line and metrics; not its traceback, whose frames
-    have the scope and all that the request held, until the collector finds them."""
-    scope["state"]["error"] = error.with_traceback(None)
+    """Remember the error for the request's log line and metrics."""
+    scope["state"]["error"] = error
 
 
 def install(app: FastAPI) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.replicas import soon
 from xinfer.api.middleware.body_limit import SMALL, BodyLimit
 from xinfer.errors import PayloadTooLarge, Unavailable, XinferError
 
@@ -43,7 +44,7 @@ class Upload:
 
     async def failed(self) -> XinferError:
         with pytest.raises(XinferError) as failure:
-            await self.task
+            await soon(self.task)
         return failure.value
 
 
@@ -82,7 +83,7 @@ async def serving(**limits: int) -> AsyncIterator[Server]:
 async def test_a_body_is_refused_by_what_it_says_and_by_what_comes() -> None:
     async with serving() as server:
         announced = server.upload(4 * MIB + 1)
-        await announced.task
+        await soon(announced.task)
         assert announced.status == 413
         silent = server.upload()
         await silent.piece(4 * MIB)
@@ -96,7 +97,7 @@ async def test_bodies_that_are_held_leave_no_room_for_another() -> None:
         held = server.upload()
         await held.piece(MIB + SMALL, last=True)
         announced = server.upload(MIB + SMALL + 1)
-        await announced.task
+        await soon(announced.task)
         assert announced.status == 503
         assert (b"retry-after", b"1") in announced.sent[0]["headers"]
         assert b"1.0 MiB of other requests" in announced.sent[1]["body"]
@@ -121,10 +122,10 @@ async def test_a_body_is_held_until_its_request_is_answered_or_has_failed() -> N
         await refused.piece(SMALL + 2 * MIB)
         await refused.failed()
         server.answer.set()
-        await held.task
+        await soon(held.task)
         taken = server.upload()
         await taken.piece(SMALL + 2 * MIB, last=True)
-        await taken.task
+        await soon(taken.task)
 
 
 async def test_small_bodies_get_through_however_much_is_held() -> None:

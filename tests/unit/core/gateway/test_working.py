@@ -18,7 +18,7 @@ from xinfer.errors import EngineFailed, ReplicaLost
 from xinfer.settings import Settings
 from xinfer.types.deployment import DeploymentState
 from xinfer.types.event import Finished, Usage
-from xinfer.types.product import Advance, Picture, Product
+from xinfer.types.product import Advance, Picture, Preview, Product
 
 pytestmark = pytest.mark.anyio
 SETTINGS = dataclasses.replace(Settings(), resume_deadline=5.0)
@@ -68,6 +68,15 @@ async def test_a_stream_gives_what_there_is_as_it_comes() -> None:
         assert rest == [Advance(2, 3), Advance(3, 3), Picture(0, bytes(10), 7), rest[-1]]
         assert isinstance(rest[-1], Finished)
         assert await soon(here.progress("r")) == 1.0
+
+
+async def test_previews_come_whole_and_before_their_picture() -> None:
+    async with served(StepEngine()) as replica, gateway(replica) as here:
+        async with await here.work("m", drawing("big", previews=2), request_id="r") as stream:
+            made = [one async for batch in stream for one in batch]
+        previews = [Preview(0, number, bytes([100 + number]) * 1_000_000) for number in range(2)]
+        picture = Picture(0, bytes(1_000_000), 7)
+        assert [one for one in made if isinstance(one, Picture | Preview)] == [*previews, picture]
 
 
 async def test_progress_is_known_to_a_gateway_that_the_request_did_not_come_by() -> None:

@@ -54,6 +54,11 @@ async def test_what_would_be_too_many_bytes_is_refused_with_its_first_part() -> 
     assert refused.value.retry_after
     assert arrivals.add(part(3, 200)) is None, "what was on its way goes nowhere"
     assert arrivals.add(part(3, 0)) is None
+    assert not arrivals._refused, "and is not remembered"
+    with pytest.raises(Unavailable):
+        arrivals.add(part(4, SIZE - 400))
+    arrivals.drop(4)
+    assert not arrivals._refused
     assert arrivals.add(part(1, 0)) is not None
 
 

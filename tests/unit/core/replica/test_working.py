@@ -14,7 +14,7 @@ from xinfer.errors import EngineFailed
 from xinfer.settings import Settings
 from xinfer.types.event import Accepted, Failed, Finished, Made, Refused, Started, Usage
 from xinfer.types.link import Cancel, Credit, Follow, Load, Submit
-from xinfer.types.product import Advance, Picture, Product, Sound
+from xinfer.types.product import Advance, Picture, Preview, Product, Sound
 from xinfer.types.request import Media, SpeechRequest
 
 pytestmark = pytest.mark.anyio
@@ -195,6 +195,10 @@ async def test_large_pictures_and_sound_come_in_pieces() -> None:
         assert [one.more for one in pieces] == [True] * (len(pieces) - 1) + [False]
         assert max(len(one.data) for one in pieces) == PIECE_BYTES
         assert b"".join(one.data for one in pieces) == bytes(1_000_000)
+        peer.submit(3, drawing("big", previews=1))
+        await peer.event(3, Finished)
+        shown = [one for one in made(peer, 3) if isinstance(one, Preview)]
+        assert max(len(one.data) for one in shown) == PIECE_BYTES
         peer.submit(2, SpeechRequest(text="ab"))
         await peer.event(2, Finished)
         sounds = [one for one in made(peer, 2) if isinstance(one, Sound)]
