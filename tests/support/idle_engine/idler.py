@@ -20,10 +20,12 @@ from xinfer.types.request import ImageRequest, WorkRequest
 
 FOREVER = "forever"
 """A prompt that is worked on until its client goes."""
+LARGE, LARGE_BYTES = "large", 8 << 20
+"""A prompt of which pictures are large."""
 
 
 class IdlerEngine:
-    """Answers each request with a byte, one request at a time."""
+    """Answers with pictures of a byte, one request at a time."""
 
     def __init__(self, spec: ModelSpec, options: EngineOptions) -> None:
         self._closed = threading.Event()
@@ -60,7 +62,9 @@ class IdlerEngine:
             if self._closed.wait(0.01):
                 raise Cancelled("The model was unloaded.")
             report(Advance(0, 1))
-        report(Picture(0, b".", 7))
+        size = LARGE_BYTES if request.prompt == LARGE else 1
+        for index in range(request.n):
+            report(Picture(index, bytes(size), index))
         return Usage()
 
     def close(self) -> None:

@@ -1,5 +1,5 @@
-"""Many large uploads at once, to a model that is busy or over connections that stall: what is not
-held is refused, and memory stays within the bounds that the settings give it."""
+"""Large requests and answers: of many uploads at once, to a model that is busy or over connections
+that stall, what is not held is refused; and memory stays within its bounds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from tests.support import idle_engine
-from tests.support.idle_engine.idler import FOREVER, make_model
+from tests.support.idle_engine.idler import FOREVER, LARGE, LARGE_BYTES, make_model
 from tests.support.server import Server, running_server
 from tests.support.waiting import eventually
 
@@ -94,6 +94,19 @@ def test_s08_bodies_that_come_slowly_are_bounded_in_bytes(busy: Server) -> None:
     assert len(refused) == UPLOADS - served
     assert any(b"XINFERENCE_MAX_HELD_BYTES" in answer for answer in refused)
     assert _memory_since(busy, before)[0] < 4 * HELD
+
+
+@pytest.mark.parametrize("form", ["b64_json", "url"])
+def test_a_large_answer_costs_little_memory(busy: Server, form: str) -> None:
+    prompts, each = 3, 8
+    before = _memory_from_now(busy)
+    body = {"model": "busy", "prompt": [LARGE] * prompts, "n": each, "response_format": form}
+    with busy.http.stream("POST", "/v1/images/generations", json=body) as answer:
+        assert answer.status_code == 200
+        length = sum(len(part) for part in answer.iter_raw())
+    if form == "b64_json":
+        assert length > prompts * each * LARGE_BYTES * 4 // 3
+    assert _memory_since(busy, before)[0] < prompts * each * LARGE_BYTES * 3 // 4
 
 
 def _upload(server: Server) -> httpx.Response:
