@@ -81,7 +81,9 @@ def test_the_keyboard_is_enough(page: Page, server: Server) -> None:
     expect(form).to_have_count(0)
 
 
-def test_chinese_is_a_press_away_and_is_remembered(page: Page, server: Server) -> None:
+def test_chinese_is_a_press_away_and_is_remembered(
+    page: Page, server: Server, checked: str
+) -> None:
     page.goto(f"{server.url}/")
     page.get_by_role("button", name="中文").click()
     expect(page.get_by_role("heading", name="启动模型")).to_be_visible()
@@ -95,6 +97,8 @@ def test_chinese_is_a_press_away_and_is_remembered(page: Page, server: Server) -
     ):
         page.get_by_role("link", name=link).click()
         expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
+        settled(page)
+        assert violations(page) == [], heading
 
 
 def test_a_theme_is_chosen_and_remembered(page: Page, server: Server) -> None:

@@ -8,7 +8,7 @@ export const running: Record<keyof typeof en, string> = {
   'running.replicas.one': '1 个副本',
   'running.replicas.many': '{count} 个副本',
   'running.open': '打开',
-  'running.open.uid': '试用 {uid}',
+  'running.open.uid': '打开 {uid}',
   'running.cancel': '取消',
   'running.cancel.uid': '取消启动 {uid}',
   'running.terminate': '终止',
