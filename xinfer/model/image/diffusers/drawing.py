@@ -146,6 +146,11 @@ class Drawing:
             self._report(Preview(self._done + place, preview, self._encoded(image)))
 
     def _encoded(self, image: Image) -> bytes:
+        mask = self._arguments.get("mask_image")
+        if mask is not None:
+            given = self._arguments["image"]
+            given = given[0] if isinstance(given, list) else given
+            image = pictures.within_mask(image, given, mask)
         return pictures.encode(image.resize(self._enlarge) if self._enlarge else image)
 
 
