@@ -21,6 +21,9 @@ from xinfer.types.request import Media
 
 _FRAME = 19
 """Where the first frame of `gif` begins."""
+_IHDR = 33
+"""Where the header of a PNG file ends."""
+SMALL = png_file(8, 8, zlib.compress(bytes(8 * 25)))
 
 BOMBS = {
     "50000 by 50000 pixels": png_file(50_000, 50_000, zlib.compress(bytes(1000))),
@@ -29,6 +32,14 @@ BOMBS = {
     "more than 100 scans": jpeg(scans=10_000),
     f"{MAX_BYTES + 1} bytes": png_file(8, 8, b"").ljust(MAX_BYTES + 1, b"\0"),
     "100 times the shorter one": png_file(1, 60_000, b""),
+    "more than 10000 chunks": SMALL[:_IHDR] + b"\0\0\0\0teXtCRC." * 10_001 + SMALL[_IHDR:],
+    "GIF file of more than 100000 blocks": gif()[:_FRAME] + b"!\xfe\1a\0" * 60_000 + gif()[_FRAME:],
+    "of more than 100000 blocks": (
+        gif()[:_FRAME] + b"!\xfe" + b"\1a" * 100_001 + b"\0" + gif()[_FRAME:]
+    ),
+    "more than 65536 bytes between its segments": jpeg(before=b"\xff" * 70_000),
+    "bytes between its segments": jpeg(before=b"a" * 70_000),
+    "more than 10000 segments": jpeg(before=b"\xff\xe1\0\2" * 10_001),
 }
 
 

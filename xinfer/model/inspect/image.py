@@ -33,6 +33,12 @@ _TABLES = (0xC4, 0xDB, 0xDD, *range(0xE0, 0xF0), 0xFE)
 _START_OF_SCAN = b"\xff\xda"
 _MOST_SCANS = 100
 _MOST_SEGMENTS = 10_000
+_MOST_FILLING = 64 << 10
+"""Bytes between the segments of a JPEG."""
+_MOST_BLOCKS = 100_000
+"""Of a GIF; a full one has 255 bytes."""
+_NO_LENGTH = (0x01, *range(0xD0, 0xD9))
+"""JPEG's markers that stand alone."""
 _STEP = 1 << 20
 
 
@@ -70,15 +76,20 @@ def check_expansion(data: bytes, header: ImageHeader) -> None:
     """Check that decoding takes no more than the size in the header explains.
 
     A PNG may hold any amount of compressed data behind a small header, a JPEG any number of passes
-    over the whole picture. Takes about as long as decoding.
+    over the whole picture, and each of them any number of pieces that say nothing, for which
+    decoders take time and memory. Takes about as long as decoding.
 
     Raises:
         BadImage: it takes more, or what is compressed is damaged.
     """
     if header.format == "PNG":
         _check_deflated(data, header)
-    elif header.format == "JPEG" and data.count(_START_OF_SCAN) > _MOST_SCANS:
-        raise BadImage(f"has more than {_MOST_SCANS} scans")
+    elif header.format == "JPEG":
+        if data.count(_START_OF_SCAN) > _MOST_SCANS:
+            raise BadImage(f"has more than {_MOST_SCANS} scans")
+        _check_segments(data)
+    elif header.format == "GIF":
+        _check_blocks(data)
 
 
 def _read(data: bytes, formats: Sequence[str]) -> ImageHeader:
@@ -130,6 +141,52 @@ def _read_jpeg(data: bytes) -> ImageHeader:
     raise BadImage(f"is a JPEG file with more than {_MOST_SEGMENTS} segments before its picture")
 
 
+def _check_segments(data: bytes) -> None:
+    """Those of a JPEG before its first scan."""
+    position, filling = 2, 0
+    for _ in range(_MOST_SEGMENTS):
+        start = data.find(b"\xff", position)
+        if start < 0:
+            return
+        end = start + 1
+        while data[end : end + 1] == b"\xff" and end - start <= _MOST_FILLING + 1:
+            end += 1
+        filling += end - position - 1
+        if filling > _MOST_FILLING:
+            raise BadImage(f"has more than {_MOST_FILLING} bytes between its segments")
+        marker = data[end : end + 1]
+        if marker in (b"", b"\xda", b"\xd9"):
+            return
+        position = end + 1
+        if marker[0] not in _NO_LENGTH:
+            position += max(2, int.from_bytes(data[position : position + 2], "big"))
+    raise BadImage(f"has more than {_MOST_SEGMENTS} segments before its first scan")
+
+
+def _check_blocks(data: bytes) -> None:
+    """Those of a GIF: extensions, frames, and what they are cut into."""
+    flags = data[10:11] or b"\0"
+    position = 13 + _colors(flags[0])
+    blocks = 0
+    while position < len(data) and data[position] in (0x21, 0x2C):
+        if data[position] == 0x21:
+            position += 2
+        else:
+            position += 11 + _colors((data[position + 9 : position + 10] or b"\0")[0])
+        size = 1
+        while size:  # the last one is empty
+            size = data[position] if position < len(data) else 0
+            position += 1 + size
+            blocks += 1
+            if blocks > _MOST_BLOCKS:
+                raise BadImage(f"is a GIF file of more than {_MOST_BLOCKS} blocks")
+
+
+def _colors(flags: int) -> int:
+    """Bytes of a GIF's table of colors."""
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
 def _check_deflated(data: bytes, header: ImageHeader) -> None:
     depth, color, _, _, interlaced = struct.unpack_from("5B", data, 24)
     if color not in _CHANNELS:
@@ -170,9 +227,11 @@ def _image_data(data: bytes) -> list[memoryview]:
     view = memoryview(data)
     parts: list[memoryview] = []
     position = len(_PNG)
+    chunks = 0
     while position + 8 <= len(data):
-        if len(parts) > _MOST_SEGMENTS:
-            raise BadImage(f"is a PNG file with its data in more than {_MOST_SEGMENTS} chunks")
+        chunks += 1
+        if chunks > _MOST_SEGMENTS:
+            raise BadImage(f"is a PNG file of more than {_MOST_SEGMENTS} chunks")
         length, kind = struct.unpack_from(">I4s", data, position)
         if kind == b"IDAT":
             parts.append(view[position + 8 : position + 8 + length])
