@@ -138,13 +138,16 @@ def _reasons(
         several = len(formats) > 1
 
         def form_of(one: ModelSpec) -> str:
-            return f"{one.format} {one.quantization}" if several else one.quantization
+            if not several:
+                return one.quantization
+            whole = one.quantization in ("", "none")
+            return one.format if whole else f"{one.format} {one.quantization}"
 
         kinds = _listed(_distinct(same, form_of))
         if host.fits(model, best.kinds):
-            yield f"Of {kinds}, {form_of(model)} suits the {where} best."
+            yield f"Of {kinds}: {form_of(model)} suits the {where} best."
         else:
-            yield f"Of {kinds}, none is sure to fit the {where}; {form_of(model)} is tried."
+            yield f"Of {kinds}: none is sure to fit the {where}; {form_of(model)} is tried."
 
 
 def _is_size(model: ModelSpec, size: float) -> bool:

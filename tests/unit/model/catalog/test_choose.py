@@ -73,7 +73,11 @@ class TestAForm:
         forms = [pytorch(7), *(gguf("m", each, size_in_billions=7) for each in QUANTS)]
         chosen = launch(forms)
         assert (chosen.engine, chosen.model.quantization) == ("llama-cpp-python", "Q4_K_M")
-        assert "and 1 more, ggufv2 Q4_K_M suits the processors best." in chosen.reason
+        assert "and 1 more: ggufv2 Q4_K_M suits the processors best." in chosen.reason
+
+    def test_a_form_that_is_not_quantised_is_called_by_its_format(self) -> None:
+        reason = launch([pytorch(7), gguf("m", "Q8_0", size_in_billions=7)]).reason
+        assert "Of pytorch, ggufv2 Q8_0: ggufv2 Q8_0 suits the processors best." in reason
 
     def test_without_the_usual_one_the_nearest_is_taken(self) -> None:
         forms = [gguf("m", each) for each in ("F16", "Q8_0", "Q4_0", "Q2_K")]
