@@ -62,6 +62,8 @@ STAGES = (
     Stage(180, 6, (30, 30), 9, 8e-4),
     Stage(600, 8, (30, 30), 3, 1.5e-3, filled=0.15, decoder_only=True),
     Stage(1000, 8, (30, 30), 2, 1.5e-3, filled=0.05),
+    Stage(1400, 8, (8, 30), 2, 1.5e-3, filled=0.1),
+    Stage(600, 8, (30, 30), 2, 1e-3, filled=0.05),
 )
 
 
