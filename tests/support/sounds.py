@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import wave
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +29,20 @@ def wav(samples: NDArray[np.int16], *, rate: int = RATE, channels: int = 1) -> b
     return file.getvalue()
 
 
-def container(form: str, codec: str, samples: NDArray[np.int16], *, rate: int = RATE) -> bytes:
-    """A file that FFmpeg's libraries write, by their names of container and codec."""
+def container(
+    form: str,
+    codec: str,
+    samples: NDArray[np.int16],
+    *,
+    rate: int = RATE,
+    metadata: Mapping[str, str] | None = None,
+) -> bytes:
+    """A file that FFmpeg's libraries write, by their names of container, codec and metadata."""
     import av
 
     file = io.BytesIO()
     with av.open(file, "w", format=form) as written:
+        written.metadata.update(metadata or {})
         stream = written.add_stream(codec, rate=rate)
         stream.layout = "mono"
         frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")

@@ -19,7 +19,11 @@ MOST_SAMPLES = 1 << 21
 MOST_EQUAL = 1 << 24
 """Of samples that are all of one size, as those of PCM, and are in the file."""
 
-_TABLES = re.compile(rb"stsz|stz2|trun|cmov")
+_TABLES = re.compile(rb"stsz|stz2|cmov")
+_TABLES_OF_FRAGMENTS = re.compile(rb"stsz|stz2|cmov|trun")
+_FRAGMENT = b"tfhd"
+"""Without one the libraries take no `trun` for a table; it is a part of words, too, that stand in
+titles."""
 _FLUSH = b"\x82\x82\x7f\x7d"  # a box's name that is no text, and known to FFmpeg
 _LENGTHS = struct.Struct(">I4s")
 
@@ -64,15 +68,16 @@ def _has_boxes(data: bytes) -> bool:
 def _tables(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """The name and the first bytes of each table outside of the media."""
     view = memoryview(data)
+    names = _TABLES_OF_FRAGMENTS if _FRAGMENT in data else _TABLES
     for start, end in _outside(data):
-        for found in _TABLES.finditer(view[start:end]):
+        for found in names.finditer(view[start:end]):
             yield bytes(found[0]), bytes(view[start + found.end() : start + found.end() + 12])
 
 
 def _outside(data: bytes) -> Iterator[tuple[int, int]]:
     """Where there are other boxes than those with the media; up to the end, once they make no
     sense."""
-    at = 0
+    at = start = 0
     while at + _LENGTHS.size <= len(data):
         size, name = _LENGTHS.unpack_from(data, at)
         if size == 1 and at + 16 <= len(data):
@@ -80,9 +85,10 @@ def _outside(data: bytes) -> Iterator[tuple[int, int]]:
         elif size == 0:
             size = len(data) - at
         if size < _LENGTHS.size:
-            yield at, len(data)
-            return
+            break
         end = min(len(data), at + size)
-        if name != b"mdat":
-            yield at, end
+        if name == b"mdat":
+            yield start, at
+            start = end
         at = end
+    yield start, len(data)

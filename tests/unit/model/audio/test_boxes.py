@@ -74,8 +74,20 @@ def test_a_header_that_is_compressed_is_refused_in_words() -> None:
         samples(mov(1 << 26, 1, compressed=True))
 
 
+@pytest.mark.parametrize("title", ["A trunk full of letters", "Lights strung along", "trunks"])
+def test_words_in_a_title_are_no_table(title: str) -> None:
+    data = container("ipod", "aac", tone(1.0), metadata={"title": title})
+    assert title.encode() in data
+    assert samples(data) > 0
+
+
+def test_a_table_of_a_fragment_outside_of_one_is_none_to_the_libraries_either() -> None:
+    with pytest.raises(InvalidRequest):
+        samples(fragmented(1 << 26).replace(b"tfhd", b"free"))
+
+
 def test_what_the_media_hold_is_no_table() -> None:
-    check(box(b"ftyp", b"isom") + box(b"mdat", full(b"trun", b"\xff" * 8)))
+    check(box(b"ftyp", b"isom") + box(b"mdat", b"tfhd", full(b"trun", b"\xff" * 8)))
 
 
 def test_other_files_are_not_looked_at() -> None:
