@@ -46,7 +46,7 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             from difflib import get_close_matches  # costs memory, which a server is to spare
 
-            word = word.split()[0]
+            word = next(iter(word.split()), "''")
             near = get_close_matches(word, self._option_string_actions, 1)
             message = f"there is no option or argument {word}"
             message += f"; did you mean {near[0]}?" if near else "."

@@ -48,6 +48,7 @@ def test_a_port_in_use_ends_it_with_what_to_do() -> None:
         (["-p", "http"], "'http' is no number from 0 to 65535"),
         (["--api-workers", "0"], "'0' is no number from 1 to 64"),
         (["--log-level", "loud"], "LOUD"),
+        ([""], "there is no option or argument ''."),
         (["--colour"], "there is no option or argument --colour."),
         (["--modle", "m"], "there is no option or argument --modle; did you mean --model?"),
     ],
