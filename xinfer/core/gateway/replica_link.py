@@ -246,9 +246,8 @@ class ReplicaLink:
         other requests do not wait for the whole. Whether they went out: all of them, or those
         before the replica refused the request."""
         for start in range(0, len(message), self._whole):
-            if attempt.ended:
-                self.send(Cancel(rid))  # the rest is not to be waited for
-                return True
+            if attempt.ended:  # and the link, or else the rest is not to be waited for
+                return self.send(Cancel(rid))
             end = min(start + self._whole, len(message))
             if not self.send(Part(rid, message[start:end], len(message) - end)):
                 return False

@@ -217,6 +217,25 @@ async def test_what_is_left_of_a_large_request_is_not_sent_once_it_is_refused(
         assert end == Cancel(1)
 
 
+async def test_a_large_request_whose_link_ends_before_all_of_it_is_sent_was_not_sent(
+    tmp_path: Path,
+) -> None:
+    small = dataclasses.replace(SETTINGS, max_frame_bytes=1000)
+    async with fake(tmp_path, small) as (_, link):
+        assert link._link is not None
+        ending = link._link
+
+        async def die() -> None:
+            ending.abort("it dies")
+            await until(lambda: link.closed, "the end")
+
+        ending.drained = die  # type: ignore[method-assign]
+        attempt = await link.submit(prompt("x" * 5000), "large")
+        assert not attempt.sent
+        with pytest.raises(ReplicaLost):
+            await soon(attempt.started())
+
+
 async def test_a_large_request_waits_for_a_replica_that_takes_nothing(tmp_path: Path) -> None:
     async with fake(tmp_path) as (replica, link):
         assert replica.link is not None
