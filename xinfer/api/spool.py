@@ -73,12 +73,18 @@ class Spool:
             return stretch
 
     def pieces(self, stretch: Stretch) -> Iterator[bytes]:
-        """It, as it is sent."""
+        """It, as it is sent.
+
+        Raises:
+            OSError: the file has been cut short meanwhile.
+        """
         start, end = stretch.start, stretch.start + stretch.size
         while start < end:
             with self._lock:
                 self._file.seek(start)
                 data = self._file.read(min(_PIECE, end - start))
+            if not data:
+                raise OSError(f"a file ends {end - start} bytes before its end")
             start += len(data)
             yield base64.b64encode(data) if stretch.base64 else data
 

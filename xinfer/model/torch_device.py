@@ -42,7 +42,7 @@ def choose_place(device: str, dtype: str) -> Place:
     chosen = choose_device(device)
     if dtype != "auto":
         return Place(chosen, getattr(torch, dtype))
-    return Place(chosen, torch.float32 if chosen == "cpu" else "auto")
+    return Place(chosen, torch.float32 if torch.device(chosen).type == "cpu" else "auto")
 
 
 def choose_device(wanted: str, *, param: str = "device") -> str:

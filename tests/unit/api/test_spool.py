@@ -111,6 +111,15 @@ async def test_a_file_can_be_answered_with(tmp_path: Path) -> None:
     assert (await sent(answer))[1] == b"file"
 
 
+async def test_a_file_that_is_cut_short_meanwhile_is_not_read_for_ever(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"a file")
+    spool = Spool((tmp_path / "a").open("rb"))
+    (tmp_path / "a").write_bytes(b"a")
+    with pytest.raises(OSError, match="ends 5 bytes before"):
+        read(spool, Stretch(0, spool.size))
+    spool.close()
+
+
 async def test_what_is_added_after_the_end_goes_nowhere() -> None:
     spool = Spool()
     spool.close()

@@ -37,8 +37,9 @@ def test_an_accelerator_comes_first_and_computes_in_the_precision_of_the_files(
 
 @pytest.mark.parametrize("there", [("cuda",)], indirect=True)
 @pytest.mark.usefixtures("there")
-def test_processors_can_be_asked_for_beside_an_accelerator() -> None:
-    assert choose_place("cpu", "auto") == ("cpu", torch.float32)
+@pytest.mark.parametrize("name", ["cpu", "cpu:0"])
+def test_processors_can_be_asked_for_beside_an_accelerator(name: str) -> None:
+    assert choose_place(name, "auto") == (name, torch.float32)
 
 
 @pytest.mark.parametrize("name", ["cuda:7", "tpu", "nowhere"])
