@@ -315,6 +315,31 @@ def test_a_microphone_that_is_withheld_is_said_to_be_so(page: Page, media: Serve
     expect(page.get_by_role("alert")).to_have_text("Not today.")
 
 
+def test_a_microphone_that_is_given_after_its_user_has_left_is_given_back(
+    page: Page, media: Server
+) -> None:
+    page.add_init_script("""
+        const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices)
+        window.tracks = []
+        window.asked = []
+        navigator.mediaDevices.getUserMedia = async (what) => {
+          await new Promise((allow) => window.asked.push(allow))
+          const stream = await ask(what)
+          window.tracks.push(...stream.getTracks())
+          return stream
+        }
+    """)
+    opened(page, media, HEARS)
+    record = page.get_by_role("button", name="Record", exact=True)
+    record.click()
+    record.click()  # in vain: the browser asks already
+    page.get_by_role("link", name="Cluster").click()
+    expect(record).to_have_count(0)
+    page.evaluate("for (const allow of window.asked) allow()")
+    page.wait_for_function("() => window.tracks[0]?.readyState === 'ended'")
+    assert page.evaluate("window.asked.length") == 1
+
+
 def test_a_text_is_spoken(page: Page, media: Server) -> None:
     opened(page, media, SPEAKS)
     page.get_by_role("textbox", name="What to say").fill("Hello, everybody.")

@@ -15,7 +15,16 @@ export function useRecorder(onSound: (sound: File) => void): Recorder {
   const [seconds, setSeconds] = useState<number | null>(null)
   const [error, setError] = useState<Error | null>(null)
   const recorder = useRef<MediaRecorder | null>(null)
-  useEffect(() => () => recorder.current?.stop(), [])
+  /** Whether the user is being asked for the microphone. */
+  const asking = useRef(false)
+  const left = useRef(false)
+  useEffect(() => {
+    left.current = false
+    return () => {
+      left.current = true
+      recorder.current?.stop()
+    }
+  }, [])
   const recording = seconds !== null
   useEffect(() => {
     if (!recording) return
@@ -24,14 +33,20 @@ export function useRecorder(onSound: (sound: File) => void): Recorder {
   }, [recording])
 
   async function start() {
+    if (asking.current) return
+    asking.current = true
     setError(null)
     try {
       const stream = await navigator.mediaDevices.getUserMedia({ audio: true })
+      if (left.current) {
+        release(stream)
+        return
+      }
       const parts: Blob[] = []
       const own = new MediaRecorder(stream)
       own.ondataavailable = ({ data }) => parts.push(data)
       own.onstop = () => {
-        for (const track of stream.getTracks()) track.stop()
+        release(stream)
         recorder.current = null
         setSeconds(null)
         onSound(toFile(parts, own.mimeType))
@@ -41,6 +56,8 @@ export function useRecorder(onSound: (sound: File) => void): Recorder {
       setSeconds(0)
     } catch (reason) {
       setError(reason as Error)
+    } finally {
+      asking.current = false
     }
   }
 
@@ -51,6 +68,11 @@ export function useRecorder(onSound: (sound: File) => void): Recorder {
     start: () => void start(),
     stop: () => recorder.current?.stop(),
   }
+}
+
+/** Lets go of the microphone. */
+function release(stream: MediaStream) {
+  for (const track of stream.getTracks()) track.stop()
 }
 
 /** Browsers record in WebM or MP4, both of which the server reads. */
