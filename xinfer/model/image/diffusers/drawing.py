@@ -36,6 +36,7 @@ class Drawing:
         prompt_cut: tokens of the prompt that the model does not see.
         previews: how often each picture is shown before it is done, at most.
         enlarge: width and height of what is reported; None: as it is drawn.
+        around: a given picture and its mask, outside of which it stays as it was; in any size.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Drawing:
         prompt_cut: int,
         previews: int = 0,
         enlarge: tuple[int, int] | None = None,
+        around: tuple[Image, Image] | None = None,
         report: Report,
     ) -> None:
         self._pipeline = pipeline
@@ -59,6 +61,7 @@ class Drawing:
         self._prompt_cut = prompt_cut
         self._previews = previews
         self._enlarge = enlarge
+        self._around = around
         self._report = report
         self._done = 0
 
@@ -146,12 +149,11 @@ class Drawing:
             self._report(Preview(self._done + place, preview, self._encoded(image)))
 
     def _encoded(self, image: Image) -> bytes:
-        mask = self._arguments.get("mask_image")
-        if mask is not None:
-            given = self._arguments["image"]
-            given = given[0] if isinstance(given, list) else given
-            image = pictures.within_mask(image, given, mask)
-        return pictures.encode(image.resize(self._enlarge) if self._enlarge else image)
+        if self._enlarge:
+            image = image.resize(self._enlarge)
+        if self._around:
+            image = pictures.within_mask(image, *self._around)
+        return pictures.encode(image)
 
 
 def _release_memory() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from xinfer.errors import Cancelled, InvalidRequest
 from xinfer.model.engine import EngineOptions, Support
+from xinfer.model.image import pictures
 from xinfer.model.image.diffusers.arguments import arguments, check, pipeline_for, sizes
 from xinfer.model.image.diffusers.drawing import Drawing
 from xinfer.model.image.diffusers.options import DiffusersOptions
@@ -150,6 +151,9 @@ class DiffusersEngine:
             self._open()
             report(product)
 
+        around = None
+        if request.mask is not None:
+            around = pictures.decode(request.images[0]), pictures.decode_mask(request.mask)
         tokens, cut = pipelines.prompt_tokens(request.prompt)
         drawing = Drawing(
             pipeline,
@@ -160,6 +164,7 @@ class DiffusersEngine:
             at_once=options.at_once(self._device),
             previews=request.previews,
             enlarge=size.wanted if size.wanted != size.drawn else None,
+            around=around,
             report=tell,
         )
         with _broken_devices():

@@ -16,7 +16,6 @@ from tests.support import diffusion
 from tests.support.pictures import noise, png, png_file
 from tests.unit.model.image.opening import (
     GIVEN,
-    MASK,
     drawn,
     opened,
     pixels,
@@ -196,8 +195,21 @@ def test_outside_of_the_mask_each_pixel_stays_as_it_was(engine: DiffusersEngine)
     first, other = (
         drawn(engine, "inpainting", mask=Media(png(half), "mask"), seed=seed)[0] for seed in (1, 2)
     )
-    assert (first[:, :8] == given[:, :8]).all() and (other[:, :8] == given[:, :8]).all()
+    assert (first[:, :8] == given[:, :8]).all()
+    assert (other[:, :8] == given[:, :8]).all()
     assert (first[:, 8:] != other[:, 8:]).any()
+
+
+def test_outside_of_the_mask_it_stays_so_where_what_is_drawn_is_enlarged(
+    stable_diffusion: Path,
+) -> None:
+    given, half = noise(1, 32, 32), noise(2, 32, 32) * 0
+    half[:, 16:] = 255
+    asked = {"images": (Media(png(given), "image"),), "mask": Media(png(half), "mask")}
+    with opened(stable_diffusion, native_pixels=256) as made:
+        [picture] = drawn(made, "inpainting", **asked)
+    assert (picture[:, :16] == given[:, :16]).all()
+    assert (picture[:, 16:] != given[:, 16:]).any()
 
 
 def test_schedulers_are_known_by_several_names(engine: DiffusersEngine) -> None:
