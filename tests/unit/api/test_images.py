@@ -139,9 +139,10 @@ async def test_each_prompt_of_several_has_its_pictures_in_order(tmp_path: Path) 
     assert prompts == [("a", None), ("b", None)]
 
 
-async def test_a_prompt_that_was_cut_short_is_told(tmp_path: Path) -> None:
-    made = api(tmp_path, drawn(FIRST, cut=3))
-    answer = await made.http.post("/v1/images/generations", json={"model": "draw", "prompt": "a"})
+async def test_prompts_that_were_cut_short_are_counted(tmp_path: Path) -> None:
+    made = api(tmp_path, drawn(FIRST), drawn(FIRST, SECOND, cut=3))
+    body = {"model": "draw", "prompt": ["a", "b"], "n": 2}
+    answer = await made.http.post("/v1/images/generations", json=body)
     assert answer.headers["x-truncated-inputs"] == "1"
 
 

@@ -102,8 +102,6 @@ async def _draw(
     except BaseException:
         await asyncio.to_thread(gallery.close)
         raise
-    if any(entry.prompt_cut for entry in entries):
-        call.headers[TRUNCATED_HEADER] = str(len(body.prompt))
     reached = str(request.base_url).rstrip("/") + here.settings.prefix
     base = here.settings.public_url.rstrip("/") or reached
     return gallery.answer(entries, call.created, base, call.headers)
@@ -118,12 +116,15 @@ async def _drawn(call: Call, body: ImageBody, task: str, gallery: Gallery) -> li
         for one in body.requests(task, media)
     ]
     entries: list[Entry] = []
-    usage, waited = Usage(), 0.0
+    usage, waited, cut = Usage(), 0.0, 0
     for made in await _all(work):
         entries += made.keeper.entries
+        cut += any(entry.prompt_cut for entry in made.keeper.entries)
         usage = Usage(usage.prompt_tokens + made.usage.prompt_tokens)
         waited = max(waited, made.waited)
     call.record.finish("stop", usage, waited)
+    if cut:
+        call.headers[TRUNCATED_HEADER] = str(cut)
     return entries
 
 
