@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -441,7 +442,24 @@ async def test_pictures_whose_answer_failed_are_not_kept(tmp_path: Path) -> None
     body = {"model": "draw", "prompt": ["a", "b"]}
     answer = await made.http.post("/v1/images/generations", json=body)
     assert answer.status_code == 500
-    assert list((tmp_path / "image").iterdir()) == []
+    assert list(tmp_path.glob("image/*")) == []
+
+
+async def test_a_picture_that_is_written_while_its_answer_fails_is_not_kept(tmp_path: Path) -> None:
+    store = ImageStore(Settings(home=str(tmp_path)))
+    gallery = Gallery(store)
+    write, closing = store.put, threading.Thread(target=gallery.close)
+
+    def put(data: bytes) -> str:
+        closing.start()
+        closing.join(0.2)  # in vain, if it waits for this picture
+        return write(data)
+
+    store.put = put  # type: ignore[method-assign]
+    gallery.put(Picture(0, FIRST, 1))
+    closing.join()
+    gallery.put(Picture(1, SECOND, 1))
+    assert list(tmp_path.glob("image/*")) == []
 
 
 async def test_pictures_of_an_attempt_that_was_lost_are_not_kept(tmp_path: Path) -> None:

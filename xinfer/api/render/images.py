@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -43,12 +44,14 @@ class Gallery:
         self._store = store
         self._spool = Spool()
         self._names: list[str] = []
+        self._closed = False
+        self._writing = threading.Lock()
 
     def keeper(self) -> PictureKeeper:
         return PictureKeeper(self)
 
     def put(self, picture: Picture) -> Entry:
-        """Blocks.
+        """Blocks. What comes after `close` goes nowhere, as in a `Spool`.
 
         Raises:
             Unavailable: it cannot be written.
@@ -56,8 +59,11 @@ class Gallery:
         if self._store is None:
             file = self._spool.add(picture.data)._replace(base64=True)
             return Entry(picture.seed, picture.prompt_cut, file=file)
-        name = self._store.put(picture.data)
-        self._names.append(name)
+        with self._writing:
+            if self._closed:
+                return Entry(picture.seed, picture.prompt_cut)
+            name = self._store.put(picture.data)
+            self._names.append(name)
         return Entry(picture.seed, picture.prompt_cut, name)
 
     def answer(
@@ -89,7 +95,9 @@ class Gallery:
                     self._store.remove(name)
 
     def close(self) -> None:
-        """There is no answer. Blocks."""
+        """There is no answer. Blocks, until a thread that is writing has ended."""
+        with self._writing:
+            self._closed = True
         self.discard()
         self._spool.close()
 
