@@ -153,6 +153,12 @@ class Settings:
     max_json_bytes: int = _setting(
         32 << 20, "XINFERENCE_MAX_JSON_BYTES", "Largest JSON body accepted.", positive=True
     )
+    max_form_bytes: int = _setting(
+        512 << 20,
+        "XINFERENCE_MAX_FORM_BYTES",
+        "Largest form with files (multipart/form-data) accepted, such as one with a recording.",
+        positive=True,
+    )
     max_held_bytes: int = _setting(
         512 << 20,
         "XINFERENCE_MAX_HELD_BYTES",

@@ -75,7 +75,12 @@ def create_app(
     page.install(app)
     errors.install(app)
     # The last one added is the first that a request meets.
-    app.add_middleware(BodyLimit, limit=settings.max_json_bytes, limit_held=settings.max_held_bytes)
+    app.add_middleware(
+        BodyLimit,
+        limit=settings.max_json_bytes,
+        limit_form=settings.max_form_bytes,
+        limit_held=settings.max_held_bytes,
+    )
     app.add_middleware(RequireKey, keys=Keys(settings), policy=Policy(settings))
     if settings.cors_origins:
         origins = [origin.strip() for origin in settings.cors_origins.split(",")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import Request
@@ -29,7 +30,11 @@ class FormFile:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
-        return core_schema.is_instance_schema(cls, cls_repr="a file of a form")
+        return core_schema.custom_error_schema(
+            core_schema.is_instance_schema(cls),
+            custom_error_type="form_file",
+            custom_error_message="should be one file of a form (multipart/form-data)",
+        )
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -49,6 +54,9 @@ def _number(value: Any) -> Any:
 
 
 def _whole_number(value: Any) -> Any:
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return int(value)  # by way of a float, a large one would become another
     made = _number(value)
     return int(made) if isinstance(made, float) and made.is_integer() else made
 
@@ -75,6 +83,8 @@ several = BeforeValidator(_several)
 
 class FormRoute(InferenceRoute):
     """A route whose body is a form, or JSON where it needs no files."""
+
+    expected = "a form as `multipart/form-data`, or JSON as `application/json`"
 
     async def parse(self, request: Request) -> Any:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()

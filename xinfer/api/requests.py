@@ -22,6 +22,8 @@ from xinfer.errors import InvalidRequest
 PARSE_ON_THREAD = 256 << 10
 """Bytes from which a body is parsed on a thread."""
 
+JSON = "JSON as `application/json`"
+
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
@@ -35,6 +37,7 @@ class JsonRoute(APIRoute):
         required = self.body_field.field_info.is_required()
 
         async def handle(request: Request) -> Response:
+            _refuse_form(request, JSON)
             raw = await request.body()
             if not raw and not required:
                 return await handler(request)
@@ -49,6 +52,9 @@ class InferenceRoute(APIRoute):
     It is called without FastAPI's solving of dependencies, which takes more time than all else
     that is done here for a request; there is nothing to solve.
     """
+
+    expected = JSON
+    """What a body should be, as a refusal puts it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -72,7 +78,8 @@ class InferenceRoute(APIRoute):
         Raises:
             XinferError: it cannot be read.
         """
-        return await _parsed(request, await _read(request))
+        _refuse_form(request, self.expected)
+        return await _parsed(request, await _read(request), self.expected)
 
 
 async def _read(request: Request) -> bytes:
@@ -95,15 +102,29 @@ class _ParsedRequest(Request):
         return self._value
 
 
-async def _parsed(request: Request, raw: bytes) -> Any:
+def _refuse_form(request: Request, expected: str) -> None:
+    """Of a form more bytes may come than of JSON: one that is not wanted is not read.
+
+    Raises:
+        InvalidRequest: the body is one.
+    """
+    content_type = request.headers.get("content-type", "")
+    if content_type.lower().startswith("multipart/"):
+        raise _wrong_kind(content_type, expected)
+
+
+def _wrong_kind(content_type: str, expected: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"Content-Type is {content_type[:100]!r}. Send {expected}.", code="invalid_content_type"
+    )
+
+
+async def _parsed(request: Request, raw: bytes, expected: str = JSON) -> Any:
     if not raw:
-        raise InvalidRequest("The request has no body. Send a JSON object.", code="invalid_json")
+        raise InvalidRequest(f"The request has no body. Send {expected}.", code="invalid_json")
     content_type = request.headers.get("content-type", "")
     if not _is_json(content_type):
-        raise InvalidRequest(
-            f"Content-Type is {content_type[:100]!r}. Send JSON as `application/json`.",
-            code="invalid_content_type",
-        )
+        raise _wrong_kind(content_type, expected)
     settings = services(request).settings
 
     def parse() -> Any:

@@ -26,6 +26,8 @@ def check_picture(medium: Media, formats: Sequence[str] = FORMATS) -> None:
         PayloadTooLarge: too many bytes or pixels.
     """
     where = medium.where
+    if not medium.data:
+        raise InvalidRequest(f"The picture in {where} is empty: it has no bytes.", param=where)
     if len(medium.data) > MAX_BYTES:
         raise PayloadTooLarge(
             f"The picture in {where} has {len(medium.data)} bytes; at most {MAX_BYTES} are "

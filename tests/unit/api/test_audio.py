@@ -214,6 +214,13 @@ async def test_a_body_without_a_file_or_none_that_is_a_form_is_refused() -> None
     ):
         answer = await made.http.post("/v1/audio/transcriptions", **sent)  # type: ignore[arg-type]
         assert (answer.status_code, answer.json()["error"]["param"]) == (400, "file")
+    twice = [("file", b"one"), ("file", b"two")]
+    answer = await made.http.post("/v1/audio/transcriptions", data={"model": "hears"}, files=twice)
+    assert "one file of a form" in answer.json()["detail"]
+    kind = {"content-type": "audio/ogg"}
+    answer = await made.http.post("/v1/audio/transcriptions", content=b"OggS", headers=kind)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_content_type")
+    assert "multipart/form-data" in answer.json()["detail"]
     kind = {"content-type": "multipart/form-data; boundary=x"}
     answer = await made.http.post("/v1/audio/transcriptions", content=b"no form", headers=kind)
     assert answer.json()["error"]["code"] == "invalid_form"

@@ -21,8 +21,12 @@ MIB = 1 << 20
 class Upload:
     """A request whose body comes in the pieces that the test sends."""
 
-    def __init__(self, app: BodyLimit, announced: int | None = None) -> None:
-        headers = [] if announced is None else [(b"content-length", str(announced).encode())]
+    def __init__(
+        self, app: BodyLimit, announced: int | None = None, kind: str = "application/json"
+    ) -> None:
+        headers = [(b"content-type", kind.encode())]
+        if announced is not None:
+            headers.append((b"content-length", str(announced).encode()))
         self.scope = {"type": "http", "path": "/", "headers": headers, "state": {}}
         self.sent: list[dict[str, Any]] = []
         self._pieces: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -53,7 +57,7 @@ class Server:
 
     def __init__(self, limit: int = 4 * MIB, limit_held: int = 2 * MIB) -> None:
         self.answer = asyncio.Event()
-        self.app = BodyLimit(self._read, limit, limit_held)
+        self.app = BodyLimit(self._read, limit, 2 * limit, limit_held)
         self._uploads: list[Upload] = []
 
     async def _read(self, scope: Any, receive: Any, send: Any) -> None:
@@ -61,8 +65,8 @@ class Server:
             pass
         await self.answer.wait()
 
-    def upload(self, announced: int | None = None) -> Upload:
-        self._uploads.append(Upload(self.app, announced))
+    def upload(self, announced: int | None = None, kind: str = "application/json") -> Upload:
+        self._uploads.append(Upload(self.app, announced, kind))
         return self._uploads[-1]
 
     async def close(self) -> None:
@@ -90,6 +94,20 @@ async def test_a_body_is_refused_by_what_it_says_and_by_what_comes() -> None:
         assert not silent.task.done()
         await silent.piece(1)
         assert isinstance(await silent.failed(), PayloadTooLarge)
+
+
+async def test_a_form_with_files_has_a_limit_of_its_own() -> None:
+    kind = 'Multipart/Form-Data; boundary="x"'
+    async with serving() as server:
+        announced = server.upload(8 * MIB + 1, kind)
+        await soon(announced.task)
+        assert announced.status == 413
+        assert b"XINFERENCE_MAX_FORM_BYTES" in announced.sent[1]["body"]
+        silent = server.upload(kind=kind)
+        await silent.piece(8 * MIB)
+        assert not silent.task.done()
+        await silent.piece(1)
+        assert "XINFERENCE_MAX_FORM_BYTES" in (await silent.failed()).message
 
 
 async def test_bodies_that_are_held_leave_no_room_for_another() -> None:

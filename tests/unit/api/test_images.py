@@ -180,6 +180,26 @@ async def test_forms_bring_pictures_as_files(
     assert (request.mask.data if request.mask else None) == mask
 
 
+async def test_a_large_seed_of_a_form_is_taken_to_its_last_digit(tmp_path: Path) -> None:
+    made = api(tmp_path, drawn(FIRST))
+    seed = 2**63 - 1
+    await made.http.post(
+        "/v1/images/edits",
+        data={"model": "draw", "prompt": "a cat", "seed": str(seed), "n": ""},
+        files={"image": FIRST},
+    )
+    assert (asked(made).seed, asked(made).n) == (seed, 1)
+
+
+async def test_one_picture_is_drawn_where_no_number_is_said(tmp_path: Path) -> None:
+    made = api(tmp_path, drawn(FIRST))
+    answer = await made.http.post(
+        "/v1/images/generations", json={"model": "draw", "prompt": "a", "n": None}
+    )
+    assert answer.status_code == 200, answer.text
+    assert asked(made).n == 1
+
+
 async def test_json_brings_pictures_as_urls_and_base64(tmp_path: Path) -> None:
     made = api(tmp_path, drawn(FIRST))
     answer = await made.http.post(

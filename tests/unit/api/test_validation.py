@@ -238,6 +238,18 @@ async def test_another_content_type_is_refused(kind: str) -> None:
     assert "application/json" in _error(response)["message"]
 
 
+async def test_a_form_where_none_is_wanted_is_refused_before_it_is_read() -> None:
+    async def pieces() -> Any:
+        yield b"--x\r\n"
+        raise AssertionError("it was read")
+
+    for route in ("/v1/chat/completions", "/v1/models"):
+        response = await Api().http.post(
+            route, content=pieces(), headers={"content-type": "multipart/form-data; boundary=x"}
+        )
+        assert "application/json" in _error(response)["message"]
+
+
 async def test_a_body_over_the_limit_is_413_by_its_length_or_while_it_is_read() -> None:
     api = Api(max_json_bytes=1000)
     whole = await api.chat(user="x" * 2000)

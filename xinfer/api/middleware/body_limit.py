@@ -3,6 +3,8 @@ once, else while a body is read."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xinfer.api.errors import error_response, note_error
@@ -19,12 +21,14 @@ class BodyLimit:
 
     Args:
         limit: bytes of one body.
+        limit_form: of one that is a form with files.
         limit_held: bytes of all of them beyond `SMALL` of each. One alone may be larger.
     """
 
-    def __init__(self, app: ASGIApp, limit: int, limit_held: int) -> None:
+    def __init__(self, app: ASGIApp, limit: int, limit_form: int, limit_held: int) -> None:
         self._app = app
-        self._limit = limit
+        self._limit = _Limit(limit, "XINFERENCE_MAX_JSON_BYTES")
+        self._limit_form = _Limit(limit_form, "XINFERENCE_MAX_FORM_BYTES")
         self._limit_held = limit_held
         self._held = 0
 
@@ -32,8 +36,9 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        announced = _announced(scope)
-        error = self._refusal(announced, held=0)
+        announced, form = _announced(scope)
+        limit = self._limit_form if form else self._limit
+        error = self._refusal(announced, limit, held=0)
         if error is not None:
             note_error(scope, error)
             await error_response(error, scope)(scope, receive, send)
@@ -44,7 +49,7 @@ class BodyLimit:
             nonlocal taken, held
             message = await receive()
             taken += len(message.get("body", b""))
-            error = self._refusal(taken, held)
+            error = self._refusal(taken, limit, held)
             if error is not None:
                 raise error
             more = max(0, taken - SMALL) - held
@@ -57,12 +62,12 @@ class BodyLimit:
         finally:
             self._held -= held
 
-    def _refusal(self, size: int, held: int) -> XinferError | None:
+    def _refusal(self, size: int, limit: _Limit, held: int) -> XinferError | None:
         """Why a body that has this many bytes by now is not taken, of which `held` are counted."""
-        if size > self._limit:
+        if size > limit.size:
             return PayloadTooLarge(
-                f"The body is larger than {self._limit} bytes. "
-                "An administrator can raise XINFERENCE_MAX_JSON_BYTES."
+                f"The body is larger than {limit.size} bytes. An administrator can raise "
+                f"{limit.setting}."
             )
         others = self._held - held
         if others and size > SMALL and others + size - SMALL > self._limit_held:
@@ -76,12 +81,22 @@ class BodyLimit:
         return None
 
 
-def _announced(scope: Scope) -> int:
-    """The body's bytes as its client says."""
+class _Limit(NamedTuple):
+    """Bytes, and where they are set."""
+
+    size: int
+    setting: str
+
+
+def _announced(scope: Scope) -> tuple[int, bool]:
+    """The body's bytes as its client says, and whether it is a form with files."""
+    size, form = 0, False
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit():
-            return int(value[:20])
-    return 0
+            size = int(value[:20])
+        elif name == b"content-type":
+            form = value.lower().startswith(b"multipart/form-data")
+    return size, form
 
 
 def _mib(size: int) -> str:

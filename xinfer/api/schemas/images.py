@@ -93,7 +93,9 @@ class ImageBody(Body):
     negative_prompt: Annotated[str | None, _OrNone] = Field(
         None, max_length=_MAX_PROMPT, description="What is not to be seen."
     )
-    n: FormInt = Field(1, ge=1, le=MAX_PICTURES, description="Pictures of each prompt.")
+    n: Annotated[FormInt | None, _OrNone] = Field(
+        None, ge=1, le=MAX_PICTURES, description="Pictures of each prompt; 1 by default."
+    )
     size: Size = Field(
         None,
         description="Width and height in pixels, as 512x512 or 512*512; that of the given picture, "
@@ -211,7 +213,7 @@ class ImageBody(Body):
                 task=task,
                 prompt=prompt,
                 negative_prompt=self.negative_prompt,
-                n=self.n,
+                n=1 if self.n is None else self.n,
                 width=width,
                 height=height,
                 images=media.get("image", ()),

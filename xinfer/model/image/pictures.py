@@ -92,6 +92,9 @@ def _upright(medium: Media) -> Image:
 
     image = _opened(medium)
     try:
+        if image.mode in ("I;16", "I"):
+            # Of 16 bits a pixel; Pillow's own conversion makes all but the darkest of it white.
+            image = image.convert("I").point(lambda shade: shade * (1 / 257)).convert("L")
         return ImageOps.exif_transpose(image)
     except Exception as error:  # Pillow's decoders raise what they like
         raise _damaged(medium, error) from None

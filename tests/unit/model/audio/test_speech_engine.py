@@ -135,7 +135,7 @@ def test_a_model_of_one_voice_says_so(models: dict[str, Model]) -> None:
     ("fields", "param"),
     [
         ({"reference": Media(b"x", "prompt_speech")}, "prompt_speech"),
-        ({"reference_text": "x"}, "prompt_speech"),
+        ({"reference_text": "x"}, "prompt_text"),
         ({"instructions": "sadly"}, "instructions"),
         ({"speed": 5.0}, "speed"),
         ({"text": " "}, "input"),
@@ -147,6 +147,15 @@ def test_what_the_model_cannot_do_is_refused(
     models: dict[str, Model], fields: dict[str, object], param: str
 ) -> None:
     assert models["vits"].refusal(**{"text": TEXT, **fields}).param == param  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "fields", [{"reference": Media(b"x", "prompt_speech")}, {"instructions": "sadly"}]
+)
+def test_what_it_has_no_use_for_is_an_unsupported_parameter(
+    models: dict[str, Model], fields: dict[str, Any]
+) -> None:
+    assert models["vits"].refusal(text=TEXT, **fields).code == "unsupported_parameter"
 
 
 def test_a_recording_to_be_written_down_is_for_another_model(models: dict[str, Model]) -> None:

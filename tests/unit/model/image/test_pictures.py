@@ -42,6 +42,7 @@ def test_usual_formats_are_read(kind: str) -> None:
     [
         (png_file(50_000, 50_000, b""), PayloadTooLarge, "50000 by 50000 pixels"),
         (png(noise(1)) + bytes(bounds.MAX_BYTES), PayloadTooLarge, "bytes"),
+        (b"", InvalidRequest, "is empty"),
         (b"%PDF-1.7", InvalidRequest, "expected PNG, JPEG, GIF, BMP, WEBP"),
         (b"RIFF\0\0\0\0WEBPVP8X" + bytes(30), InvalidRequest, "damaged"),
         (b"RIFF\0\0\0\0WEBPnone" + bytes(30), InvalidRequest, "of a kind that is not read"),
@@ -107,6 +108,16 @@ def test_what_is_transparent_is_white_and_pictures_are_upright() -> None:
     exif[0x0112] = 6  # to be turned by a quarter
     turned = pictures.decode(saved(Image.new("RGB", (4, 2)), exif=exif))
     assert turned.size == (2, 4)
+
+
+def test_shades_of_16_bits_keep_their_order() -> None:
+    image = Image.new("I;16", (3, 1))
+    for column, shade in enumerate((0, 0x4000, 0xFFFF)):
+        image.putpixel((column, 0), shade)
+    medium = saved(image)
+    pictures.check(medium)
+    assert np.asarray(pictures.decode_mask(medium)).tolist() == [[0, 63, 255]]
+    assert np.asarray(pictures.decode(medium))[0, 1].tolist() == [63, 63, 63]
 
 
 def test_a_mask_is_what_is_white_or_else_what_is_transparent() -> None:

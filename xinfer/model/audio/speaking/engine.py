@@ -85,6 +85,7 @@ class SpeakingEngine(AudioEngine[Options]):
         if request.instructions:
             raise InvalidRequest(
                 "This model takes no instructions on how to speak: leave `instructions` out.",
+                code="unsupported_parameter",
                 param="instructions",
             )
         if not SLOWEST <= request.speed <= FASTEST:
@@ -168,7 +169,8 @@ def _check_reference(request: SpeechRequest, *, clones: bool) -> None:
         raise InvalidRequest(
             "This model does not clone voices: leave prompt_speech, prompt_latent and "
             "prompt_text out.",
-            param="prompt_speech",
+            code="unsupported_parameter",
+            param="prompt_text" if request.reference is None else "prompt_speech",
         )
     if request.reference is None:
         raise InvalidRequest(

@@ -73,6 +73,7 @@ def pipeline_for(request: ImageRequest, pipelines: Pipelines) -> Any:
         raise InvalidRequest(
             "The model was launched without a ControlNet, and takes no control_image. Launch it "
             "with the option controlnet.",
+            code="unsupported_parameter",
             param="control_image",
         )
     if request.task not in ways:
@@ -111,17 +112,17 @@ def _check_media(request: ImageRequest, pipelines: Pipelines) -> None:
 def _check_size(request: ImageRequest, pipelines: Pipelines, options: DiffusersOptions) -> None:
     if request.width is None or request.height is None:
         return
+    if request.width * request.height > options.max_pixels:
+        raise InvalidRequest(
+            f"size is {request.width}x{request.height}; at most {options.max_pixels} pixels in "
+            "all are drawn. The model can be launched with a larger max_pixels.",
+            param="size",
+        )
     step = pipelines.size_step
     if request.width % step or request.height % step:
         raise InvalidRequest(
             f"size is {request.width}x{request.height}; this model draws in multiples of {step} "
             "pixels.",
-            param="size",
-        )
-    if request.width * request.height > options.max_pixels:
-        raise InvalidRequest(
-            f"size is {request.width}x{request.height}; at most {options.max_pixels} pixels in "
-            "all are drawn. The model can be launched with a larger max_pixels.",
             param="size",
         )
 

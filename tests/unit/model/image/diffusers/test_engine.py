@@ -224,6 +224,7 @@ def test_schedulers_are_known_by_several_names(engine: DiffusersEngine) -> None:
         ({"scheduler": "flow_euler"}, "sampler_name", "It has: ddim, "),
         ({"width": 15, "height": 16}, "size", "multiples of 8"),
         ({"width": 4096, "height": 4096}, "size", "at most 4194304 pixels"),
+        ({"width": 99_999, "height": 99_999}, "size", "at most 4194304 pixels"),
         ({"steps": 501}, "num_inference_steps", "1 to 500"),
         ({"strength": 0.5}, "strength", "no effect on this model (StableDiffusionPipeline)"),
         (
@@ -236,7 +237,7 @@ def test_schedulers_are_known_by_several_names(engine: DiffusersEngine) -> None:
         ({"task": "video"}, "model", "It does: text2image, image2image, inpainting"),
         ({"task": "image2image"}, "image", "needs a picture"),
         ({"task": "inpainting", "images": (GIVEN,)}, "mask_image", "where to draw"),
-        ({"task": "image2image", "images": (Media(b"", "image[2]"),)}, "image[2]", "format"),
+        ({"task": "image2image", "images": (Media(b"PK", "image[2]"),)}, "image[2]", "format"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
