@@ -201,7 +201,8 @@ class Fetcher:
                 logger.info("Not fetched for %s: %r: %s", reference.where, url.host, error)
                 hint = "" if self._settings.fetch_private_networks else "public "
                 raise reference.refused(
-                    f"cannot be fetched: no {hint}address is known of {url.host!r}."
+                    f"cannot be fetched: no {hint}address is known of {url.host!r}. Send what it "
+                    "leads to instead, as a data URL."
                 ) from None
             except (httpcore.TimeoutException, httpcore.NetworkError) as error:
                 raise reference.refused(
