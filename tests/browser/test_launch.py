@@ -25,6 +25,7 @@ def test_a_model_is_launched_as_it_was_filled_in_and_terminated(
     form = configure(page, "tiny-chat")
     expect(form.get_by_text("Its files are on this machine.")).to_be_visible()
     expect(form.get_by_role("progressbar", name="Memory of a replica")).to_be_visible()
+    form.get_by_role("combobox", name="Model Engine").select_option("xllamacpp")
     form.get_by_role("combobox", name="Model Format").select_option("ggufv2")
     form.get_by_role("combobox", name="Model Size").select_option("0.0021")
     form.get_by_role("combobox", name="Quantization").select_option("F16")
@@ -36,8 +37,8 @@ def test_a_model_is_launched_as_it_was_filled_in_and_terminated(
     form.get_by_text("The same from a command line").click()
     expect(form.get_by_role("group", name="xinference")).to_have_text(
         f"xinference launch --endpoint {server.url} --model-name tiny-chat --model-uid page-chat "
-        "--model-format ggufv2 --size-in-billions 0.0021 --quantization F16 --n-gpu none "
-        "--replica 2 --n_ctx 512"
+        "--model-engine xllamacpp --model-format ggufv2 --size-in-billions 0.0021 "
+        "--quantization F16 --n-gpu none --replica 2 --n_ctx 512"
     )
     form.get_by_text("Advanced options").click()
     expect(form.get_by_text("weights 4.2 MiB, KV cache 2.5 MiB")).to_be_visible()
