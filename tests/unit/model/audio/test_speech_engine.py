@@ -407,8 +407,19 @@ class TestVoicesOfRecordings:
         assert models["csm"].refusal(**{"text": "go on.", **fields}).param == param
 
     def test_a_recording_over_half_a_minute_is_too_long(self, models: dict[str, Model]) -> None:
+        long = recording(200, 31)
+        asked = SpeechRequest(text="go on.", reference=long, reference_text="hello.")
         with pytest.raises(PayloadTooLarge, match="may last 30 seconds"):
-            models["csm"].sounds("go on.", reference=recording(200, 31), reference_text="hello.")
+            models["csm"].engine.check(asked)
+
+    def test_a_recording_that_cannot_be_read_is_refused_before_it_is_begun(
+        self, models: dict[str, Model]
+    ) -> None:
+        damaged = Media(b"PNG", "prompt_speech")
+        asked = SpeechRequest(text="go on.", reference=damaged, reference_text="hello.")
+        with pytest.raises(InvalidRequest) as refused:
+            models["csm"].engine.check(asked)
+        assert refused.value.param == "prompt_speech"
 
     def test_a_sign_of_the_models_own_is_no_sign_in_a_text(self, models: dict[str, Model]) -> None:
         plain, signed = (models["csm"].sounds(text) for text in ("a b.", "a<|AUDIO|>b."))

@@ -97,6 +97,8 @@ class SpeakingEngine(AudioEngine[Options]):
             raise InvalidRequest(
                 f"`input`: expected text of 1 to {MAX_TEXT} characters.", param="input"
             )
+        if speaker is not None:  # a stream of sound that has begun cannot tell what is wrong
+            self._reference(speaker, request, lambda _: None)
 
     def _work(self, request: WorkRequest, told: Report) -> Usage:
         assert isinstance(request, SpeechRequest)
