@@ -42,6 +42,11 @@ def api(tmp_path: Path, *works: Made | Exception, **settings: Any) -> Api:
     return made
 
 
+def kept(home: Path) -> list[Path]:
+    """The pictures that can be had by URL."""
+    return list(home.glob("image/*"))
+
+
 def asked(made: Api) -> ImageRequest:
     [request] = made.gateway.requests
     assert isinstance(request, ImageRequest)
@@ -462,10 +467,10 @@ async def test_pictures_whose_answer_failed_are_not_kept(tmp_path: Path) -> None
     body = {"model": "draw", "prompt": ["a", "b"]}
     answer = await made.http.post("/v1/images/generations", json=body)
     assert answer.status_code == 500
-    assert list(tmp_path.glob("image/*")) == []
+    assert kept(tmp_path) == []
 
 
-async def test_a_picture_that_is_written_while_its_answer_fails_is_not_kept(tmp_path: Path) -> None:
+def test_a_picture_that_is_written_while_its_answer_fails_is_not_kept(tmp_path: Path) -> None:
     store = ImageStore(Settings(home=str(tmp_path)))
     gallery = Gallery(store)
     write, closing = store.put, threading.Thread(target=gallery.close)
@@ -479,7 +484,7 @@ async def test_a_picture_that_is_written_while_its_answer_fails_is_not_kept(tmp_
     gallery.put(Picture(0, FIRST, 1))
     closing.join()
     gallery.put(Picture(1, SECOND, 1))
-    assert list(tmp_path.glob("image/*")) == []
+    assert kept(tmp_path) == []
 
 
 async def test_pictures_of_an_attempt_that_was_lost_are_not_kept(tmp_path: Path) -> None:
