@@ -246,6 +246,18 @@ class TestLoading:
         refusal = self.refusal(make_piper(tmp_path / "a.onnx"), device="cuda")
         assert (refusal.param, "onnxruntime-gpu" in refusal.message) == ("device", True)
 
+    @pytest.mark.filterwarnings("ignore:Specified provider 'CUDAExecutionProvider'")
+    def test_a_device_without_the_libraries_for_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """ONNX Runtime falls back to processors then, which a launch that names cuda is not for."""
+        built_for = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+        monkeypatch.setattr("onnxruntime.get_available_providers", lambda: built_for)
+        path = make_piper(tmp_path / "a.onnx")
+        refusal = self.refusal(path, device="cuda")
+        assert (refusal.param, "could not begin with CUDA" in refusal.message) == ("device", True)
+        assert Voice(path).loaded.backend == "cpu"
+
 
 def test_it_has_the_contract_and_counts_its_file() -> None:
     spec = ModelSpec(name="v", type="audio", family="piper", format="onnx", size_bytes=60_000_000)

@@ -160,10 +160,17 @@ def load_session(path: str, options: PiperOptions) -> WatchedSession:
     if cuda and options.device != "cpu":
         providers.insert(0, "CUDAExecutionProvider")
     try:
-        return WatchedSession(path, providers, options.threads)
+        session = WatchedSession(path, providers, options.threads)
     except Exception as error:  # whatever a file makes the library raise; it has no class for them
         reason = str(error).partition("\n")[0]
         raise InvalidRequest(f"ONNX Runtime cannot load {path}: {reason}") from error
+    if options.device == "cuda" and session.device != "cuda":
+        raise InvalidRequest(
+            "ONNX Runtime could not begin with CUDA, and would compute on processors: its log says "
+            "why. Install the CUDA libraries that its version needs, or leave device out.",
+            param="device",
+        )
+    return session
 
 
 def speakers(config: PiperConfig) -> dict[str, int]:
