@@ -250,6 +250,15 @@ async def test_a_form_where_none_is_wanted_is_refused_before_it_is_read() -> Non
         assert "application/json" in _error(response)["message"]
 
 
+async def test_a_second_content_type_does_not_make_json_a_form() -> None:
+    api = Api(max_json_bytes=1000, max_form_bytes=1 << 20)
+    kinds = [("content-type", "application/json"), ("content-type", "multipart/form-data")]
+    response = await api.http.post(
+        "/v1/chat/completions", content=b" " * 2000, headers=[*kinds, ("content-length", "2000")]
+    )
+    assert response.status_code == 413
+
+
 async def test_a_body_over_the_limit_is_413_by_its_length_or_while_it_is_read() -> None:
     api = Api(max_json_bytes=1000)
     whole = await api.chat(user="x" * 2000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xinfer.api.errors import error_response, note_error
@@ -89,14 +90,12 @@ class _Limit(NamedTuple):
 
 
 def _announced(scope: Scope) -> tuple[int, bool]:
-    """The body's bytes as its client says, and whether it is a form with files."""
-    size, form = 0, False
-    for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit():
-            size = int(value[:20])
-        elif name == b"content-type":
-            form = value.lower().startswith(b"multipart/form-data")
-    return size, form
+    """The body's bytes as its client says, and whether it is a form with files: by the same of
+    several headers that routes go by."""
+    headers = Headers(scope=scope)
+    size = headers.get("content-length", "")
+    form = headers.get("content-type", "").lower().startswith("multipart/form-data")
+    return int(size[:20]) if size.isascii() and size.isdigit() else 0, form
 
 
 def _mib(size: int) -> str:
