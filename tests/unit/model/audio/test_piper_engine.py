@@ -20,6 +20,7 @@ from tests.support.sounds import pitch_of
 from xinfer.errors import Cancelled, InvalidRequest
 from xinfer.model.audio.piper.engine import PiperEngine
 from xinfer.model.audio.piper.options import PiperOptions
+from xinfer.model.audio.piper.speaker import readable
 from xinfer.model.inspect.model import inspect_path
 from xinfer.model.work_engine import WorkEngine
 from xinfer.types.model import Loaded, ModelSpec
@@ -112,6 +113,13 @@ def test_without_noise_the_same_text_sounds_the_same(voices: dict[str, Voice]) -
 
 def test_a_long_sentence_is_spoken_in_parts(voices: dict[str, Voice]) -> None:
     assert len(voices["letters"].sounds("go on, " * 100)) > 2
+
+
+def test_letters_with_dots_without_end_are_read_as_letters(voices: dict[str, Voice]) -> None:
+    assert readable("e.g. the U.S.A. of A.") == "e.g. the U.S.A. of A."
+    for letter in ("a", "é", "कि"):
+        assert "." not in readable(f"{letter}." * 70)  # espeak-ng would end this process
+        assert voices["english"].sounds(f"{letter}." * 70)
 
 
 def test_a_nul_character_is_a_space(voices: dict[str, Voice]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +25,9 @@ _MARKS = "_^$"
 _READS = ("espeak", "text", "hebrew")
 """Ways to read a text that are whole with the package; others load more when they are used."""
 _QUIET = 1e-8
+_ABBREVIATIONS = re.compile(r"(?:[^\s.]{1,3}\.\s*){13,}")
+"""Letters with dots in a row, such as no text has. Of some 35 of them espeak-ng makes a single
+word, writes beyond its end, and takes the process with it."""
 
 
 class Audio(msgspec.Struct, frozen=True):
@@ -108,13 +112,19 @@ class PiperSpeaker:
         )
         self._session.watch(still_wanted)
         parts = [np.zeros(0, np.float32)]
-        for phonemes in self._voice.phonemize(text.replace("\0", " ")):
+        for phonemes in self._voice.phonemize(readable(text)):
             ids = self._voice.phonemes_to_ids(phonemes)
             if len(ids) == self._ends:  # nothing but what is put around the sounds that it knows
                 continue
             still_wanted()
             parts.append(_as_loud_as_can_be(self._voice.phoneme_ids_to_audio(ids, how)))
         return np.concatenate(parts)
+
+
+def readable(text: str) -> str:
+    """The text without what espeak-ng cannot take."""
+    text = text.replace("\0", " ")
+    return _ABBREVIATIONS.sub(lambda found: found[0].replace(".", " "), text)
 
 
 def read_config(file: Path) -> PiperConfig:
