@@ -218,6 +218,13 @@ def test_schedulers_are_known_by_several_names(engine: DiffusersEngine) -> None:
     assert same(*(drawn(engine, scheduler=n)[0] for n in ("euler", "EulerDiscreteScheduler")))
 
 
+def test_pndm_draws_in_few_steps_too(engine: DiffusersEngine) -> None:
+    for steps in (1, 2, 3):
+        assert same(
+            *(drawn(engine, scheduler=n, steps=steps)[0] for n in ("pndm", "PNDMScheduler"))
+        )
+
+
 @pytest.mark.parametrize(
     ("change", "param", "words"),
     [
