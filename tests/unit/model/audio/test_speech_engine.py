@@ -199,6 +199,13 @@ def test_a_cancel_ends_it_at_any_step_of_a_sentence(models: dict[str, Model], na
     assert models[name].sounds("go on.")
 
 
+def test_characters_that_speecht5_writes_out_at_length_are_refused(
+    models: dict[str, Model],
+) -> None:
+    with pytest.raises(InvalidRequest, match="1203 tokens to this model, which takes 450"):
+        models["speecht5"].sounds("\N{ARABIC LIGATURE SALLALLAHOU ALAYHE WASALLAM}" * 200)
+
+
 def test_speecht5_says_what_it_lacks(tmp_path: Path) -> None:
     path = make_speecht5(tmp_path / "model")
     for voice in (path / "voices").iterdir():

@@ -67,6 +67,13 @@ class SpeechT5Speaker:
 
         self._steps.watch(still_wanted)
         ids = self._tokenizer(text, return_tensors="pt")["input_ids"].to(self._model.device)
+        most = self._model.config.max_text_positions
+        if ids.shape[1] > most:  # characters that are written out, such as ligatures
+            raise InvalidRequest(
+                f"`input`: a part of {len(text)} characters is {ids.shape[1]} tokens to this "
+                f"model, which takes {most} at once. Write it in shorter sentences.",
+                param="input",
+            )
         embedding = torch.from_numpy(self._embeddings[voice][None])
         embedding = embedding.to(self._model.device, self._model.dtype)
         with torch.inference_mode():
