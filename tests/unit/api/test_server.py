@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -199,3 +200,8 @@ async def test_what_a_proxy_says_of_its_client_is_believed_of_those_that_are_nam
     (scope,) = scopes
     said = (scope["scheme"], scope["client"][0])
     assert said == (("https", "203.0.113.9") if believed else ("http", peer))
+
+
+def test_numpy_is_not_imported_before_there_are_numbers_to_answer() -> None:
+    program = "import sys, xinfer.api.__main__\nassert 'numpy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

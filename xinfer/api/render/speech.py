@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
 from starlette.responses import Response
 
 from xinfer.api.spool import Spool, SpooledAnswer, Stretch
 from xinfer.errors import EngineFailed
 from xinfer.model.audio.encode import WAV_HEADER_BYTES, Encoder, wav_header
 from xinfer.types.product import Product, Sound
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class SpeechFile:
@@ -62,11 +65,19 @@ class SpeechFile:
     def _write(self, sound: Sound) -> None:
         if self._encoder is None:  # which imports its library
             self._encoder = Encoder(self._name, sound.sample_rate, self._wanted)
-        self._spool.add(self._encoder.feed(samples_of(sound)))
+        self._spool.add(feed(self._encoder, sound))
 
 
-def samples_of(sound: Sound) -> NDArray[np.int16]:
+def feed(encoder: Encoder, sound: Sound) -> bytes:
+    """What can be written down of a piece of sound; blocks."""
+    return encoder.feed(_samples(sound))
+
+
+def _samples(sound: Sound) -> NDArray[np.int16]:
     """(samples,)"""
+    # It takes memory that a server without sound need not have.
+    import numpy as np
+
     if sound.format == "f32":
         floats = np.frombuffer(sound.data, "<f4")
         return (np.clip(floats, -1, 1) * 32767).astype(np.int16)

@@ -14,7 +14,7 @@ from xinfer.api.errors import note_error
 from xinfer.api.forms import FormRoute
 from xinfer.api.lifetime import within
 from xinfer.api.render import audio as render
-from xinfer.api.render.speech import SpeechFile, samples_of
+from xinfer.api.render.speech import SpeechFile, feed
 from xinfer.api.routes.generation import Call, begin_call
 from xinfer.api.schemas.answers import SOUND_ANSWER, TRANSCRIPT_ANSWER
 from xinfer.api.schemas.audio import SpeechBody, TranscriptionBody
@@ -204,7 +204,7 @@ async def _file_as_made(
                 call.record.tick()
                 if encoder is None:  # which imports its library
                     encoder = await asyncio.to_thread(Encoder, name, one.sample_rate, rate)
-                data = await asyncio.to_thread(encoder.feed, samples_of(one))
+                data = await asyncio.to_thread(feed, encoder, one)
             elif isinstance(one, Finished):
                 if encoder is not None:
                     data = await asyncio.to_thread(encoder.finish)

@@ -7,15 +7,14 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from xinfer.errors import InvalidRequest, Unavailable
 
 if TYPE_CHECKING:
+    import numpy as np
     from av import AudioFrame
     from av.audio.stream import AudioStream
     from av.container import OutputContainer
+    from numpy.typing import NDArray
 
 PCM_RATE = 24000
 """Samples a second of `pcm`, which has no header to say it: those that OpenAI's has."""
@@ -205,11 +204,13 @@ class _Resample:
 
     def finish(self) -> NDArray[np.int16]:
         if not self._at:
-            return np.zeros(0, np.int16)
+            return _joined(iter(()))
         return _joined(one.to_ndarray()[0] for one in self._made.resample(None))
 
 
 def _joined(parts: Iterator[NDArray[np.int16]]) -> NDArray[np.int16]:
+    import numpy as np
+
     return np.concatenate([np.zeros(0, np.int16), *parts])
 
 
@@ -217,6 +218,7 @@ def _frame(samples: NDArray[np.int16], rate: int, at: int) -> AudioFrame:
     from fractions import Fraction
 
     import av
+    import numpy as np
 
     frame = av.AudioFrame.from_ndarray(
         np.ascontiguousarray(samples[None]), format="s16", layout="mono"
