@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tools.generated import write_or_check
 from xinfer.api.app import create_app
 from xinfer.core.gateway import Control, Gateway, RoutingTable
 from xinfer.settings import Settings
@@ -79,17 +79,9 @@ def render() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing")
-    options = parser.parse_args(argv)
-    page = render()
-    if not options.check:
-        TARGET.write_text(page, encoding="utf-8")
-        return 0
-    if TARGET.is_file() and TARGET.read_text(encoding="utf-8") == page:
-        return 0
-    print(f"{TARGET} is not current: run python -m tools.routes_doc", file=sys.stderr)
-    return 1
+    return write_or_check(
+        render(), TARGET, module="tools.routes_doc", description=__doc__, argv=argv
+    )
 
 
 if __name__ == "__main__":

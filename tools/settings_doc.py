@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
+from tools.generated import write_or_check
 from xinfer.settings import Settings
 
 TARGET = Path(__file__).parent.parent / "docs" / "settings.md"
@@ -68,17 +68,9 @@ def _in_units(size: int) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing")
-    options = parser.parse_args(argv)
-    page = render()
-    if not options.check:
-        TARGET.write_text(page, encoding="utf-8")
-        return 0
-    if TARGET.is_file() and TARGET.read_text(encoding="utf-8") == page:
-        return 0
-    print(f"{TARGET} is not current: run python {Path(__file__).name}", file=sys.stderr)
-    return 1
+    return write_or_check(
+        render(), TARGET, module="tools.settings_doc", description=__doc__, argv=argv
+    )
 
 
 if __name__ == "__main__":

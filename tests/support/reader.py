@@ -154,7 +154,7 @@ class Reader:
             timeout=300,
         )
         if done.returncode == MISSING and done.stdout.startswith("not installed: "):
-            pytest.skip(done.stdout.strip())
+            pytest.fail(f"{done.stdout.strip()}: `make test` installs it")
         assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 

@@ -40,7 +40,7 @@ OPERATORS = {"|", "&&", "||", ";", "&"}
 
 
 def test_the_page_of_settings_is_current() -> None:
-    assert settings_doc(["--check"]) == 0, "run python tools/settings_doc.py"
+    assert settings_doc(["--check"]) == 0, "run python -m tools.settings_doc"
 
 
 def test_the_page_of_routes_is_current() -> None:
