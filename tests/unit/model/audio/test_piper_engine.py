@@ -17,38 +17,21 @@ from onnx import TensorProto, helper
 
 from tests.support.piper_voices import LETTERS, RATE, STEP, constants, describe, make_piper, save
 from tests.support.sounds import pitch_of
+from tests.support.speaking import Speaking
 from xinfer.errors import Cancelled, InvalidRequest
 from xinfer.model.audio.piper.engine import PiperEngine
 from xinfer.model.audio.piper.options import PiperOptions
 from xinfer.model.audio.piper.speaker import readable
 from xinfer.model.inspect.model import inspect_path
 from xinfer.model.work_engine import WorkEngine
-from xinfer.types.model import Loaded, ModelSpec
-from xinfer.types.product import Advance, Product, Sound
+from xinfer.types.model import ModelSpec
+from xinfer.types.product import Advance, Product
 from xinfer.types.request import Media, SpeechRequest, TranscribeRequest
 
-TEXT = "Good morning to you. And how are you today?"
 
-
-class Voice:
-    """A loaded engine and what it makes."""
-
+class Voice(Speaking):
     def __init__(self, path: Path, **options: Any) -> None:
-        self.engine = PiperEngine(inspect_path(str(path)), PiperOptions(n_threads=1, **options))
-        self.loaded: Loaded = self.engine.load(lambda _: None)
-
-    def sounds(self, text: str = TEXT, **more: Any) -> list[np.ndarray]:
-        request = SpeechRequest(text=text, **more)
-        self.engine.check(request)
-        made: list[Product] = []
-        self.engine.work(request, made.append)
-        assert all(one.sample_rate == RATE for one in made if isinstance(one, Sound))
-        return [np.frombuffer(one.data, "<i2") for one in made if isinstance(one, Sound)]
-
-    def refusal(self, **fields: Any) -> InvalidRequest:
-        with pytest.raises(InvalidRequest) as caught:
-            self.sounds(**{"text": TEXT, **fields})
-        return caught.value
+        super().__init__(PiperEngine(inspect_path(str(path)), PiperOptions(n_threads=1, **options)))
 
 
 @pytest.fixture(scope="module")
@@ -153,16 +136,7 @@ def test_a_recording_to_be_written_down_is_for_another_model(voices: dict[str, V
 
 
 def test_a_cancel_ends_it_behind_the_sentence_that_is_spoken(voices: dict[str, Voice]) -> None:
-    made: list[Product] = []
-
-    def report(product: Product) -> None:
-        if any(isinstance(one, Sound) for one in made):
-            raise Cancelled("gone")
-        made.append(product)
-
-    with pytest.raises(Cancelled):
-        voices["letters"].engine.work(SpeechRequest(text="one. " * 50), report)
-    assert sum(isinstance(one, Sound) for one in made) == 1
+    assert voices["letters"].sounds_until_cancelled() == 1
 
 
 class TestEndless:

@@ -14,6 +14,7 @@ pytest.importorskip("torch")
 pytest.importorskip("av")
 
 from tests.support.sounds import tone, wav
+from tests.support.speaking import TEXT, Speaking
 from tests.support.speech_models import (
     CSM_RATE,
     PRESETS,
@@ -27,40 +28,24 @@ from xinfer.errors import Cancelled, InvalidRequest, PayloadTooLarge
 from xinfer.model.audio.speech.engine import SpeechEngine
 from xinfer.model.audio.speech.options import SpeechOptions
 from xinfer.model.inspect.model import inspect_path
-from xinfer.types.model import Loaded, ModelSpec
-from xinfer.types.product import Advance, Product, Sound
+from xinfer.types.model import ModelSpec
+from xinfer.types.product import Advance, Product
 from xinfer.types.request import Media, SpeechRequest, TranscribeRequest
 
 # Transformers' own VITS is made with it.
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
 
 PARTS = ("semantic_prompt", "coarse_prompt", "fine_prompt")
-TEXT = "A sentence of words. And one more of them, no?"
 
 
-class Model:
-    """A loaded engine and what it makes."""
-
+class Model(Speaking):
     def __init__(self, path: Path, **options: float) -> None:
-        self.engine = SpeechEngine(
-            inspect_path(str(path)),
-            SpeechOptions(n_threads=1, **options),  # type: ignore[arg-type]
+        super().__init__(
+            SpeechEngine(
+                inspect_path(str(path)),
+                SpeechOptions(n_threads=1, **options),  # type: ignore[arg-type]
+            )
         )
-        self.loaded: Loaded = self.engine.load(lambda _: None)
-
-    def sounds(self, text: str = TEXT, **more: object) -> list[np.ndarray]:
-        request = SpeechRequest(text=text, **more)  # type: ignore[arg-type]
-        self.engine.check(request)
-        made: list[Product] = []
-        self.engine.work(request, made.append)
-        rate = self.loaded.details["sample_rate"]
-        assert all(one.sample_rate == rate for one in made if isinstance(one, Sound))
-        return [np.frombuffer(one.data, "<i2") for one in made if isinstance(one, Sound)]
-
-    def refusal(self, text: str = TEXT, **more: object) -> InvalidRequest:
-        with pytest.raises(InvalidRequest) as caught:
-            self.sounds(text, **more)
-        return caught.value
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +131,7 @@ def test_a_model_of_one_voice_says_so(models: dict[str, Model]) -> None:
 def test_what_the_model_cannot_do_is_refused(
     models: dict[str, Model], fields: dict[str, object], param: str
 ) -> None:
-    assert models["vits"].refusal(**{"text": TEXT, **fields}).param == param  # type: ignore[arg-type]
+    assert models["vits"].refusal(**{"text": TEXT, **fields}).param == param
 
 
 @pytest.mark.parametrize(
@@ -164,16 +149,7 @@ def test_a_recording_to_be_written_down_is_for_another_model(models: dict[str, M
 
 
 def test_a_cancel_ends_it_behind_the_sentence_that_is_spoken(models: dict[str, Model]) -> None:
-    made: list[Product] = []
-
-    def report(product: Product) -> None:
-        if any(isinstance(one, Sound) for one in made):
-            raise Cancelled("gone")
-        made.append(product)
-
-    with pytest.raises(Cancelled):
-        models["vits"].engine.work(SpeechRequest(text="one. " * 50), report)
-    assert sum(isinstance(one, Sound) for one in made) == 1
+    assert models["vits"].sounds_until_cancelled() == 1
 
 
 @pytest.mark.parametrize("name", ["vits", "speecht5", "bark", "csm"])
