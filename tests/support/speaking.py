@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from xinfer.errors import Cancelled, InvalidRequest
 from xinfer.model.audio.speaking.engine import SpeakingEngine
 from xinfer.types.model import Loaded
-from xinfer.types.product import Product, Sound
+from xinfer.types.product import Advance, Product, Sound
 from xinfer.types.request import SpeechRequest
 
 TEXT = "A sentence of words. And one more of them, no?"
@@ -44,6 +44,7 @@ class Speaking:
 
         def report(product: Product) -> None:
             if any(isinstance(one, Sound) for one in made):
+                assert isinstance(product, Advance)  # the next one has not been computed
                 raise Cancelled("gone")
             made.append(product)
 
